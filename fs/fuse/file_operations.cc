@@ -1,0 +1,145 @@
+// Callbacks on open files. With passthrough the kernel sends neither reads nor writes.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "fs/fuse/operations.h"
+#include "fs/fuse/reply.h"
+#include "fs/fuse/request.h"
+
+namespace tierfs {
+namespace {
+
+// The descriptor of an open file, kept open while it lives.
+struct File {
+  std::shared_ptr<OpenFile> open;
+  [[nodiscard]] int fd() const { return open->fd.get(); }
+  explicit operator bool() const { return open != nullptr; }
+};
+
+File FileOf(fuse_req_t request, const fuse_file_info* info) { return File{TreeOf(request).FileOf(HandleOf(info))}; }
+
+constexpr Error kBadHandle{EBADF, "unknown handle"};
+
+void Fill(fuse_file_info& info, const Opened& opened) {
+  info.fh = opened.handle.value;
+  info.backing_id = opened.backing_id;
+  info.direct_io = opened.direct ? 1 : 0;
+  // Pages stay: the kernel drops them itself when it learns of another size or mtime (auto_inval_data).
+  info.keep_cache = opened.backing_id == 0 && !opened.direct ? 1 : 0;
+  info.parallel_direct_writes = opened.direct ? 1 : 0;
+  info.noflush = 1;
+}
+
+void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Tree& tree = TreeOf(request);
+  Reply reply(request, "open");
+  const auto opened = tree.Open(NodeId{node}, info->flags);
+  if (!opened) return reply.Fail(opened.error());
+  Fill(*info, *opened);
+  if (!reply.WithOpen(*info)) tree.Release(opened->handle);
+}
+
+void ReplyCreated(fuse_req_t request, const char* operation, const Result<CreatedFile>& created, fuse_file_info* info) {
+  Tree& tree = TreeOf(request);
+  Reply reply(request, operation);
+  if (!created) return reply.Fail(created.error());
+  Fill(*info, created->opened);
+  if (reply.WithFile(created->entry, *info)) return;
+  tree.Release(created->opened.handle);
+  tree.Forget(created->entry.id, 1);
+}
+
+void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
+  ReplyCreated(request, "create", TreeOf(request).Create(CallerOf(request), NodeId{parent}, name, mode, info->flags), info);
+}
+
+void TmpFile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
+  ReplyCreated(request, "tmpfile", TreeOf(request).CreateTemporary(CallerOf(request), NodeId{parent}, mode, info->flags),
+               info);
+}
+
+void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  TreeOf(request).Release(HandleOf(info));
+  Reply(request, "release").With(Status{});
+}
+
+void Read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+  Reply reply(request, "read");
+  const File file = FileOf(request, info);
+  if (!file) return reply.Fail(kBadHandle);
+  fuse_bufvec buffer = FUSE_BUFVEC_INIT(size);
+  buffer.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  buffer.buf[0].fd = file.fd();
+  buffer.buf[0].pos = offset;
+  reply.WithData(&buffer);
+}
+
+void WriteBuf(fuse_req_t request, fuse_ino_t, fuse_bufvec* data, off_t offset, fuse_file_info* info) {
+  Reply reply(request, "write");
+  const File file = FileOf(request, info);
+  if (!file) return reply.Fail(kBadHandle);
+  fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(data));
+  target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  target.buf[0].fd = file.fd();
+  target.buf[0].pos = offset;
+  const ssize_t written = fuse_buf_copy(&target, data, static_cast<fuse_buf_copy_flags>(0));
+  if (written < 0) return reply.Fail(Error{static_cast<int>(-written), "write"});
+  reply.WithWritten(static_cast<std::size_t>(written));
+}
+
+void Fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) {
+  Reply reply(request, "fsync");
+  const File file = FileOf(request, info);
+  if (!file) return reply.Fail(kBadHandle);
+  const int failed = data_only != 0 ? ::fdatasync(file.fd()) : ::fsync(file.fd());
+  reply.With(failed != 0 ? Status(FailErrno("fsync")) : Status{});
+}
+
+void Fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* info) {
+  Reply reply(request, "fallocate");
+  const File file = FileOf(request, info);
+  if (!file) return reply.Fail(kBadHandle);
+  reply.With(::fallocate(file.fd(), mode, offset, length) != 0 ? Status(FailErrno("fallocate")) : Status{});
+}
+
+void Lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
+  Reply reply(request, "lseek");
+  const File file = FileOf(request, info);
+  if (!file) return reply.Fail(kBadHandle);
+  const off_t at = ::lseek(file.fd(), offset, whence);
+  if (at < 0) return reply.Fail(Error{errno, "lseek"});
+  reply.WithOffset(at);
+}
+
+void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_info* from, fuse_ino_t, off_t to_offset,
+                   fuse_file_info* to, std::size_t length, int flags) {
+  Reply reply(request, "copy_file_range");
+  const File source = FileOf(request, from);
+  const File target = FileOf(request, to);
+  if (!source || !target) return reply.Fail(kBadHandle);
+  const ssize_t copied = ::copy_file_range(source.fd(), &from_offset, target.fd(), &to_offset, length,
+                                           static_cast<unsigned>(flags));
+  if (copied < 0) return reply.Fail(Error{errno, "copy_file_range"});
+  reply.WithWritten(static_cast<std::size_t>(copied));
+}
+
+}  // namespace
+
+void AddFileOperations(fuse_lowlevel_ops& table) {
+  table.open = Open;
+  table.create = Create;
+  table.release = Release;
+  table.read = Read;
+  table.write_buf = WriteBuf;
+  table.fsync = Fsync;
+  table.fallocate = Fallocate;
+  table.lseek = Lseek;
+  table.copy_file_range = CopyFileRange;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  table.tmpfile = TmpFile;
+#endif
+}
+
+}  // namespace tierfs

@@ -1,0 +1,160 @@
+#include "fs/fuse/mount.h"
+
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <thread>
+
+#include "fs/fuse/operations.h"
+
+namespace tierfs {
+namespace {
+
+constexpr unsigned kMaxWrite = 1U << 20;
+// A backing file system may not itself be stacked; in return tierfs can be stacked upon once more (kernel: FILESYSTEM_MAX_STACK_DEPTH).
+constexpr unsigned kStackDepth = 1;
+
+#ifdef FUSE_CAP_PASSTHROUGH
+// The kernel's interface for backing files, linux/fuse.h since 6.9; the headers of an older system lack it.
+struct BackingMap {
+  std::int32_t fd;
+  std::uint32_t flags;
+  std::uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
+constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);
+#endif
+
+bool KernelAllowsUring() {
+  std::ifstream parameter("/sys/module/fuse/parameters/enable_uring");
+  char value = 'N';
+  return parameter.get(value) && (value == 'Y' || value == '1');
+}
+
+}  // namespace
+
+Mount::Mount(Tree& tree, MountOptions options) : tree_(tree), options_(std::move(options)) { facts_.libfuse = fuse_pkgversion(); }
+
+Mount::~Mount() {
+  if (session_ != nullptr) fuse_session_destroy(session_);
+}
+
+Status Mount::Start(const std::string& mountpoint) {
+  std::vector<std::string> words{"tierfs", "-o", "fsname=" + options_.source, "-o", "subtype=tierfs", "-o",
+                                 "default_permissions"};
+  for (const std::string& option : options_.kernel_options) {
+    words.emplace_back("-o");
+    words.push_back(option);
+  }
+  facts_.transport = "/dev/fuse";
+#ifdef FUSE_CAP_OVER_IO_URING
+  if (options_.io_uring && KernelAllowsUring()) {
+    words.emplace_back("-o");
+    words.emplace_back("io_uring");
+    facts_.transport = "io_uring";
+  }
+#endif
+  if (options_.debug) words.emplace_back("-d");
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
+  session_ = fuse_session_new(&args, &Operations(), sizeof(fuse_lowlevel_ops), this);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) return Fail(EINVAL, "mount options");
+  tree_.Attach(this);
+  if (fuse_session_mount(session_, mountpoint.c_str()) != 0) return FailErrno("mount");
+  return {};
+}
+
+Status Mount::Serve(std::function<void()> ready) {
+  ready_ = std::move(ready);
+  if (fuse_set_signal_handlers(session_) != 0) return Fail(EIO, "signal handlers");
+  fuse_loop_config* config = fuse_loop_cfg_create();
+  fuse_loop_cfg_set_clone_fd(config, 1);
+  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  fuse_loop_cfg_set_max_threads(config, std::clamp(2 * cores, 8U, 64U));
+  fuse_loop_cfg_set_idle_threads(config, 2 * cores);
+  const int result = fuse_session_loop_mt(session_, config);
+  fuse_loop_cfg_destroy(config);
+  fuse_remove_signal_handlers(session_);
+  fuse_session_unmount(session_);
+  if (result < 0) return Fail(-result, "the FUSE loop");
+  return {};
+}
+
+void Mount::Initialise(fuse_conn_info* connection) {
+  const auto want = [connection](std::uint64_t capability) { return fuse_set_feature_flag(connection, capability); };
+  // ACLs are the kernel's to check and ours to store; creations come with the caller's umask and meet the default ACL of their directory.
+  want(FUSE_CAP_POSIX_ACL);
+  want(FUSE_CAP_DONT_MASK);
+  want(FUSE_CAP_PARALLEL_DIROPS);
+  want(FUSE_CAP_ATOMIC_O_TRUNC);
+  want(FUSE_CAP_AUTO_INVAL_DATA);
+  want(FUSE_CAP_READDIRPLUS);
+  want(FUSE_CAP_READDIRPLUS_AUTO);
+  want(FUSE_CAP_CACHE_SYMLINKS);
+  want(FUSE_CAP_SPLICE_READ);
+  want(FUSE_CAP_SPLICE_WRITE);
+  want(FUSE_CAP_SPLICE_MOVE);
+  want(FUSE_CAP_IOCTL_DIR);
+  want(FUSE_CAP_EXPORT_SUPPORT);
+  // The backing file system clears suid, sgid and capabilities itself, so the kernel need not ask for security.capability before each
+  // write. (Only one of the two variants may be chosen.)
+  fuse_unset_feature_flag(connection, FUSE_CAP_HANDLE_KILLPRIV);
+  want(FUSE_CAP_HANDLE_KILLPRIV_V2);
+  fuse_unset_feature_flag(connection, FUSE_CAP_WRITEBACK_CACHE);
+  connection->max_write = kMaxWrite;
+  connection->max_readahead = kMaxWrite;
+  connection->max_background = 64;
+  connection->time_gran = 1;
+
+  if (!tree_.WantsPassthrough()) {
+    facts_.passthrough_reason = "switched off by an option";
+  } else {
+#ifdef FUSE_CAP_PASSTHROUGH
+    facts_.passthrough = want(FUSE_CAP_PASSTHROUGH);
+    connection->max_backing_stack_depth = kStackDepth;
+    if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
+#else
+    facts_.passthrough_reason = "built with a libfuse older than 3.17";
+#endif
+  }
+  if (ready_) ready_();
+}
+
+std::int32_t Mount::OpenBacking(int fd) {
+#ifdef FUSE_CAP_PASSTHROUGH
+  if (!facts_.passthrough) return 0;
+  BackingMap map{fd, 0, 0};
+  const int id = ::ioctl(fuse_session_fd(session_), kBackingOpen, &map);
+  if (id > 0) return id;
+  spdlog::debug("passthrough refused: {}", std::strerror(errno));
+#else
+  (void)fd;
+#endif
+  return 0;
+}
+
+void Mount::CloseBacking(std::int32_t id) {
+#ifdef FUSE_CAP_PASSTHROUGH
+  auto number = static_cast<std::uint32_t>(id);
+  ::ioctl(fuse_session_fd(session_), kBackingClose, &number);
+#else
+  (void)id;
+#endif
+}
+
+void Mount::InvalidateAttributes(NodeId node) { fuse_lowlevel_notify_inval_inode(session_, node.value, -1, 0); }
+
+void Mount::InvalidateData(NodeId node) { fuse_lowlevel_notify_inval_inode(session_, node.value, 0, 0); }
+
+void Mount::InvalidateEntry(NodeId parent, const std::string& name) {
+  fuse_lowlevel_notify_inval_entry(session_, parent.value, name.c_str(), name.size());
+}
+
+}  // namespace tierfs

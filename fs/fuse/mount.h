@@ -1,0 +1,68 @@
+// One FUSE mount of a tree: the connection to the kernel and the loop that serves it. The only place that knows libfuse.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/fuse/dir_streams.h"
+#include "fs/tree/tree.h"
+
+struct fuse_session;
+struct fuse_conn_info;
+
+namespace tierfs {
+
+struct MountOptions {
+  std::string source;                      // what /proc/mounts shows as the source: the config file
+  std::vector<std::string> kernel_options; // ro, noexec, nosuid, allow_other …, as mount(8) names them
+  bool debug = false;                      // libfuse prints each request to stderr
+  bool io_uring = true;                    // use it where the kernel has it switched on
+};
+
+// What the kernel and this build agreed on.
+struct MountFacts {
+  bool passthrough = false;
+  std::string passthrough_reason;  // why not
+  std::string transport;           // "io_uring" or "/dev/fuse"
+  std::string libfuse;             // its version
+};
+
+class Mount final : public Kernel {
+ public:
+  // `tree` must outlive the mount.
+  Mount(Tree& tree, MountOptions options);
+  ~Mount() override;
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+
+  // Mounts at `mountpoint`. Requests wait in the kernel until Serve.
+  [[nodiscard]] Status Start(const std::string& mountpoint);
+  // Answers requests until the mount is gone or a SIGTERM, SIGINT or SIGHUP comes, then unmounts. `ready` is called when the kernel has
+  // said hello.
+  [[nodiscard]] Status Serve(std::function<void()> ready);
+
+  [[nodiscard]] MountFacts Facts() const { return facts_; }
+
+  std::int32_t OpenBacking(int fd) override;
+  void CloseBacking(std::int32_t id) override;
+  void InvalidateAttributes(NodeId node) override;
+  void InvalidateData(NodeId node) override;
+  void InvalidateEntry(NodeId parent, const std::string& name) override;
+
+  // For the callbacks.
+  void Initialise(fuse_conn_info* connection);
+  [[nodiscard]] Tree& tree() { return tree_; }
+  [[nodiscard]] DirStreams& streams() { return streams_; }
+
+ private:
+  Tree& tree_;
+  const MountOptions options_;
+  fuse_session* session_ = nullptr;
+  DirStreams streams_;
+  MountFacts facts_;
+  std::function<void()> ready_;
+};
+
+}  // namespace tierfs

@@ -1,0 +1,139 @@
+// Callbacks on names and attributes. Each decodes, calls the tree once, replies once.
+#include "fs/fuse/operations.h"
+
+#include "fs/fuse/reply.h"
+#include "fs/fuse/request.h"
+
+namespace tierfs {
+namespace {
+
+void Init(void* mount, fuse_conn_info* connection) { static_cast<Mount*>(mount)->Initialise(connection); }
+
+// Answers with an entry; the reference that it carries goes back when the kernel did not take it.
+void ReplyEntry(fuse_req_t request, const char* operation, const Result<Entry>& entry) {
+  Tree& tree = TreeOf(request);
+  if (!Reply(request, operation).With(entry) && entry && entry->id.value != 0) tree.Forget(entry->id, 1);
+}
+
+void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  ReplyEntry(request, "lookup", TreeOf(request).Lookup(NodeId{parent}, name));
+}
+
+void Forget(fuse_req_t request, fuse_ino_t node, std::uint64_t count) {
+  TreeOf(request).Forget(NodeId{node}, count);
+  fuse_reply_none(request);
+}
+
+void ForgetMulti(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
+  for (std::size_t i = 0; i < count; ++i) TreeOf(request).Forget(NodeId{forgets[i].ino}, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
+
+void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Reply(request, "getattr").With(TreeOf(request).GetAttributes(NodeId{node}, HandleOf(info)));
+}
+
+void SetAttr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int which, fuse_file_info* info) {
+  AttributeChange change;
+  const auto time = [which](int now, const timespec& given) { return (which & now) != 0 ? timespec{0, UTIME_NOW} : given; };
+  if ((which & FUSE_SET_ATTR_MODE) != 0) change.mode = wanted->st_mode & 07777;
+  if ((which & FUSE_SET_ATTR_UID) != 0) change.uid = wanted->st_uid;
+  if ((which & FUSE_SET_ATTR_GID) != 0) change.gid = wanted->st_gid;
+  if ((which & FUSE_SET_ATTR_SIZE) != 0) change.size = wanted->st_size;
+  if ((which & FUSE_SET_ATTR_ATIME) != 0) change.atime = time(FUSE_SET_ATTR_ATIME_NOW, wanted->st_atim);
+  if ((which & FUSE_SET_ATTR_MTIME) != 0) change.mtime = time(FUSE_SET_ATTR_MTIME_NOW, wanted->st_mtim);
+  Reply(request, "setattr")
+      .With(TreeOf(request).SetAttributes(CallerOf(request), NodeId{node}, change, HandleOf(info)));
+}
+
+void ReadLink(fuse_req_t request, fuse_ino_t node) {
+  Reply reply(request, "readlink");
+  const auto target = TreeOf(request).ReadLink(NodeId{node});
+  if (!target) return reply.Fail(target.error());
+  reply.WithText(*target);
+}
+
+void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
+  ReplyEntry(request, "mknod", TreeOf(request).MakeNode(CallerOf(request), NodeId{parent}, name, mode, device));
+}
+
+void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
+  ReplyEntry(request, "mkdir", TreeOf(request).MakeDirectory(CallerOf(request), NodeId{parent}, name, mode));
+}
+
+void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
+  ReplyEntry(request, "symlink", TreeOf(request).MakeSymlink(CallerOf(request), NodeId{parent}, name, target));
+}
+
+void Link(fuse_req_t request, fuse_ino_t node, fuse_ino_t parent, const char* name) {
+  ReplyEntry(request, "link", TreeOf(request).Link(NodeId{node}, NodeId{parent}, name));
+}
+
+void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  Reply(request, "unlink").With(TreeOf(request).Unlink(NodeId{parent}, name));
+}
+
+void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  Reply(request, "rmdir").With(TreeOf(request).RemoveDirectory(NodeId{parent}, name));
+}
+
+void Rename(fuse_req_t request, fuse_ino_t from, const char* from_name, fuse_ino_t to, const char* to_name,
+            unsigned flags) {
+  Reply(request, "rename").With(TreeOf(request).Rename(NodeId{from}, from_name, NodeId{to}, to_name, flags));
+}
+
+void StatFs(fuse_req_t request, fuse_ino_t node) {
+  Reply reply(request, "statfs");
+  const auto space = TreeOf(request).SpaceOf(NodeId{node});
+  if (!space) return reply.Fail(space.error());
+  reply.WithSpace(*space);
+}
+
+void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value, std::size_t size, int flags) {
+  Reply(request, "setxattr").With(TreeOf(request).SetXattr(CallerOf(request), NodeId{node}, name, value, size, flags));
+}
+
+void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t room) {
+  Reply(request, "getxattr").WithXattr(TreeOf(request).GetXattr(NodeId{node}, name), room);
+}
+
+void ListXattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
+  Reply(request, "listxattr").WithXattr(TreeOf(request).ListXattrs(NodeId{node}), room);
+}
+
+void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
+  Reply(request, "removexattr").With(TreeOf(request).RemoveXattr(NodeId{node}, name));
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& Operations() {
+  static const fuse_lowlevel_ops operations = [] {
+    fuse_lowlevel_ops table{};
+    table.init = Init;
+    table.lookup = Lookup;
+    table.forget = Forget;
+    table.forget_multi = ForgetMulti;
+    table.getattr = GetAttr;
+    table.setattr = SetAttr;
+    table.readlink = ReadLink;
+    table.mknod = MakeNode;
+    table.mkdir = MakeDirectory;
+    table.symlink = MakeSymlink;
+    table.link = Link;
+    table.unlink = Unlink;
+    table.rmdir = RemoveDirectory;
+    table.rename = Rename;
+    table.statfs = StatFs;
+    table.setxattr = SetXattr;
+    table.getxattr = GetXattr;
+    table.listxattr = ListXattr;
+    table.removexattr = RemoveXattr;
+    AddFileOperations(table);
+    AddDirectoryOperations(table);
+    return table;
+  }();
+  return operations;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,88 @@
+// Exactly one answer for each request.
+#pragma once
+
+#include <fuse_lowlevel.h>
+#include <spdlog/spdlog.h>
+
+#include <cstring>
+#include <utility>
+
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+
+// Owns the obligation to answer a request; answers EIO when a path forgot it.
+class Reply {
+ public:
+  Reply(fuse_req_t request, const char* operation) : request_(request), operation_(operation) {}
+  Reply(const Reply&) = delete;
+  Reply& operator=(const Reply&) = delete;
+  ~Reply() {
+    if (request_ != nullptr) fuse_reply_err(request_, EIO);
+  }
+
+  void Fail(const Error& error) {
+    if (spdlog::should_log(spdlog::level::debug)) {
+      spdlog::debug("{}: {} ({})", operation_, std::strerror(error.code), error.step);
+    }
+    fuse_reply_err(Take(), error.code);
+  }
+  void With(const Status& status) {
+    if (!status) return Fail(status.error());
+    fuse_reply_err(Take(), 0);
+  }
+  void With(const Result<Attributes>& attributes) {
+    if (!attributes) return Fail(attributes.error());
+    fuse_reply_attr(Take(), &attributes->st, attributes->timeout);
+  }
+  // False when the kernel did not take it (the caller was interrupted): the reference that went with it has to be given back.
+  [[nodiscard]] bool With(const Result<Entry>& entry) {
+    if (!entry) {
+      Fail(entry.error());
+      return true;
+    }
+    const fuse_entry_param param = Param(*entry);
+    return fuse_reply_entry(Take(), &param) == 0;
+  }
+  [[nodiscard]] bool WithFile(const Entry& entry, const fuse_file_info& info) {
+    const fuse_entry_param param = Param(entry);
+    return fuse_reply_create(Take(), &param, &info) == 0;
+  }
+  [[nodiscard]] bool WithOpen(const fuse_file_info& info) { return fuse_reply_open(Take(), &info) == 0; }
+  void WithText(const std::string& text) { fuse_reply_readlink(Take(), text.c_str()); }
+  void WithBytes(const char* data, std::size_t size) { fuse_reply_buf(Take(), data, size); }
+  void WithWritten(std::size_t size) { fuse_reply_write(Take(), size); }
+  void WithSpace(const struct statvfs& space) { fuse_reply_statfs(Take(), &space); }
+  void WithOffset(off_t offset) { fuse_reply_lseek(Take(), offset); }
+  void WithData(fuse_bufvec* data) { fuse_reply_data(Take(), data, FUSE_BUF_SPLICE_MOVE); }
+  void WithIoctl(int result, const void* data, std::size_t size) { fuse_reply_ioctl(Take(), result, data, size); }
+  // The answer to getxattr and listxattr: the size alone when the caller offered no room.
+  void WithXattr(const Result<std::string>& value, std::size_t room) {
+    if (!value) return Fail(value.error());
+    if (room == 0) {
+      fuse_reply_xattr(Take(), value->size());
+    } else if (value->size() > room) {
+      fuse_reply_err(Take(), ERANGE);
+    } else {
+      fuse_reply_buf(Take(), value->data(), value->size());
+    }
+  }
+
+  [[nodiscard]] static fuse_entry_param Param(const Entry& entry) {
+    fuse_entry_param param{};
+    param.ino = entry.id.value;
+    param.generation = 1;  // node ids are never used twice
+    param.attr = entry.attributes.st;
+    param.attr_timeout = entry.attributes.timeout;
+    param.entry_timeout = entry.timeout;
+    return param;
+  }
+
+ private:
+  fuse_req_t Take() { return std::exchange(request_, nullptr); }
+
+  fuse_req_t request_;
+  const char* operation_;
+};
+
+}  // namespace tierfs

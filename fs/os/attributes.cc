@@ -1,0 +1,77 @@
+#include "fs/os/attributes.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "fs/os/beneath.h"
+#include "fs/os/caller.h"
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+namespace tierfs {
+
+Status ChmodEntry(int dir, const char* name, mode_t mode) {
+  const KeepSetgid keep((mode & S_ISGID) != 0);
+  if (::syscall(SYS_fchmodat2, dir, name, mode, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  if (errno != ENOSYS) return FailErrno("fchmodat2");
+  TIERFS_ASSIGN(const UniqueFd fd, OpenEntry(dir, name, O_PATH));
+  if (::chmod(ProcPath(fd.get()).c_str(), mode) != 0) return FailErrno("chmod");
+  return {};
+}
+
+Result<std::vector<std::string>> ListXattrs(const std::string& proc_path, bool follow) {
+  std::string buffer(kXattrLimit, '\0');
+  const ssize_t length = (follow ? ::listxattr : ::llistxattr)(proc_path.c_str(), buffer.data(), buffer.size());
+  if (length < 0) return FailErrno("listxattr");
+  std::vector<std::string> names;
+  for (size_t at = 0; at < static_cast<size_t>(length); at += names.back().size() + 1) {
+    names.emplace_back(buffer.c_str() + at);
+  }
+  return names;
+}
+
+bool IsPrivateXattr(const std::string& name) {
+  return name.rfind("trusted.tierfs.", 0) == 0 || name.rfind("user.tierfs.", 0) == 0 ||
+         name.rfind("trusted.overlay.", 0) == 0 || name.rfind("user.overlay.", 0) == 0;
+}
+
+namespace {
+
+// Both paths are magic links of /proc, which these calls have to follow.
+Status CloneXattrs(const std::string& source, const std::string& target) {
+  const auto names = ListXattrs(source, true);
+  if (!names) return names.error().code == ENOTSUP ? Status{} : tl::unexpected(names.error());
+  if (names->empty()) return {};
+  std::string value(kXattrLimit, '\0');
+  for (const std::string& name : *names) {
+    if (IsPrivateXattr(name)) continue;
+    const ssize_t size = ::getxattr(source.c_str(), name.c_str(), value.data(), value.size());
+    if (size < 0 && errno == ENODATA) continue;
+    if (size < 0) return FailErrno("getxattr");
+    if (::setxattr(target.c_str(), name.c_str(), value.data(), static_cast<size_t>(size), 0) != 0) {
+      return FailErrno("setxattr");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status CloneAttributes(int from, const struct stat& from_stat, int to) {
+  const std::string target = ProcPath(to);
+  if (::fchownat(to, "", from_stat.st_uid, from_stat.st_gid, AT_EMPTY_PATH) != 0) return FailErrno("fchownat");
+  const timespec times[2] = {from_stat.st_atim, from_stat.st_mtim};
+  if (::utimensat(to, "", times, AT_EMPTY_PATH) != 0) return FailErrno("utimensat");
+  // A symlink has no mode of its own, and its xattrs cannot be reached through a descriptor.
+  if (S_ISLNK(from_stat.st_mode)) return {};
+  TIERFS_TRY(CloneXattrs(ProcPath(from), target));
+  const KeepSetgid keep((from_stat.st_mode & S_ISGID) != 0);
+  if (::chmod(target.c_str(), from_stat.st_mode & 07777) != 0) return FailErrno("chmod");
+  return {};
+}
+
+}  // namespace tierfs

@@ -1,0 +1,51 @@
+#include "fs/os/beneath.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+
+namespace tierfs {
+namespace {
+
+Result<UniqueFd> OpenAt2(int dir, const char* path, int flags, mode_t mode) {
+  open_how how{};
+  how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
+  how.mode = (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0 ? mode : 0;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    const long fd = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    // EAGAIN: a rename elsewhere raced with the scoped walk; openat2(2) says to try again.
+    if (errno != EAGAIN && errno != EINTR) return FailErrno("openat2");
+  }
+}
+
+}  // namespace
+
+Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_t mode) {
+  return OpenAt2(root, path.empty() ? "." : path.c_str(), flags, mode);
+}
+
+Result<UniqueFd> OpenEntry(int dir, const char* name, int flags, mode_t mode) {
+  const int fd = ::openat(dir, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+  if (fd < 0) return FailErrno("openat");
+  return UniqueFd(fd);
+}
+
+Result<struct stat> StatEntry(int dir, const char* name) {
+  struct stat st;
+  if (::fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("fstatat");
+  return st;
+}
+
+Result<struct stat> StatFd(int fd) {
+  struct stat st;
+  if (::fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) return FailErrno("fstat");
+  return st;
+}
+
+std::string ProcPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+std::string ProcPath(int dir, const char* name) { return ProcPath(dir) + "/" + name; }
+
+}  // namespace tierfs

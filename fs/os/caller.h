@@ -1,0 +1,52 @@
+// Doing a system call with the identity of the process that asked for it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "fs/os/result.h"
+
+namespace tierfs {
+
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;
+  mode_t umask = 0;
+};
+
+// Prepares the process, once, before any worker thread starts: switching the file system uid keeps the capabilities (the kernel has
+// already checked the caller's permission on the mount: default_permissions), and CAP_FSETID leaves the effective set so that writes
+// and truncations of the backing files clear suid and sgid as they do for an ordinary user. Harmless without privilege.
+[[nodiscard]] Status PrepareIdentitySwitching();
+
+// True when this process may create files as somebody else.
+[[nodiscard]] bool CanSwitchIdentity();
+
+// While it lives, this thread creates files owned by the caller and masked by the caller's umask. Costs no system call when the
+// thread already has that identity; the destructor restores nothing that the next ActAs would set anyway, only the daemon's uid.
+class ActAs {
+ public:
+  explicit ActAs(const Caller& caller);
+  ~ActAs();
+  ActAs(const ActAs&) = delete;
+  ActAs& operator=(const ActAs&) = delete;
+};
+
+// While it lives, this thread has CAP_FSETID: a chmod or create that the kernel allowed keeps its setgid bit.
+class KeepSetgid {
+ public:
+  explicit KeepSetgid(bool wanted);
+  ~KeepSetgid();
+  KeepSetgid(const KeepSetgid&) = delete;
+  KeepSetgid& operator=(const KeepSetgid&) = delete;
+
+ private:
+  bool raised_;
+};
+
+// Whether the process `pid` has `gid` among its groups (read from /proc; false when it is gone).
+[[nodiscard]] bool HasSupplementaryGroup(pid_t pid, gid_t gid);
+
+}  // namespace tierfs

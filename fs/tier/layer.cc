@@ -1,0 +1,67 @@
+#include "fs/tier/layer.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+
+#include "fs/os/beneath.h"
+
+namespace tierfs {
+namespace {
+
+// A private copy of the mount that `root` is on, which does not move access times: what the mount option noatime promises, for reads
+// that the kernel passes straight to the backing file too. Needs CAP_SYS_ADMIN.
+Result<UniqueFd> CloneNoatime(int root) {
+  UniqueFd copy(static_cast<int>(
+      ::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
+  if (!copy) return FailErrno("open_tree");
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_NOATIME;
+  attr.attr_clr = MOUNT_ATTR__ATIME;
+  if (::syscall(SYS_mount_setattr, copy.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
+    return FailErrno("mount_setattr");
+  }
+  return copy;
+}
+
+}  // namespace
+
+Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower,
+                                UniqueFd over, bool noatime) {
+  LayerSet set;
+  const auto add = [&set, noatime](const std::string& path, UniqueFd root) -> Status {
+    if (noatime) {
+      TIERFS_ASSIGN(root, CloneNoatime(root.get()));
+    }
+    TIERFS_ASSIGN(const struct stat st, StatFd(root.get()));
+    auto file_system = static_cast<std::uint32_t>(set.layers_.size());
+    for (const Layer& other : set.layers_) {
+      if (other.device == st.st_dev) file_system = std::min(file_system, other.file_system);
+    }
+    set.layers_.push_back(Layer{path, std::move(root), st.st_dev, file_system});
+    return {};
+  };
+  for (const auto* paths : {&tiers, &lower}) {
+    for (const std::string& path : *paths) {
+      UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!root) return FailErrno("open of a layer");
+      TIERFS_TRY(add(path, std::move(root)));
+    }
+  }
+  if (over) TIERFS_TRY(add("(the directory mounted over)", std::move(over)));
+  return set;
+}
+
+BackingKey LayerSet::KeyOf(LayerIndex layer, const struct stat& st) const {
+  const Layer& home = layers_[layer];
+  if (st.st_dev == home.device) return BackingKey{home.file_system, st.st_ino};
+  for (const Layer& other : layers_) {
+    if (other.device == st.st_dev) return BackingKey{other.file_system, st.st_ino};
+  }
+  // A mount or a btrfs subvolume beneath the layer: its root's device number keeps it apart from the layer's own numbers. Only the
+  // uniqueness within this mount's life rests on it.
+  return BackingKey{0x10000U + static_cast<std::uint32_t>(st.st_dev), st.st_ino};
+}
+
+}  // namespace tierfs

@@ -1,0 +1,171 @@
+// Changing attributes, and extended attributes.
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "fs/os/attributes.h"
+#include "fs/os/beneath.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+namespace {
+
+constexpr const char kOwnPrefix[] = "user.tierfs.";
+
+bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
+  return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
+         (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && !change.atime &&
+         !change.mtime;
+}
+
+}  // namespace
+
+Status Tree::OnEachTierPart(const NodePtr& node, const std::function<Status(const Location&)>& apply) {
+  TIERFS_TRY(CopyUp(node));
+  for (const LayerIndex layer : node->Parts().InTiers()) {
+    TIERFS_ASSIGN(const Location at, Locate(node, layer));
+    TIERFS_TRY(apply(at));
+  }
+  return {};
+}
+
+Status Tree::ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd) {
+  const int dir = at.DirOrFile();
+  const char* name = at.name.c_str();
+  if (change.uid || change.gid) {
+    // Root may keep a setgid bit that a change of owner takes from others; the kernel has told them apart already.
+    const KeepSetgid keep(caller.uid == 0);
+    const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
+    const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
+    if (::fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("fchownat");
+  }
+  if (change.mode) {
+    if (!at.name.empty()) {
+      TIERFS_TRY(ChmodEntry(dir, name, *change.mode));
+    } else {
+      const KeepSetgid keep((*change.mode & S_ISGID) != 0);
+      if (::chmod(ProcPath(dir).c_str(), *change.mode) != 0) return FailErrno("chmod");
+    }
+  }
+  if (change.size) {
+    if (open_fd >= 0) {
+      if (::ftruncate(open_fd, *change.size) != 0) return FailErrno("ftruncate");
+    } else {
+      UniqueFd fd;
+      if (at.name.empty()) {
+        fd = UniqueFd(::open(ProcPath(dir).c_str(), O_WRONLY | O_CLOEXEC));
+        if (!fd) return FailErrno("open for truncation");
+      } else {
+        TIERFS_ASSIGN(fd, OpenEntry(dir, name, O_WRONLY | O_NONBLOCK));
+      }
+      if (::ftruncate(fd.get(), *change.size) != 0) return FailErrno("ftruncate");
+    }
+  }
+  if (change.atime || change.mtime) {
+    const timespec omit{0, UTIME_OMIT};
+    const timespec times[2] = {change.atime.value_or(omit), change.mtime.value_or(omit)};
+    if (::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("utimensat");
+  }
+  return {};
+}
+
+Result<Attributes> Tree::SetAttributes(const Caller& caller, NodeId id, const AttributeChange& change, HandleId handle) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  if (node->Parts().InTiers().Empty()) {
+    TIERFS_ASSIGN(const struct stat st, StatNode(node));
+    if (ChangesNothing(change, st)) return Describe(*node, st);
+    TIERFS_TRY(CopyUp(node, change.size.value_or(kAllData)));
+  }
+  int open_fd = -1;
+  const auto file = handles_.Get(handle);
+  if (file && file->writer) {
+    TIERFS_ASSIGN(const struct stat st, StatFd(file->fd.get()));
+    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) open_fd = file->fd.get();
+  }
+  TIERFS_TRY(OnEachTierPart(node, [&](const Location& at) { return ApplyChange(at, caller, change, open_fd); }));
+  TIERFS_ASSIGN(const struct stat st, StatNode(node));
+  return Describe(*node, st);
+}
+
+Result<std::string> Tree::OwnXattr(const NodePtr& node, const std::string& name) {
+  const LayerIndex layer = node->Parts().First();
+  const std::string what = name.substr(sizeof kOwnPrefix - 1);
+  if (what == "tier") return std::to_string(NumberOf(IsTier(layer) ? TierOf(layer) : TierId::kBulk));
+  if (what == "layer") return IsTier(layer) ? "tier" + std::to_string(NumberOf(TierOf(layer))) : layers_[layer].path;
+  const policy::Decision decision = DecisionOfNode(*node);
+  if (what == "class") return std::to_string(NumberOf(decision.tier));
+  if (what == "rule") {
+    if (decision.rule == policy::kNoRule) return std::string("(no rule)");
+    return Policy().policy->RuleOf(decision.rule).Describe();
+  }
+  if (what == "path") {
+    const auto path = nodes_.PathOf(*node);
+    if (!path) return Fail(ENODATA, "no name left");
+    return layers_[layer].path + (path->empty() ? "" : "/" + *path);
+  }
+  return Fail(ENODATA, "unknown attribute of tierfs");
+}
+
+Result<std::string> Tree::GetXattr(NodeId id, const char* name) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  if (std::string_view(name).substr(0, sizeof kOwnPrefix - 1) == kOwnPrefix) return OwnXattr(node, name);
+  if (IsPrivateXattr(name)) return Fail(ENODATA, "private attribute");
+  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
+  const std::string path = at.Proc();
+  const auto get = at.name.empty() ? ::getxattr : ::lgetxattr;
+  char small[256];
+  ssize_t size = get(path.c_str(), name, small, sizeof small);
+  if (size >= 0) return std::string(small, static_cast<std::size_t>(size));
+  if (errno != ERANGE) return FailErrno("getxattr");
+  std::string value(kXattrLimit, '\0');
+  size = get(path.c_str(), name, value.data(), value.size());
+  if (size < 0) return FailErrno("getxattr");
+  value.resize(static_cast<std::size_t>(size));
+  return value;
+}
+
+Result<std::string> Tree::ListXattrs(NodeId id) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
+  TIERFS_ASSIGN(const auto names, tierfs::ListXattrs(at.Proc(), at.name.empty()));
+  std::string list;
+  for (const std::string& name : names) {
+    if (!IsPrivateXattr(name)) list.append(name).push_back('\0');
+  }
+  return list;
+}
+
+Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const void* value, size_t size, int flags) {
+  if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  // An ACL changes the mode; whoever is not in the file's group loses the setgid bit by it, as chmod(2) says.
+  bool keep_setgid = true;
+  if (std::string_view(name) == "system.posix_acl_access") {
+    TIERFS_ASSIGN(const struct stat st, StatNode(node));
+    keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid ||
+                  HasSupplementaryGroup(caller.pid, st.st_gid);
+  }
+  return OnEachTierPart(node, [&](const Location& at) -> Status {
+    const KeepSetgid keep(keep_setgid);
+    const auto set = at.name.empty() ? ::setxattr : ::lsetxattr;
+    if (set(at.Proc().c_str(), name, value, size, flags) != 0) return FailErrno("setxattr");
+    return {};
+  });
+}
+
+Status Tree::RemoveXattr(NodeId id, const char* name) {
+  if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  return OnEachTierPart(node, [&](const Location& at) -> Status {
+    const auto remove = at.name.empty() ? ::removexattr : ::lremovexattr;
+    if (remove(at.Proc().c_str(), name) != 0) return FailErrno("removexattr");
+    return {};
+  });
+}
+
+}  // namespace tierfs

@@ -1,0 +1,152 @@
+// New names in the view: each is made in the tier that its path belongs to.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fs/os/attributes.h"
+#include "fs/os/beneath.h"
+#include "fs/tier/entry.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+
+Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const char* name, bool is_dir,
+                                const std::function<Status(int dir)>& make) {
+  TIERFS_ASSIGN(DirFd dir, OpenDirForWriting(parent, tier));
+  if (parent->Parts().InLower().Empty()) {
+    TIERFS_TRY(make((*dir).get()));
+    return Made{tier, std::move(dir)};
+  }
+  TIERFS_ASSIGN(const Found before, Resolve(parent, name));
+  if (before.Exists()) return Fail(EEXIST, "entry exists");
+  TIERFS_ASSIGN(const LayerMask shields, ClearForCreation(parent, name, tier, before.whiteouts, is_dir));
+  TIERFS_TRY(make((*dir).get()));
+  if (is_dir && !before.whiteouts.Empty()) TIERFS_TRY(HideLowerEntries(parent, name, (*dir).get()));
+  TIERFS_TRY(RemoveWhiteouts(parent, name, shields));
+  return Made{tier, std::move(dir)};
+}
+
+Result<Entry> Tree::MadeEntry(const NodePtr& parent, const char* name, const Made& made) {
+  TIERFS_ASSIGN(const struct stat st, StatEntry((*made.dir).get(), name));
+  Entry entry = MakeEntry(parent, name, FoundAt(made.layer, st));
+  return entry;
+}
+
+Result<Entry> Tree::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
+  // 0:0 is the mark of a deletion in these trees; overlayfs refuses to make one for the same reason.
+  if (S_ISCHR(mode) && device == 0) return Fail(EPERM, "a whiteout cannot be made through the mount");
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
+    const ActAs as(caller);
+    const KeepSetgid keep((mode & S_ISGID) != 0);
+    if (::mknodat(dir, name, mode, device) != 0) return FailErrno("mknodat");
+    return {};
+  }));
+  return MadeEntry(parent, name, made);
+}
+
+Result<Entry> Tree::MakeDirectory(const Caller& caller, NodeId parent_id, const char* name, mode_t mode) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  const LayerIndex tier = LayerOf(DecisionFor(parent, name, true).tier);
+  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, true, [&](int dir) -> Status {
+    const ActAs as(caller);
+    const KeepSetgid keep((mode & S_ISGID) != 0);
+    if (::mkdirat(dir, name, mode) != 0) return FailErrno("mkdirat");
+    return {};
+  }));
+  return MadeEntry(parent, name, made);
+}
+
+Result<Entry> Tree::MakeSymlink(const Caller& caller, NodeId parent_id, const char* name, const char* target) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
+    const ActAs as(caller);
+    if (::symlinkat(target, dir, name) != 0) return FailErrno("symlinkat");
+    return {};
+  }));
+  return MadeEntry(parent, name, made);
+}
+
+Result<Entry> Tree::Link(NodeId id, NodeId parent_id, const char* name) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  TIERFS_TRY(CopyUp(node));
+  const LayerIndex home = node->Placement();
+  LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+  if (!layers_.SameFileSystem(home, tier)) {
+    // One inode is in one tier: the new name joins it there when that is at least as well protected as its own class.
+    if (home > tier) return Fail(EXDEV, "link to a better protected tier on another file system");
+    tier = home;
+  }
+  const std::lock_guard lock(node->mutex);
+  TIERFS_ASSIGN(const Location from, LocateLocked(node, home));
+  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
+    if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
+    return {};
+  }));
+  TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
+  if (entry.id == node->id) node->pinned.Reset();
+  return entry;
+}
+
+Result<CreatedFile> Tree::Create(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, int flags) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+  UniqueFd fd;
+  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
+    const ActAs as(caller);
+    const KeepSetgid keep((mode & S_ISGID) != 0);
+    TIERFS_ASSIGN(fd, OpenEntry(dir, name, BackingFlags(flags) | O_CREAT | (flags & O_EXCL), mode));
+    return {};
+  }));
+  TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
+  const Found found = FoundAt(made.layer, st);
+  const NodePtr node = nodes_.Reference(parent, name, found.key, st.st_mode, found.parts);
+  CreatedFile created;
+  auto opened = AddHandle(node, std::move(fd), flags);
+  if (!opened) {
+    nodes_.Forget(node->id, 1);
+    return tl::unexpected(opened.error());
+  }
+  created.opened = *opened;
+  created.entry = Entry{node->id, Describe(*node, st), Timeout()};
+  return created;
+}
+
+Result<CreatedFile> Tree::CreateTemporary(const Caller& caller, NodeId parent_id, mode_t mode, int flags) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  // It has no name yet, so it goes where the directory itself belongs.
+  const LayerIndex tier = LayerOf(DecisionOfNode(*parent).tier);
+  TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(parent, tier));
+  UniqueFd fd;
+  {
+    const ActAs as(caller);
+    const KeepSetgid keep((mode & S_ISGID) != 0);
+    TIERFS_ASSIGN(fd, OpenEntry((*dir).get(), ".", BackingFlags(flags) | O_TMPFILE | (flags & O_EXCL), mode));
+  }
+  TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
+  const Found found = FoundAt(tier, st);
+  const NodePtr node = nodes_.Reference(nullptr, "", found.key, st.st_mode, found.parts);
+  CreatedFile created;
+  created.entry = Entry{node->id, Describe(*node, st), Timeout()};
+  {
+    const std::lock_guard lock(node->mutex);
+    node->pinned = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  }
+  auto opened = AddHandle(node, std::move(fd), flags);
+  if (!opened || !node->pinned) {
+    nodes_.Forget(node->id, 1);
+    return opened ? Fail(EMFILE, "dup") : tl::unexpected(opened.error());
+  }
+  created.opened = *opened;
+  return created;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,50 @@
+#include "fs/tree/dir_cache.h"
+
+namespace tierfs {
+
+DirFd DirCache::Get(NodeId node, LayerIndex layer) {
+  const auto now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(KeyOf(node, layer));
+  if (found == entries_.end()) return nullptr;
+  if (now - found->second->opened > max_age_) {
+    recent_.erase(found->second);
+    entries_.erase(found);
+    return nullptr;
+  }
+  recent_.splice(recent_.begin(), recent_, found->second);
+  return found->second->fd;
+}
+
+void DirCache::Put(NodeId node, LayerIndex layer, DirFd fd) {
+  const std::uint64_t key = KeyOf(node, layer);
+  const std::lock_guard lock(mutex_);
+  if (const auto found = entries_.find(key); found != entries_.end()) {
+    recent_.erase(found->second);
+    entries_.erase(found);
+  }
+  recent_.push_front(Entry{key, std::move(fd), Clock::now()});
+  entries_[key] = recent_.begin();
+  if (entries_.size() > capacity_) {
+    entries_.erase(recent_.back().key);
+    recent_.pop_back();
+  }
+}
+
+void DirCache::Drop(NodeId node) {
+  const std::lock_guard lock(mutex_);
+  for (LayerIndex layer = 0; layer < kMaxLayers; ++layer) {
+    if (const auto found = entries_.find(KeyOf(node, layer)); found != entries_.end()) {
+      recent_.erase(found->second);
+      entries_.erase(found);
+    }
+  }
+}
+
+void DirCache::Clear() {
+  const std::lock_guard lock(mutex_);
+  entries_.clear();
+  recent_.clear();
+}
+
+}  // namespace tierfs

@@ -1,0 +1,68 @@
+// Open files, by number.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "fs/os/unique_fd.h"
+#include "fs/tree/node.h"
+
+namespace tierfs {
+
+// The kernel's name for an open file; 0 is none.
+struct HandleId {
+  std::uint64_t value = 0;
+};
+
+// How the data of an open file travels.
+enum class DataMode {
+  kCached,       // through the daemon and the kernel's page cache
+  kDirect,       // through the daemon alone
+  kPassthrough,  // in the kernel, on the backing file
+};
+
+struct OpenFile {
+  NodePtr node;
+  UniqueFd fd;
+  int flags = 0;
+  bool writer = false;
+  DataMode mode = DataMode::kCached;
+};
+
+class HandleTable {
+ public:
+  [[nodiscard]] HandleId Add(std::shared_ptr<OpenFile> file) {
+    const std::lock_guard lock(mutex_);
+    const HandleId id{++last_};
+    files_[id.value] = std::move(file);
+    return id;
+  }
+  [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId id) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = files_.find(id.value);
+    return found == files_.end() ? nullptr : found->second;
+  }
+  [[nodiscard]] std::shared_ptr<OpenFile> Remove(HandleId id) {
+    const std::lock_guard lock(mutex_);
+    const auto found = files_.find(id.value);
+    if (found == files_.end()) return nullptr;
+    auto file = std::move(found->second);
+    files_.erase(found);
+    return file;
+  }
+  [[nodiscard]] std::vector<std::shared_ptr<OpenFile>> All() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<OpenFile>> all;
+    for (const auto& [id, file] : files_) all.push_back(file);
+    return all;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<OpenFile>> files_;
+  std::uint64_t last_ = 0;
+};
+
+}  // namespace tierfs

@@ -1,0 +1,165 @@
+// Finding names: which layers hold an entry, and what they make together.
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include <cstring>
+
+#include "fs/os/beneath.h"
+#include "fs/tier/entry.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+namespace {
+
+// An opaque directory shows nothing of the layers beneath it. Tools that unpack images as root write the trusted mark, others the user
+// mark (kernel: Documentation/filesystems/overlayfs.rst).
+bool IsOpaque(int dir, const char* name) {
+  const std::string path = ProcPath(dir, name);
+  for (const char* mark : {"trusted.overlay.opaque", "user.overlay.opaque"}) {
+    char value = 0;
+    if (::lgetxattr(path.c_str(), mark, &value, 1) == 1 && (value == 'y' || value == 'x')) return value == 'y';
+  }
+  return false;
+}
+
+}  // namespace
+
+// The class tier first, then the tiers by number, then the lower layers: the first that is not a directory wins; directories merge.
+Result<Tree::Found> Tree::ResolveOnce(const NodePtr& parent, const char* name) {
+  if (std::strlen(name) > NAME_MAX) return Fail(ENAMETOOLONG, "name");
+  const LayerMask parts = parent->Parts();
+  Found found;
+  struct stat part_stats[kTierCount];
+  LayerMask directories;
+  bool file_hides_directories = false;
+
+  const auto look = [&](LayerIndex layer, struct stat& st) -> Result<bool> {
+    auto dir = OpenDir(parent, layer);
+    // A part that was removed underneath holds nothing.
+    if (!dir) return dir.error().code == ENOENT ? Result<bool>(false) : tl::unexpected(dir.error());
+    if (::fstatat((**dir).get(), name, &st, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    if (errno == ENOENT || errno == ESTALE) return false;
+    return FailErrno("fstatat");
+  };
+  // Takes one tier's answer; true when nothing else can matter any more.
+  const auto take_tier = [&](LayerIndex layer) -> Result<bool> {
+    struct stat& st = part_stats[layer];
+    TIERFS_ASSIGN(const bool there, look(layer, st));
+    if (!there) return false;
+    if (IsWhiteout(st)) {
+      found.whiteouts = found.whiteouts.With(layer);
+    } else if (S_ISDIR(st.st_mode)) {
+      directories = directories.With(layer);
+    } else if (directories.Empty()) {
+      const LayerMask whiteouts = found.whiteouts;
+      found = FoundAt(layer, st);
+      found.whiteouts = whiteouts;
+      return true;
+    } else {
+      file_hides_directories = true;
+    }
+    return false;
+  };
+
+  LayerIndex class_layer = kNoLayer;
+  if (!parts.InTiers().Single()) {
+    class_layer = LayerOf(DecisionFor(parent, name, false).tier);
+    if (parts.Has(class_layer)) {
+      TIERFS_ASSIGN(const bool done, take_tier(class_layer));
+      if (done) return found;
+    }
+  }
+  for (const LayerIndex layer : parts.InTiers()) {
+    if (layer == class_layer) continue;
+    TIERFS_ASSIGN(const bool done, take_tier(layer));
+    if (done) return found;
+  }
+  MergedStat merged;
+  for (const LayerIndex layer : directories) merged.Add(part_stats[layer]);
+  if (found.whiteouts.Empty()) {
+    for (const LayerIndex layer : parts.InLower()) {
+      struct stat st;
+      TIERFS_ASSIGN(const bool there, look(layer, st));
+      if (!there) continue;
+      if (IsWhiteout(st)) break;
+      if (!S_ISDIR(st.st_mode)) {
+        if (directories.Empty()) return FoundAt(layer, st);
+        break;
+      }
+      if (directories.Empty()) found.key = layers_.KeyOf(layer, st);
+      directories = directories.With(layer);
+      merged.Add(st);
+      const bool last = LayerMask(parts.bits() >> layer >> 1).Empty();
+      if (!last) {
+        TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
+        if (IsOpaque((*dir).get(), name)) break;
+      }
+    }
+  }
+  if (directories.Empty()) return found;
+  found.parts = directories;
+  found.st = merged.Get();
+  if (IsTier(directories.First())) found.key = layers_.KeyOf(directories.First(), part_stats[directories.First()]);
+  return found;
+}
+
+Result<Tree::Found> Tree::Resolve(const NodePtr& parent, const char* name) {
+  for (;;) {
+    const std::uint64_t before = moves_.load(std::memory_order_acquire);
+    TIERFS_ASSIGN(Found found, ResolveOnce(parent, name));
+    // A file that moves to a tier already looked at while we look at its old one would seem to be gone.
+    if (found.Exists() || moves_.load(std::memory_order_acquire) == before) return found;
+  }
+}
+
+Result<Entry> Tree::Lookup(NodeId parent_id, const char* name) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+  if (!found.Exists()) {
+    // Node 0: the kernel may remember that there is no such name.
+    Entry absent{};
+    absent.timeout = Timeout();
+    return absent;
+  }
+  return MakeEntry(parent, name, found);
+}
+
+Result<Attributes> Tree::GetAttributes(NodeId id, HandleId handle) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  if (const auto file = handles_.Get(handle)) {
+    TIERFS_ASSIGN(const struct stat st, StatFd(file->fd.get()));
+    // The handle of a file that was copied up or moved after it was opened still shows the old backing inode.
+    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return Describe(*node, st);
+  }
+  TIERFS_ASSIGN(const struct stat st, StatNode(node));
+  return Describe(*node, st);
+}
+
+Result<std::string> Tree::ReadLink(NodeId id) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  TIERFS_ASSIGN(const Location at, Locate(node, node->Placement()));
+  std::string target(PATH_MAX, '\0');
+  const ssize_t length = ::readlinkat(at.DirOrFile(), at.name.c_str(), target.data(), target.size());
+  if (length < 0) return FailErrno("readlinkat");
+  target.resize(static_cast<std::size_t>(length));
+  return target;
+}
+
+Result<struct statvfs> Tree::SpaceOf(NodeId id) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  // The tier that a write here goes to: a file's own, else the class of the path.
+  LayerIndex layer = node->IsDir() ? kNoLayer : node->Placement();
+  if (layer == kNoLayer || !IsTier(layer)) layer = LayerOf(DecisionOfNode(*node).tier);
+  struct statvfs space;
+  if (::fstatvfs(layers_[layer].root.get(), &space) != 0) return FailErrno("fstatvfs");
+  return space;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,68 @@
+// One file or directory of the merged view, as the kernel knows it.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "fs/os/unique_fd.h"
+#include "fs/tier/layer.h"
+#include "policy/policy.h"
+
+namespace tierfs {
+
+// The kernel's name for a node. A number in a table, never a pointer, never reused while mounted; 1 is the root.
+struct NodeId {
+  std::uint64_t value = 0;
+  bool operator==(const NodeId&) const = default;
+};
+
+inline constexpr NodeId kRootNode{1};
+
+// What the open handles of a file have in common. The kernel lets a file have one backing file while any passthrough open exists.
+struct OpenState {
+  std::uint32_t passthrough = 0;  // handles whose data goes past the daemon
+  std::uint32_t cached = 0;       // handles whose data goes through the kernel's page cache
+  std::int32_t backing_id = 0;    // the kernel's registration, 0 when there is none
+  BackingKey backing;             // the file that it stands for
+};
+
+struct Node {
+  Node(NodeId node_id, mode_t file_type, std::uint64_t inode_number) : id(node_id), type(file_type), ino(inode_number) {}
+
+  [[nodiscard]] bool IsDir() const { return S_ISDIR(type); }
+  [[nodiscard]] LayerMask Parts() const { return LayerMask(parts.load(std::memory_order_acquire)); }
+  // The layer of a file: its only part.
+  [[nodiscard]] LayerIndex Placement() const { return Parts().First(); }
+
+  const NodeId id;
+  const mode_t type;        // S_IFMT bits
+  const std::uint64_t ino;  // st_ino, constant while mounted
+
+  // The layers that hold it: any number for a directory, exactly one for anything else.
+  std::atomic<std::uint64_t> parts{0};
+  // Open for writing just now: its attributes change without a request.
+  std::atomic<std::uint32_t> writers{0};
+
+  // Guarded by NodeTable's mutex.
+  std::shared_ptr<Node> parent;  // of one of its names; empty for the root
+  std::string name;              // that name; empty when it has none left
+  BackingKey key;                // of a directory: the key of its first part
+  std::uint64_t lookups = 0;     // references that the kernel holds
+  std::uint64_t children = 0;    // nodes whose parent this is
+  policy::State state;           // a directory's place in the policy automaton
+  std::uint64_t state_epoch = 0;
+
+  // Held while a file is opened, closed, copied up, moved or removed. Guards what follows.
+  std::mutex mutex;
+  OpenState open;
+  UniqueFd pinned;  // keeps an unlinked file reachable until the kernel forgets it
+};
+
+using NodePtr = std::shared_ptr<Node>;
+
+}  // namespace tierfs

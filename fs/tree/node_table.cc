@@ -1,0 +1,207 @@
+#include "fs/tree/node_table.h"
+
+#include <algorithm>
+
+namespace tierfs {
+
+std::uint64_t InodeNumbers::Derived(const BackingKey& key) {
+  constexpr std::uint64_t kLow = (std::uint64_t{1} << 56) - 1;
+  return ((std::uint64_t{key.file_system} << 56) & (std::uint64_t{0x7F} << 56)) | (key.inode & kLow);
+}
+
+std::uint64_t InodeNumbers::Of(const BackingKey& key) {
+  if (!overrides_.empty() || !taken_.empty()) {
+    if (const auto found = overrides_.find(key); found != overrides_.end()) return found->second;
+  }
+  const std::uint64_t number = Derived(key);
+  // Beneath a layer another file system is mounted, or the number is kept by a file that moved away: a fresh one, for this mount's life.
+  const bool foreign = key.file_system >= kMaxLayers || (key.inode >> 56) != 0;
+  if (!foreign && (taken_.empty() || taken_.count(number) == 0)) return number;
+  return overrides_.emplace(key, next_fresh_++).first->second;
+}
+
+void InodeNumbers::Moved(const BackingKey& from, const BackingKey& to) {
+  const std::uint64_t number = Of(from);
+  overrides_.erase(from);
+  taken_.insert(number);
+  overrides_[to] = number;
+}
+
+void InodeNumbers::Released(const BackingKey& key) {
+  if (overrides_.empty()) return;
+  const auto found = overrides_.find(key);
+  if (found == overrides_.end()) return;
+  taken_.erase(found->second);
+  overrides_.erase(found);
+}
+
+NodeTable::NodeTable(BackingKey root_key, LayerMask root_parts) {
+  root_ = std::make_shared<Node>(kRootNode, S_IFDIR, numbers_.Of(root_key));
+  root_->parts = root_parts.bits();
+  root_->key = root_key;
+  root_->lookups = 1;
+  by_id_[kRootNode.value] = root_;
+  by_key_[root_key] = root_;
+}
+
+NodePtr NodeTable::Get(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_id_.find(id.value);
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+NodePtr NodeTable::Find(const BackingKey& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_key_.find(key);
+  return found == by_key_.end() ? nullptr : found->second;
+}
+
+NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type,
+                             LayerMask parts) {
+  const std::lock_guard lock(mutex_);
+  auto found = by_key_.find(key);
+  if (found != by_key_.end() && found->second->type != (type & S_IFMT)) {
+    // The backing inode was removed and used again underneath; the old node lives on until it is forgotten.
+    by_key_.erase(found);
+    found = by_key_.end();
+  }
+  NodePtr node;
+  if (found == by_key_.end()) {
+    node = std::make_shared<Node>(NodeId{next_id_++}, type & S_IFMT, numbers_.Of(key));
+    node->key = key;
+    by_id_[node->id.value] = node;
+    by_key_[key] = node;
+  } else {
+    node = found->second;
+  }
+  if (node != root_) {
+    if (node->parent != parent || node->name != name) SetPlace(*node, parent, name);
+    node->parts.store(parts.bits(), std::memory_order_release);
+  }
+  ++node->lookups;
+  return node;
+}
+
+void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& name) {
+  // A node beneath itself (trees rearranged underneath) must not make a ring.
+  for (const Node* above = parent.get(); above != nullptr; above = above->parent.get()) {
+    if (above == &node) return;
+  }
+  const NodePtr old = std::move(node.parent);
+  if (parent) ++parent->children;
+  node.parent = parent;
+  node.name = name;
+  node.state_epoch = 0;
+  if (old) {
+    --old->children;
+    DropIfUnused(old);
+  }
+}
+
+void NodeTable::DropIfUnused(NodePtr node) {
+  while (node && node != root_ && node->lookups == 0 && node->children == 0) {
+    if (by_id_.erase(node->id.value) == 0) return;
+    if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) {
+      by_key_.erase(found);
+    }
+    NodePtr parent = std::move(node->parent);
+    node->name.clear();
+    if (parent) --parent->children;
+    node = std::move(parent);
+  }
+}
+
+void NodeTable::Forget(NodeId id, std::uint64_t count) {
+  NodePtr node;  // destroyed outside the lock: it may close a descriptor
+  const std::lock_guard lock(mutex_);
+  const auto found = by_id_.find(id.value);
+  if (found == by_id_.end()) return;
+  node = found->second;
+  node->lookups -= std::min(node->lookups, count);
+  DropIfUnused(node);
+}
+
+NodeTable::Place NodeTable::PlaceOf(const Node& node) const {
+  const std::lock_guard lock(mutex_);
+  return Place{node.parent, node.name, node.Parts()};
+}
+
+std::optional<std::string> NodeTable::PathOf(const Node& node) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<const std::string*> names;
+  for (const Node* at = &node; at != root_.get(); at = at->parent.get()) {
+    if (!at->parent) return std::nullopt;
+    names.push_back(&at->name);
+  }
+  std::string path;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    if (!path.empty()) path += '/';
+    path += **name;
+  }
+  return path;
+}
+
+void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts) {
+  const std::lock_guard lock(mutex_);
+  node->parts.store(parts.bits(), std::memory_order_release);
+  SetPlace(*node, parent, name);
+}
+
+void NodeTable::Unlinked(const NodePtr& node, const Node& parent, const std::string& name, bool last) {
+  const std::lock_guard lock(mutex_);
+  if (node->parent.get() == &parent && node->name == name) SetPlace(*node, nullptr, "");
+  if (!last) return;
+  numbers_.Released(node->key);
+  if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
+}
+
+void NodeTable::Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts) {
+  const std::lock_guard lock(mutex_);
+  node->parts.store(parts.bits(), std::memory_order_release);
+  if (node->key == key) return;
+  numbers_.Moved(node->key, key);
+  if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
+  node->key = key;
+  by_key_[key] = node;
+}
+
+BackingKey NodeTable::KeyOf(const Node& node) const {
+  const std::lock_guard lock(mutex_);
+  return node.key;
+}
+
+std::uint64_t NodeTable::NumberOf(const BackingKey& key) {
+  const std::lock_guard lock(mutex_);
+  return numbers_.Of(key);
+}
+
+policy::State NodeTable::StateOf(Node& directory, const policy::Policy& policy, std::uint64_t epoch) {
+  const std::lock_guard lock(mutex_);
+  std::vector<Node*> stale;
+  Node* at = &directory;
+  while (at->state_epoch != epoch) {
+    stale.push_back(at);
+    if (!at->parent) break;
+    at = at->parent.get();
+  }
+  for (auto node = stale.rbegin(); node != stale.rend(); ++node) {
+    (*node)->state = (*node)->parent ? policy.Step((*node)->parent->state, (*node)->name) : policy.Root();
+    (*node)->state_epoch = epoch;
+  }
+  return directory.state;
+}
+
+std::size_t NodeTable::size() const {
+  const std::lock_guard lock(mutex_);
+  return by_id_.size();
+}
+
+std::vector<NodePtr> NodeTable::All() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<NodePtr> all;
+  all.reserve(by_id_.size());
+  for (const auto& [id, node] : by_id_) all.push_back(node);
+  return all;
+}
+
+}  // namespace tierfs

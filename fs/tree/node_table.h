@@ -1,0 +1,85 @@
+// All nodes that the kernel holds a reference to, by number and by backing inode.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "fs/tree/node.h"
+
+namespace tierfs {
+
+// Gives out st_ino. A number is the backing inode's own, with the file system's index above it: unique in the view and the same after a
+// remount. A file that moves to another backing inode keeps its number while mounted; the number is then taken and is not given to
+// whatever reuses the old backing inode. Not thread-safe: NodeTable's mutex guards it.
+class InodeNumbers {
+ public:
+  [[nodiscard]] std::uint64_t Of(const BackingKey& key);
+  void Moved(const BackingKey& from, const BackingKey& to);
+  void Released(const BackingKey& key);  // the backing inode is gone
+
+ private:
+  [[nodiscard]] static std::uint64_t Derived(const BackingKey& key);
+
+  std::unordered_map<BackingKey, std::uint64_t, BackingKeyHash> overrides_;
+  std::unordered_set<std::uint64_t> taken_;
+  std::uint64_t next_fresh_ = std::uint64_t{0x7F} << 56;
+};
+
+class NodeTable {
+ public:
+  NodeTable(BackingKey root_key, LayerMask root_parts);
+
+  [[nodiscard]] NodePtr root() const { return root_; }
+  [[nodiscard]] NodePtr Get(NodeId id) const;
+
+  // The node of the backing inode `key`, made when there is none yet, now known as `name` in `parent`; takes one kernel reference.
+  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type,
+                                  LayerMask parts);
+  // The node of a backing inode if the kernel holds one; takes no reference.
+  [[nodiscard]] NodePtr Find(const BackingKey& key) const;
+  void Forget(NodeId id, std::uint64_t count);
+
+  struct Place {
+    NodePtr parent;  // empty for the root and for what has no name left
+    std::string name;
+    LayerMask parts;  // of the node, as of the same moment
+    bool operator==(const Place&) const = default;
+  };
+  [[nodiscard]] Place PlaceOf(const Node& node) const;
+  // The path relative to the mount's root, without a leading slash; nothing when the node has no name left.
+  [[nodiscard]] std::optional<std::string> PathOf(const Node& node) const;
+
+  void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts);
+  // The name is gone. `last`: and so is the backing inode, once it is closed.
+  void Unlinked(const NodePtr& node, const Node& parent, const std::string& name, bool last);
+  // The node's content lives in another backing inode now; the number stays.
+  void Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts);
+  [[nodiscard]] BackingKey KeyOf(const Node& node) const;
+
+  // st_ino of a backing inode, node or not.
+  [[nodiscard]] std::uint64_t NumberOf(const BackingKey& key);
+
+  // The state of a directory in the automaton `policy`; computed anew when it is from an older epoch.
+  [[nodiscard]] policy::State StateOf(Node& directory, const policy::Policy& policy, std::uint64_t epoch);
+
+  [[nodiscard]] std::size_t size() const;
+  // The names (parent node, name) of every node, for dropping the kernel's caches.
+  [[nodiscard]] std::vector<NodePtr> All() const;
+
+ private:
+  void SetPlace(Node& node, const NodePtr& parent, const std::string& name);
+  void DropIfUnused(NodePtr node);
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, NodePtr> by_id_;
+  std::unordered_map<BackingKey, NodePtr, BackingKeyHash> by_key_;
+  InodeNumbers numbers_;
+  NodePtr root_;
+  std::uint64_t next_id_ = kRootNode.value + 1;
+};
+
+}  // namespace tierfs

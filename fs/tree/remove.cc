@@ -1,0 +1,113 @@
+// Removing names.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fs/os/beneath.h"
+#include "fs/os/list_dir.h"
+#include "fs/tier/entry.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+
+Status Tree::Pin(const NodePtr& node, int dir, const char* name) {
+  if (node->pinned) return {};
+  TIERFS_ASSIGN(node->pinned, OpenEntry(dir, name, O_PATH));
+  return {};
+}
+
+void Tree::NameGone(const NodePtr& node, const Node& parent, const char* name) {
+  const auto st = StatFd(node->pinned.get());
+  nodes_.Unlinked(node, parent, name, st && st->st_nlink == 0);
+  // A hard link that is still known by another name needs no descriptor.
+  if (nodes_.PlaceOf(*node).parent) node->pinned.Reset();
+}
+
+Status Tree::Unlink(NodeId parent_id, const char* name) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+  if (!found.Exists()) return Fail(ENOENT, "unlink");
+  if (found.IsDir()) return Fail(EISDIR, "unlink");
+  const LayerIndex layer = found.parts.First();
+  TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
+
+  const NodePtr node = nodes_.Find(found.key);
+  std::unique_lock<std::mutex> lock;
+  if (node) {
+    lock = std::unique_lock(node->mutex);
+    TIERFS_TRY(Pin(node, (*dir).get(), name));
+  }
+  const auto remove = [&]() -> Status {
+    if (IsTier(layer) && ::unlinkat((*dir).get(), name, 0) != 0) return FailErrno("unlinkat");
+    return {};
+  };
+  TIERFS_ASSIGN(const bool lower, LowerShows(parent, name));
+  if (lower) {
+    TIERFS_TRY(Hide(parent, name, found.parts.InTiers(), false, remove));
+  } else {
+    TIERFS_TRY(remove());
+  }
+  if (node) NameGone(node, *parent, name);
+  return {};
+}
+
+Status Tree::RemoveEmptyPart(int dir, const char* name) {
+  TIERFS_ASSIGN(const UniqueFd part, OpenEntry(dir, name, O_RDONLY | O_DIRECTORY));
+  TIERFS_TRY(ForEachEntry(part.get(), [&](const dirent64& entry) -> Status {
+    TIERFS_ASSIGN(const struct stat st, StatEntry(part.get(), entry.d_name));
+    if (!IsWhiteout(st)) return Fail(ENOTEMPTY, "rmdir");
+    if (::unlinkat(part.get(), entry.d_name, 0) != 0) return FailErrno("unlinkat of a whiteout");
+    return {};
+  }));
+  if (::unlinkat(dir, name, AT_REMOVEDIR) != 0) return FailErrno("rmdir");
+  return {};
+}
+
+Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+  if (!found.Exists()) return Fail(ENOENT, "rmdir");
+  if (!found.IsDir()) return Fail(ENOTDIR, "rmdir");
+  // The kernel looked the directory up before it asked, so there is a node.
+  const NodePtr node = nodes_.Find(found.key);
+  if (!node) return Fail(ESTALE, "rmdir of an unknown directory");
+  TIERFS_ASSIGN(const auto entries, ListParts(node, found.parts));
+  if (!entries.empty()) return Fail(ENOTEMPTY, "rmdir");
+
+  LayerMask holding = found.parts.InTiers();
+  const auto remove = [&]() -> Status {
+    // The best protected part last: until it is gone the directory is there, with the attributes that it had.
+    for (int layer = kTierCount - 1; layer >= 0; --layer) {
+      if (!holding.Has(static_cast<LayerIndex>(layer))) continue;
+      TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, static_cast<LayerIndex>(layer)));
+      TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
+    }
+    return {};
+  };
+  const auto lock = std::unique_lock(node->mutex);
+  {
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, found.parts.First()));
+    TIERFS_TRY(Pin(node, (*dir).get(), name));
+  }
+  TIERFS_ASSIGN(const bool lower, LowerShows(parent, name));
+  if (!lower) {
+    TIERFS_TRY(remove());
+  } else {
+    if (ShieldFor(holding) == kNoLayer) {
+      // All four trees have it: the bulk part makes room for the shield, its whiteouts move to the next.
+      const LayerIndex bulk = LayerOf(TierId::kBulk);
+      TIERFS_ASSIGN(const DirFd above, OpenDir(parent, LayerOf(TierId::kState)));
+      TIERFS_TRY(HideLowerEntries(parent, name, (*above).get()));
+      TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, bulk));
+      TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
+      holding = holding.Without(bulk);
+    }
+    TIERFS_TRY(Hide(parent, name, holding, true, remove));
+  }
+  nodes_.Unlinked(node, *parent, name, true);
+  dirs_.Drop(node->id);
+  return {};
+}
+
+}  // namespace tierfs

@@ -1,0 +1,103 @@
+// Hiding and showing lower entries. At every instant the name is either hidden or shows the new content: before a whiteout goes, another
+// tier holds one (the shield), because nothing temporary may stand in a tree and a whiteout cannot be replaced in one step by a link,
+// a node or a directory. A whiteout in any tier hides every lower layer, here as in the kernel's overlayfs.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fs/os/beneath.h"
+#include "fs/os/list_dir.h"
+#include "fs/tier/entry.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+namespace {
+
+Status MakeWhiteout(int dir, const char* name) {
+  if (::mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0) return {};
+  if (errno != EEXIST) return FailErrno("mknodat of a whiteout");
+  TIERFS_ASSIGN(const struct stat st, StatEntry(dir, name));
+  if (!IsWhiteout(st)) return Fail(EEXIST, "an entry stands where a whiteout has to go");
+  return {};
+}
+
+}  // namespace
+
+Result<bool> Tree::LowerShows(const NodePtr& parent, const char* name) {
+  for (const LayerIndex layer : parent->Parts().InLower()) {
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
+    const auto st = StatEntry((*dir).get(), name);
+    if (st) return !IsWhiteout(*st);
+    if (st.error().code != ENOENT) return tl::unexpected(st.error());
+  }
+  return false;
+}
+
+Status Tree::PutWhiteout(const NodePtr& parent, const char* name, LayerIndex tier) {
+  TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(parent, tier));
+  return MakeWhiteout((*dir).get(), name);
+}
+
+Status Tree::RemoveWhiteouts(const NodePtr& parent, const char* name, LayerMask tiers) {
+  for (const LayerIndex tier : tiers) {
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, tier));
+    const auto st = StatEntry((*dir).get(), name);
+    if (!st || !IsWhiteout(*st)) continue;
+    if (::unlinkat((*dir).get(), name, 0) != 0 && errno != ENOENT) return FailErrno("unlinkat of a whiteout");
+  }
+  return {};
+}
+
+LayerIndex Tree::ShieldFor(LayerMask busy) {
+  // The bulk tier first: of all the trees its loss and its clutter matter least.
+  for (int tier = kTierCount - 1; tier >= 0; --tier) {
+    if (!busy.Has(static_cast<LayerIndex>(tier))) return static_cast<LayerIndex>(tier);
+  }
+  return kNoLayer;
+}
+
+Result<LayerMask> Tree::ClearForCreation(const NodePtr& parent, const char* name, LayerIndex tier, LayerMask whiteouts,
+                                         bool is_dir) {
+  LayerMask others = whiteouts.Without(tier);
+  const bool needs_shield = whiteouts.Has(tier) || (is_dir && !whiteouts.Empty());
+  if (needs_shield && others.Empty()) {
+    const LayerIndex shield = ShieldFor(LayerMask::Only(tier));
+    TIERFS_TRY(PutWhiteout(parent, name, shield));
+    others = others.With(shield);
+  }
+  TIERFS_TRY(RemoveWhiteouts(parent, name, whiteouts.InTiers().Has(tier) ? LayerMask::Only(tier) : LayerMask()));
+  return others;
+}
+
+Status Tree::HideLowerEntries(const NodePtr& parent, const char* name, int tier_dir) {
+  TIERFS_ASSIGN(const UniqueFd made, OpenEntry(tier_dir, name, O_RDONLY | O_DIRECTORY));
+  for (const LayerIndex layer : parent->Parts().InLower()) {
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
+    auto lower = OpenEntry((*dir).get(), name, O_RDONLY | O_DIRECTORY);
+    if (!lower && lower.error().code == ENOENT) continue;
+    if (!lower) break;  // not a directory: nothing of it or beneath it merges
+    TIERFS_TRY(ForEachEntry(lower->get(), [&](const dirent64& entry) { return MakeWhiteout(made.get(), entry.d_name); }));
+  }
+  return {};
+}
+
+Status Tree::Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir,
+                  const std::function<Status()>& remove) {
+  const LayerIndex home = LayerOf(DecisionFor(parent, name, is_dir).tier);
+  if (!holding.Has(home)) {
+    TIERFS_TRY(PutWhiteout(parent, name, home));
+    return remove();
+  }
+  const LayerIndex shield = ShieldFor(holding);
+  if (shield == kNoLayer) return Fail(EBUSY, "every tier holds an entry of this name");
+  TIERFS_TRY(PutWhiteout(parent, name, shield));
+  if (const Status removed = remove(); !removed) {
+    TIERFS_TRY(RemoveWhiteouts(parent, name, LayerMask::Only(shield)));
+    return removed;
+  }
+  TIERFS_TRY(PutWhiteout(parent, name, home));
+  return RemoveWhiteouts(parent, name, LayerMask::Only(shield));
+}
+
+}  // namespace tierfs
