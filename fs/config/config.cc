@@ -1,0 +1,188 @@
+#include "fs/config/config.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <toml++/toml.h>
+
+namespace tierfs {
+namespace fs = std::filesystem;
+namespace {
+
+// How many single-letter changes make one word of the other.
+std::size_t Distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t corner = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      corner = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string Suggestion(std::string_view unknown) {
+  for (const ConfigKey& key : ConfigKeys()) {
+    if (Distance(unknown, key.name) <= 2) return std::string("; did you mean '") + key.name + "'?";
+  }
+  std::string known;
+  for (const ConfigKey& key : ConfigKeys()) known += (known.empty() ? "" : ", ") + std::string(key.name);
+  return "; known keys: " + known;
+}
+
+class Reader {
+ public:
+  Reader(const toml::table& table, Config& config) : table_(table), config_(config), base_(fs::path(config.file).parent_path()) {}
+
+  ConfigResult<void> Read() {
+    for (const auto& [key, value] : table_) config_.lines[std::string(key.str())] = value.source().begin.line;
+    for (const auto& [key, value] : table_) {
+      const std::string name(key.str());
+      const bool known = name == "tier" || std::any_of(ConfigKeys().begin(), ConfigKeys().end(),
+                                                       [&](const ConfigKey& each) { return name == each.name; });
+      if (!known) return Error(name, "unknown key '" + name + "'" + Suggestion(name));
+    }
+    config_.name = Text("name");
+    config_.state = Path("state");
+    config_.mountpoint = Path("mountpoint");
+    config_.policy_file = Path("policy");
+    config_.rules = Text("rules");
+    Lower();
+    if (const auto* value = table_.get("over")) {
+      if (!value->is_boolean()) return Error("over", "'over' has to be true or false");
+      config_.over = config_.over || value->as_boolean()->get();
+    }
+    if (const auto* value = table_.get("cache_timeout")) {
+      const auto seconds = value->value<double>();
+      if (!seconds || *seconds < 0 || *seconds > 1e6) return Error("cache_timeout", "'cache_timeout' has to be seconds, 0 to 1000000");
+      config_.cache_timeout = std::chrono::milliseconds(static_cast<std::int64_t>(*seconds * 1000));
+    }
+    Tiers();
+    if (problem_) return tl::unexpected(*problem_);
+    if (config_.name.empty()) return Error("name", "no name; add: name = \"myservice\"");
+    if (config_.name.find('/') != std::string::npos || config_.name[0] == '.') {
+      return Error("name", "the name '" + config_.name + "' may not hold a slash or start with a dot");
+    }
+    if (config_.state.empty()) return Error("state", "no state directory; add: state = \"/var/lib/tierfs/" + config_.name + "\"");
+    if (config_.policy_file.empty() == config_.rules.empty()) {
+      return Error(config_.rules.empty() ? "name" : "rules", "exactly one of 'policy' (a file) and 'rules' (inline) is needed");
+    }
+    return {};
+  }
+
+ private:
+  tl::unexpected<ConfigError> Error(const std::string& key, std::string message) const {
+    return tl::unexpected(ConfigError{config_.file, config_.LineOf(key), std::move(message)});
+  }
+  void Problem(const std::string& key, std::string message) {
+    if (!problem_) problem_ = ConfigError{config_.file, config_.LineOf(key), std::move(message)};
+  }
+
+  std::string Text(const char* key) {
+    const auto* value = table_.get(key);
+    if (value == nullptr) return "";
+    if (!value->is_string()) {
+      Problem(key, std::string("'") + key + "' has to be a string in quotes");
+      return "";
+    }
+    return value->as_string()->get();
+  }
+
+  std::string Absolute(const std::string& path) const { return path.empty() ? path : (base_ / path).lexically_normal().string(); }
+
+  std::string Path(const char* key) { return Absolute(Text(key)); }
+
+  void Lower() {
+    const auto* value = table_.get("lower");
+    if (value == nullptr) return;
+    const auto take = [&](const std::string& path) {
+      if (config_.over) return Problem("lower", "\"over\" is the lowest layer: it has to come last");
+      if (path == "over") {
+        config_.over = true;
+      } else {
+        config_.lower.push_back(Absolute(path));
+      }
+    };
+    if (value->is_string()) return take(value->as_string()->get());
+    if (!value->is_array()) return Problem("lower", "'lower' has to be a list of directories, uppermost first");
+    for (const auto& entry : *value->as_array()) {
+      if (!entry.is_string()) return Problem("lower", "'lower' has to be a list of directories, uppermost first");
+      take(entry.as_string()->get());
+    }
+  }
+
+  void Tiers() {
+    const auto* tier = table_.get("tier");
+    if (tier == nullptr || !tier->is_table()) return Problem("tier", "no [tier] table; add it, with a directory for each of 1 to 4");
+    for (const auto& [key, value] : *tier->as_table()) {
+      const std::string name = "tier." + std::string(key.str());
+      config_.lines[name] = value.source().begin.line;
+      const std::string_view number = key.str();
+      if (number.size() != 1 || number[0] < '1' || number[0] > '4') {
+        return Problem(name, "unknown tier '" + std::string(number) + "'; there are 1 to 4");
+      }
+      if (!value.is_string() || value.as_string()->get().empty()) return Problem(name, "tier " + std::string(number) + " has to be a directory in quotes");
+      config_.tiers[static_cast<std::size_t>(number[0] - '1')] = Absolute(value.as_string()->get());
+    }
+    for (int number = 1; number <= kTierCount; ++number) {
+      if (config_.tiers[static_cast<std::size_t>(number - 1)].empty()) {
+        return Problem("tier", "tier " + std::to_string(number) + " is missing; add: " + std::to_string(number) + " = \"/path\"");
+      }
+    }
+  }
+
+  const toml::table& table_;
+  Config& config_;
+  const fs::path base_;
+  std::optional<ConfigError> problem_;
+};
+
+}  // namespace
+
+std::string ConfigError::Render() const {
+  return file + (line == 0 ? "" : ":" + std::to_string(line)) + ": " + message;
+}
+
+std::size_t Config::LineOf(const std::string& key) const {
+  const auto found = lines.find(key);
+  return found == lines.end() ? 0 : found->second;
+}
+
+const std::vector<ConfigKey>& ConfigKeys() {
+  static const std::vector<ConfigKey> keys = {
+      {"name", "TEXT", "the mount's name, as tierctl and the identity marks know it"},
+      {"policy", "FILE", "the policy; or give the rules inline"},
+      {"rules", "TEXT", "the rules themselves, instead of a policy file"},
+      {"state", "DIR", "where the daemon keeps what it can make anew: lock, control socket"},
+      {"mountpoint", "DIR", "where `tierfs CONFIG` mounts when the command line names no mountpoint"},
+      {"lower", "[DIR, ...]", "read-only layers underneath, uppermost first; \"over\" is the directory that is mounted over"},
+      {"over", "true|false", "the same as \"over\" at the end of lower"},
+      {"cache_timeout", "SECONDS", "changes made in the trees underneath are seen within this time at the latest (60)"},
+      {"tier.1", "DIR", "the tree of tier 1, build"},
+      {"tier.2", "DIR", "the tree of tier 2, data"},
+      {"tier.3", "DIR", "the tree of tier 3, state"},
+      {"tier.4", "DIR", "the tree of tier 4, bulk"},
+  };
+  return keys;
+}
+
+ConfigResult<Config> LoadConfig(const std::string& path) {
+  Config config;
+  std::error_code error;
+  config.file = fs::absolute(path, error).lexically_normal().string();
+  if (!fs::exists(config.file, error)) return tl::unexpected(ConfigError{path, 0, "no such config file"});
+  toml::table table;
+  try {
+    table = toml::parse_file(config.file);
+  } catch (const toml::parse_error& problem) {
+    return tl::unexpected(ConfigError{config.file, problem.source().begin.line, std::string(problem.description())});
+  }
+  if (auto read = Reader(table, config).Read(); !read) return tl::unexpected(read.error());
+  return config;
+}
+
+}  // namespace tierfs

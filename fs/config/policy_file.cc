@@ -1,0 +1,50 @@
+// Policies and the files that they include, from the disk.
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "fs/config/config.h"
+
+namespace tierfs {
+namespace fs = std::filesystem;
+namespace {
+
+tl::expected<std::string, std::string> ReadText(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  std::error_code ignored;
+  if (!file) return tl::unexpected(std::string(std::strerror(errno != 0 ? errno : EIO)));
+  if (fs::is_directory(path, ignored)) return tl::unexpected(std::string("is a directory"));
+  text << file.rdbuf();
+  return text.str();
+}
+
+policy::IncludeAnswer Include(std::string_view wanted, std::string_view from) {
+  const std::string path = (fs::path(from).parent_path() / fs::path(wanted)).lexically_normal().string();
+  auto text = ReadText(path);
+  if (!text) return {std::nullopt, text.error()};
+  return {policy::IncludedFile{path, std::move(*text)}, ""};
+}
+
+}  // namespace
+
+policy::ParseResult LoadPolicyFile(const std::string& path) {
+  const auto text = ReadText(path);
+  if (text) return policy::Parse(*text, path, Include);
+  policy::ParseResult result;
+  result.errors.push_back(policy::Diagnostic{policy::Source{path, 0, 0}, "", "cannot read the policy: " + text.error(), ""});
+  return result;
+}
+
+policy::ParseResult LoadPolicy(const Config& config) {
+  if (!config.policy_file.empty()) {
+    policy::ParseResult result = LoadPolicyFile(config.policy_file);
+    return result;
+  }
+  return policy::Parse(config.rules, config.file, Include);
+}
+
+}  // namespace tierfs
