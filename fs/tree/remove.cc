@@ -25,18 +25,20 @@ void Tree::NameGone(const NodePtr& node, const Node& parent, const char* name) {
 Status Tree::Unlink(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+  TIERFS_ASSIGN(Found found, Resolve(parent, name));
   if (!found.Exists()) return Fail(ENOENT, "unlink");
   if (found.IsDir()) return Fail(EISDIR, "unlink");
-  const LayerIndex layer = found.parts.First();
-  TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
-
   const NodePtr node = nodes_.Find(found.key);
   std::unique_lock<std::mutex> lock;
   if (node) {
     lock = std::unique_lock(node->mutex);
-    TIERFS_TRY(Pin(node, (*dir).get(), name));
+    // It may have been settled, or copied up, before the lock was ours.
+    TIERFS_ASSIGN(found, Resolve(parent, name));
+    if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
   }
+  const LayerIndex layer = found.parts.First();
+  TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
+  if (node) TIERFS_TRY(Pin(node, (*dir).get(), name));
   const auto remove = [&]() -> Status {
     if (IsTier(layer) && ::unlinkat((*dir).get(), name, 0) != 0) return FailErrno("unlinkat");
     return {};

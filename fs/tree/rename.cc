@@ -67,19 +67,25 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
   return RenameFile(source, target);
 }
 
-Status Tree::RenameFile(Side source, const Side& target) {
+Status Tree::RenameFile(Side source, Side target) {
   const NodePtr node = nodes_.Find(source.found.key);
   const NodePtr replaced = nodes_.Find(target.found.key);
   if (!node) return Fail(ESTALE, "rename of an unknown file");
   TIERFS_TRY(CopyUp(node));
-  const LayerIndex home = node->Placement();
+  const LockBoth lock(node.get(), replaced.get());
+  // Either may have been settled, or copied up, before the locks were ours.
+  TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
+  TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
+  if (!(source.found.key == nodes_.KeyOf(*node)) || (replaced && !(target.found.key == nodes_.KeyOf(*replaced)))) {
+    return Fail(ESTALE, "rename of what was replaced underneath");
+  }
+  const LayerIndex home = source.found.parts.First();
   const LayerIndex tier = LayerOf(DecisionFor(target.parent, target.name, false).tier);
   if (!layers_.SameFileSystem(home, tier)) return Fail(EXDEV, "rename to a tier on another file system");
 
   TIERFS_ASSIGN(const DirFd from, OpenDir(source.parent, home));
   TIERFS_ASSIGN(const DirFd to, OpenDirForWriting(target.parent, tier));
   TIERFS_ASSIGN(const bool lower, LowerShows(source.parent, source.name));
-  const LockBoth lock(node.get(), replaced.get());
   const LayerIndex replaced_in = target.found.parts.First();
   if (replaced) {
     TIERFS_ASSIGN(const DirFd dir, OpenDir(target.parent, replaced_in));

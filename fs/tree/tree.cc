@@ -30,11 +30,12 @@ Tree::Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOp
     : layers_(std::move(layers)),
       options_(options),
       nodes_(RootKey(layers_), layers_.All()),
-      dirs_(options.directory_fds, options.cache_timeout) {
+      dirs_(options.directory_fds, options.cache_timeout),
+      settler_([this](const std::string& path) { SettleInBackground(path); }) {
   policy_.policy = std::move(policy);
 }
 
-Tree::~Tree() = default;
+Tree::~Tree() { settler_.Stop(); }
 
 double Tree::Timeout() const { return std::chrono::duration<double>(options_.cache_timeout).count(); }
 

@@ -29,6 +29,7 @@
 #include "fs/tree/dir_cache.h"
 #include "fs/tree/handle_table.h"
 #include "fs/tree/node_table.h"
+#include "fs/tree/settler.h"
 #include "policy/policy.h"
 
 namespace tierfs {
@@ -144,6 +145,15 @@ class Tree {
   // Takes a new policy for what is created from now on; what is there stays where it is.
   void SetPolicy(std::shared_ptr<const policy::Policy> policy);
   [[nodiscard]] std::shared_ptr<const policy::Policy> CurrentPolicy() const;
+  // Moves what is misplaced in the directory `path` (relative to the mount, "" for all) and beneath it to its class tier, where both are on
+  // one file system: each by one rename, which open files survive. May run beside any other operation.
+  struct Settled {
+    std::size_t moved = 0;
+    std::size_t left = 0;  // could not be moved
+  };
+  [[nodiscard]] Result<Settled> Settle(const std::string& path);
+  // Directories whose content still has to be settled after a rename.
+  [[nodiscard]] std::size_t SettlingPending() const { return settler_.Pending(); }
   // Drops every cache of the kernel and of our own, so that changes made underneath are seen at once. The number of nodes told.
   std::size_t DropCaches();
   struct Counters {
@@ -232,13 +242,20 @@ class Tree {
   // rmdir of a part that holds nothing but whiteouts.
   [[nodiscard]] Status RemoveEmptyPart(int dir, const char* name);
 
+  // settle.cc
+  // The directory at a path, referenced as the kernel would; give the reference back with Forget.
+  [[nodiscard]] Result<NodePtr> AcquireDirectory(const std::string& path);
+  void SettleInBackground(const std::string& path);
+  void SettleDirectory(const NodePtr& directory, Settled& settled);
+  [[nodiscard]] Status SettleEntry(const NodePtr& parent, const std::string& name, Settled& settled, std::vector<std::string>& beneath);
+
   // rename.cc
   struct Side {
     NodePtr parent;
     const char* name;
     Found found;
   };
-  [[nodiscard]] Status RenameFile(Side source, const Side& target);
+  [[nodiscard]] Status RenameFile(Side source, Side target);
   [[nodiscard]] Status RenameDirectory(const Side& source, const Side& target);
   [[nodiscard]] Status Exchange(const Side& source, const Side& target);
   // The classes of what is in a directory changed: states are computed anew and what is misplaced now gets settled.
@@ -282,6 +299,7 @@ class Tree {
   HandleTable handles_;
   mutable std::shared_mutex policy_mutex_;
   PolicyState policy_;
+  Settler settler_;
   std::atomic<std::uint64_t> moves_{0};  // counts files that changed their layer; a lookup that missed looks again when it grew
 };
 

@@ -1,0 +1,135 @@
+#include "fs/control/control.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstring>
+
+namespace tierfs {
+namespace {
+
+constexpr const char kSocketName[] = "control.sock";
+constexpr std::size_t kMaxLine = 1 << 20;
+constexpr int kPatienceSeconds = 10;
+
+// The address of the socket in an open directory: through /proc, since a socket's path may have 107 bytes and a state directory more.
+sockaddr_un AddressIn(int directory) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", directory, kSocketName);
+  return address;
+}
+
+Result<std::string> ReadLine(int socket) {
+  std::string line;
+  char buffer[4096];
+  while (line.size() < kMaxLine) {
+    const ssize_t got = ::recv(socket, buffer, sizeof buffer, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FailErrno("recv on the control socket");
+    if (got == 0) break;
+    line.append(buffer, static_cast<std::size_t>(got));
+    if (line.back() == '\n') break;
+  }
+  return line;
+}
+
+Status WriteLine(int socket, const nlohmann::json& message) {
+  // Paths are bytes; what is not UTF-8 in one is replaced for the reader rather than refused.
+  const std::string line = message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  for (std::size_t sent = 0; sent < line.size();) {
+    const ssize_t put = ::send(socket, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return FailErrno("send on the control socket");
+    sent += static_cast<std::size_t>(put);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& state_dir,
+                                                            std::map<std::string, ControlHandler> handlers) {
+  std::unique_ptr<ControlServer> server(new ControlServer());
+  server->handlers_ = std::move(handlers);
+  server->state_dir_ = UniqueFd(::open(state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!server->state_dir_) return FailErrno("open of the state directory");
+  server->listener_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  server->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  if (!server->listener_ || !server->stop_) return FailErrno("control socket");
+  ::unlinkat(server->state_dir_.get(), kSocketName, 0);
+  const sockaddr_un address = AddressIn(server->state_dir_.get());
+  if (::bind(server->listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return FailErrno("bind of the control socket");
+  }
+  ::fchmodat(server->state_dir_.get(), kSocketName, 0600, 0);
+  if (::listen(server->listener_.get(), 8) != 0) return FailErrno("listen on the control socket");
+  server->thread_ = std::thread([raw = server.get()] { raw->Run(); });
+  return server;
+}
+
+ControlServer::~ControlServer() {
+  if (thread_.joinable()) {
+    ::eventfd_write(stop_.get(), 1);
+    thread_.join();
+  }
+  if (state_dir_) ::unlinkat(state_dir_.get(), kSocketName, 0);
+}
+
+void ControlServer::Run() {
+  for (;;) {
+    pollfd waiting[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
+    if (waiting[1].revents != 0) return;
+    if (waiting[0].revents == 0) continue;
+    const UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (client) Serve(client.get());
+  }
+}
+
+void ControlServer::Serve(int client) const {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || (peer.uid != 0 && peer.uid != ::geteuid())) return;
+  // One that connects and says nothing does not hold up the rest for ever.
+  const timeval patience{kPatienceSeconds, 0};
+  ::setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  const auto line = ReadLine(client);
+  if (!line) return;
+  nlohmann::json reply;
+  const nlohmann::json request = nlohmann::json::parse(*line, nullptr, false);
+  const auto verb = request.is_object() && request.contains("verb") && request["verb"].is_string()
+                        ? handlers_.find(request["verb"].get<std::string>())
+                        : handlers_.end();
+  if (verb == handlers_.end()) {
+    reply = {{"ok", false}, {"error", "unknown verb"}};
+  } else {
+    reply = verb->second(request);
+    if (!reply.contains("ok")) reply["ok"] = true;
+  }
+  // The client may be gone; there is nobody to tell.
+  (void)WriteLine(client, reply);
+}
+
+Result<nlohmann::json> AskDaemon(const std::string& state_dir, const nlohmann::json& request) {
+  const UniqueFd directory(::open(state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return FailErrno("open of the state directory");
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return FailErrno("socket");
+  const sockaddr_un address = AddressIn(directory.get());
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return FailErrno("connect to the control socket");
+  }
+  TIERFS_TRY(WriteLine(socket.get(), request));
+  TIERFS_ASSIGN(const std::string line, ReadLine(socket.get()));
+  nlohmann::json reply = nlohmann::json::parse(line, nullptr, false);
+  if (!reply.is_object()) return Fail(EPROTO, "the daemon's answer");
+  return reply;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,190 @@
+#include "fs/daemon/daemon.h"
+
+#include <fcntl.h>
+#include <spdlog/sinks/syslog_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "fs/config/config.h"
+#include "fs/config/identity.h"
+#include "fs/control/control.h"
+#include "fs/fuse/mount.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+namespace fs = std::filesystem;
+namespace {
+
+using Outcome = tl::expected<void, std::string>;
+
+tl::unexpected<std::string> Say(std::string line) { return tl::unexpected("tierfs: " + std::move(line)); }
+
+std::string Describe(const Error& error) { return std::string(error.step) + ": " + std::strerror(error.code); }
+
+void StartLogging(const DaemonOptions& options, const std::string& name) {
+  if (!options.foreground) {
+    auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>("tierfs/" + name, LOG_PID, LOG_DAEMON, true);
+    sink->set_pattern("%v");
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("tierfs", std::move(sink)));
+  } else {
+    spdlog::set_pattern("%H:%M:%S.%e %^%l%$ %v");
+  }
+  spdlog::set_level(spdlog::level::from_str(options.log_level));
+}
+
+// Every open file of every user of the mount is a descriptor here.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlimit wanted{1'048'576, std::max<rlim_t>(limit.rlim_max, 1'048'576)};
+  if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The lock that keeps a second daemon away from the same trees. Held until the process ends.
+tl::expected<UniqueFd, std::string> LockState(const Config& config) {
+  const std::string path = config.state + "/lock";
+  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock) {
+    return tl::unexpected(ConfigError{config.file, config.LineOf("state"),
+                                      "cannot use the state directory: " + path + ": " + std::strerror(errno) +
+                                          "; `tierctl init " + config.file + "` makes it"}
+                              .Render());
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return tl::unexpected(ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' is mounted already; `tierctl status` shows where"}.Render());
+  }
+  return lock;
+}
+
+std::string FirstError(const policy::ParseResult& policy) {
+  std::string text = policy.errors.front().Headline();
+  if (policy.errors.size() > 1) text += " (and " + std::to_string(policy.errors.size() - 1) + " more: tierctl policy check)";
+  return text;
+}
+
+nlohmann::json StatusOf(Tree& tree, const Mount& mount, const Config& config, const std::string& mountpoint) {
+  const MountFacts facts = mount.Facts();
+  const Tree::Counters counters = tree.Count();
+  return {{"name", config.name},
+          {"config", config.file},
+          {"mountpoint", mountpoint},
+          {"pid", ::getpid()},
+          {"version", TIERFS_VERSION},
+          {"libfuse", facts.libfuse},
+          {"transport", facts.transport},
+          {"passthrough", facts.passthrough},
+          {"passthrough_reason", facts.passthrough_reason},
+          {"nodes", counters.nodes},
+          {"open_handles", counters.open_handles},
+          {"passthrough_handles", counters.passthrough_handles},
+          {"settling", tree.SettlingPending()},
+          {"rules", tree.CurrentPolicy()->rules().size()}};
+}
+
+nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& request) {
+  const auto policy = LoadPolicy(config);
+  if (!policy.policy) return {{"ok", false}, {"error", FirstError(policy) + "; the old policy stays"}};
+  const bool dry_run = request.value("dry_run", false);
+  if (!dry_run) {
+    tree.SetPolicy(policy.policy);
+    spdlog::info("policy reloaded, {} rules", policy.policy->rules().size());
+  }
+  return {{"rules", policy.policy->rules().size()}, {"applied", !dry_run}};
+}
+
+nlohmann::json Settle(Tree& tree, const nlohmann::json& request) {
+  const auto settled = tree.Settle(request.value("path", ""));
+  if (!settled) return {{"ok", false}, {"error", Describe(settled.error())}};
+  return {{"moved", settled->moved}, {"left", settled->left}};
+}
+
+}  // namespace
+
+Outcome RunDaemon(const DaemonOptions& options, Background& background) {
+  const auto config = LoadConfig(options.config);
+  if (!config) return tl::unexpected(config.error().Render());
+  const std::string given = options.mountpoint.empty() ? config->mountpoint : options.mountpoint;
+  if (given.empty()) return Say("no mountpoint: name one on the command line or as `mountpoint` in " + config->file);
+  if (const auto paths = CheckPaths(*config, given); !paths) return tl::unexpected(paths.error().Render());
+  if (const auto identity = CheckIdentity(*config); !identity) return tl::unexpected(identity.error().Render());
+  const policy::ParseResult policy = LoadPolicy(*config);
+  if (!policy.policy) return tl::unexpected(FirstError(policy));
+  auto lock = LockState(*config);
+  if (!lock) return tl::unexpected(lock.error());
+
+  const std::string mountpoint = fs::canonical(given).string();
+  std::error_code problem;
+  if (!options.nonempty && !config->over && !fs::is_empty(mountpoint, problem)) {
+    return Say("the mountpoint " + mountpoint + " is not empty; use an empty directory, or -o nonempty to hide what is in it");
+  }
+  UniqueFd over;
+  if (config->over) {
+    over = UniqueFd(::open(mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!over) return Say("cannot open the directory to mount over: " + std::string(std::strerror(errno)));
+  }
+
+  StartLogging(options, config->name);
+  RaiseFileLimit();
+  if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
+  auto layers = LayerSet::Open({config->tiers.begin(), config->tiers.end()}, config->lower, std::move(over), options.noatime);
+  if (!layers) return Say(Describe(layers.error()));
+  TreeOptions tree_options;
+  tree_options.cache_timeout = config->cache_timeout;
+  tree_options.passthrough = options.passthrough && ::geteuid() == 0;
+  Tree tree(std::move(*layers), policy.policy, tree_options);
+
+  MountOptions mount_options;
+  mount_options.source = config->file;
+  mount_options.kernel_options = options.kernel_options;
+  mount_options.debug = options.debug;
+  mount_options.io_uring = options.io_uring;
+  if (::geteuid() == 0) {
+    // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory that it replaces.
+    mount_options.kernel_options.insert(mount_options.kernel_options.begin(), {"allow_other", "suid", "dev"});
+  }
+  Mount mount(tree, std::move(mount_options));
+  if (const Status started = mount.Start(mountpoint); !started) return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
+
+  auto control = ControlServer::Start(
+      config->state, {{"status", [&](const nlohmann::json&) { return StatusOf(tree, mount, *config, mountpoint); }},
+                      {"settle", [&](const nlohmann::json& request) { return Settle(tree, request); }},
+                      {"reload", [&](const nlohmann::json& request) { return Reload(tree, *config, request); }},
+                      {"rescan", [&](const nlohmann::json&) { return nlohmann::json{{"nodes", tree.DropCaches()}}; }}});
+  if (!control) spdlog::error("no control socket, tierctl cannot reach this mount: {}", Describe(control.error()));
+  spdlog::info("{} mounted at {}, {} rules", config->name, mountpoint, policy.policy->rules().size());
+  const Status served = mount.Serve([&background] { background.Ready(); });
+  control = Fail(ESHUTDOWN, "stopped");  // before the tree goes
+  if (!served) return Say(Describe(served.error()));
+  spdlog::info("{} unmounted", config->name);
+  return {};
+}
+
+Outcome Remount(const DaemonOptions& options) {
+  unsigned long flags = MS_REMOUNT;
+  for (const std::string& option : options.kernel_options) {
+    if (option == "ro") flags |= MS_RDONLY;
+    if (option == "noexec") flags |= MS_NOEXEC;
+    if (option == "nosuid") flags |= MS_NOSUID;
+    if (option == "nodev") flags |= MS_NODEV;
+    if (option == "sync") flags |= MS_SYNCHRONOUS;
+    if (option == "dirsync") flags |= MS_DIRSYNC;
+  }
+  if (options.noatime) flags |= MS_NOATIME;
+  if (options.mountpoint.empty()) return Say("remount needs the mountpoint");
+  if (::mount(nullptr, options.mountpoint.c_str(), nullptr, flags, nullptr) != 0) {
+    return Say("cannot remount " + options.mountpoint + ": " + std::strerror(errno));
+  }
+  return {};
+}
+
+}  // namespace tierfs
