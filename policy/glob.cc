@@ -80,6 +80,7 @@ std::optional<Glob::Error> ParseSet(std::string_view text, std::size_t& at, Set&
 
 Glob Glob::Parse(std::string_view text, std::optional<Error>& error) {
   Glob glob;
+  glob.text_ = text;
   for (std::size_t at = 0; at < text.size();) {
     const char c = text[at];
     if (c == '*') {

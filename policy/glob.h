@@ -24,6 +24,10 @@ class Glob {
   // `steps`, when given, counts them.
   [[nodiscard]] bool Matches(std::string_view name, std::size_t* steps = nullptr) const;
 
+  // As it was written.
+  [[nodiscard]] const std::string& text() const { return text_; }
+  // Matches every name.
+  [[nodiscard]] bool matches_all() const { return suffix_decides_ && suffix_.empty(); }
   // The only name that it matches, when there is only one.
   [[nodiscard]] const std::optional<std::string>& literal() const { return literal_; }
   // What every name that it matches ends with.
@@ -40,6 +44,7 @@ class Glob {
 
   void Summarise();
 
+  std::string text_;
   std::vector<Token> tokens_;
   std::vector<std::bitset<256>> sets_;
   std::optional<std::string> literal_;

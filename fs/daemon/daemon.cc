@@ -103,7 +103,7 @@ nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& re
 }
 
 nlohmann::json Settle(Tree& tree, const nlohmann::json& request) {
-  const auto settled = tree.Settle(request.value("path", ""));
+  const auto settled = tree.Settle(request.value("path", ""), request.value("dry_run", false));
   if (!settled) return {{"ok", false}, {"error", Describe(settled.error())}};
   return {{"moved", settled->moved}, {"left", settled->left}};
 }

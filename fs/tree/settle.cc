@@ -18,7 +18,7 @@ void Tree::ContentChangedClass(const NodePtr& directory) {
 }
 
 void Tree::SettleInBackground(const std::string& path) {
-  const auto settled = Settle(path);
+  const auto settled = Settle(path, false);
   if (!settled) {
     spdlog::warn("settling {}: {} ({})", path, std::strerror(settled.error().code), settled.error().step);
   } else if (settled->left > 0) {
@@ -42,31 +42,32 @@ Result<NodePtr> Tree::AcquireDirectory(const std::string& path) {
   return at;
 }
 
-Result<Tree::Settled> Tree::Settle(const std::string& path) {
+Result<Tree::Settled> Tree::Settle(const std::string& path, bool dry_run) {
   TIERFS_ASSIGN(const NodePtr directory, AcquireDirectory(path));
   Settled settled;
-  if (directory->IsDir()) SettleDirectory(directory, settled);
+  if (directory->IsDir()) SettleDirectory(directory, dry_run, settled);
   if (directory != nodes_.root()) nodes_.Forget(directory->id, 1);
   return settled;
 }
 
-void Tree::SettleDirectory(const NodePtr& directory, Settled& settled) {
+void Tree::SettleDirectory(const NodePtr& directory, bool dry_run, Settled& settled) {
   const auto entries = List(directory->id);
   if (!entries) return;
   std::vector<std::string> beneath;
   for (const DirectoryEntry& entry : *entries) {
     if (entry.name == "." || entry.name == "..") continue;
-    if (!SettleEntry(directory, entry.name, settled, beneath)) ++settled.left;
+    if (!SettleEntry(directory, entry.name, dry_run, settled, beneath)) ++settled.left;
   }
   for (const std::string& name : beneath) {
     const auto entry = Lookup(directory->id, name.c_str());
     if (!entry || entry->id.value == 0) continue;
-    if (const NodePtr child = nodes_.Get(entry->id); child && child->IsDir()) SettleDirectory(child, settled);
+    if (const NodePtr child = nodes_.Get(entry->id); child && child->IsDir()) SettleDirectory(child, dry_run, settled);
     nodes_.Forget(entry->id, 1);
   }
 }
 
-Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, Settled& settled, std::vector<std::string>& beneath) {
+Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settled& settled,
+                         std::vector<std::string>& beneath) {
   const auto entry = Lookup(parent->id, name.c_str());
   if (!entry) return tl::unexpected(entry.error());
   if (entry->id.value == 0) return {};  // gone meanwhile
@@ -82,7 +83,7 @@ Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, Settled
   if (node->IsDir()) {
     beneath.push_back(name);
     // An empty directory too is kept as its class says.
-    if (node->Parts().InTiers().Empty() || node->Parts().Has(home)) return {};
+    if (node->Parts().InTiers().Empty() || node->Parts().Has(home) || dry_run) return {};
     TIERFS_ASSIGN(const DirFd made, OpenDirForWriting(node, home));
     return {};
   }
@@ -92,6 +93,10 @@ Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, Settled
   const LayerIndex from = place.parts.First();
   if (!IsTier(from) || from == home) return {};
   if (!layers_.SameFileSystem(from, home)) return Fail(EXDEV, "settling between file systems");
+  if (dry_run) {
+    ++settled.moved;
+    return {};
+  }
   TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, home));
   moves_.fetch_add(1, std::memory_order_acq_rel);

@@ -151,7 +151,8 @@ class Tree {
     std::size_t moved = 0;
     std::size_t left = 0;  // could not be moved
   };
-  [[nodiscard]] Result<Settled> Settle(const std::string& path);
+  // With `dry_run` it only counts.
+  [[nodiscard]] Result<Settled> Settle(const std::string& path, bool dry_run);
   // Directories whose content still has to be settled after a rename.
   [[nodiscard]] std::size_t SettlingPending() const { return settler_.Pending(); }
   // Drops every cache of the kernel and of our own, so that changes made underneath are seen at once. The number of nodes told.
@@ -246,8 +247,9 @@ class Tree {
   // The directory at a path, referenced as the kernel would; give the reference back with Forget.
   [[nodiscard]] Result<NodePtr> AcquireDirectory(const std::string& path);
   void SettleInBackground(const std::string& path);
-  void SettleDirectory(const NodePtr& directory, Settled& settled);
-  [[nodiscard]] Status SettleEntry(const NodePtr& parent, const std::string& name, Settled& settled, std::vector<std::string>& beneath);
+  void SettleDirectory(const NodePtr& directory, bool dry_run, Settled& settled);
+  [[nodiscard]] Status SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settled& settled,
+                                   std::vector<std::string>& beneath);
 
   // rename.cc
   struct Side {

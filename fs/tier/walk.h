@@ -1,0 +1,23 @@
+// Walking one tier tree from outside a mount.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <functional>
+#include <string>
+
+#include "fs/os/result.h"
+
+namespace tierfs {
+
+struct WalkedEntry {
+  std::string path;  // relative to the tree, without a leading slash
+  struct stat st;
+  bool whiteout;     // the mark of a deleted lower entry
+};
+
+// Calls `visit` for everything beneath the directory `root`, a directory before what is in it. Never follows a symlink, keeps one
+// descriptor a level open, and passes over what vanishes while it walks.
+[[nodiscard]] Status WalkTree(const std::string& root, const std::function<void(const WalkedEntry&)>& visit);
+
+}  // namespace tierfs

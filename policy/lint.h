@@ -1,0 +1,23 @@
+// Rules that are legal and yet probably not what was meant.
+#pragma once
+
+#include <vector>
+
+#include "policy/diagnostic.h"
+#include "policy/policy.h"
+
+namespace tierfs::policy {
+
+// Warnings about a parsed policy, by line; with what the parser found suspicious. Their codes:
+//   never-wins           a later rule covers it whatever the path
+//   duplicate            a later rule is the same
+//   tier1-cache          tier 1 for what is a cache by its name
+//   tier3-etc            tier 3 for configuration
+//   tier1-credential     tier 1, which may be published, for what holds secrets
+//   trailing-space, trailing-backslash, comment-in-pattern
+[[nodiscard]] std::vector<Diagnostic> Lint(const ParseResult& parsed);
+
+// Whether `later` wins for every path that `earlier` matches.
+[[nodiscard]] bool Covers(const Rule& later, const Rule& earlier);
+
+}  // namespace tierfs::policy

@@ -1,0 +1,51 @@
+# What the scripts share: where the project is, progress lines, and commands whose output is kept in a log and shown only when they fail.
+# Sourced by bash with `set -euo pipefail`.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$root/.cache
+logs=$cache/log
+mkdir -p "$logs"
+
+step() { printf '\n==> %s\n' "$*"; }
+note() { printf '    %s\n' "$*"; }
+die() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 1
+}
+
+# quietly LOGNAME TEXT COMMAND...: one progress line with a dot every five seconds; the end of the log when the command fails.
+quietly() {
+  local log=$logs/$1.log text=$2 started=$SECONDS status=0 dots
+  shift 2
+  printf '    %s ' "$text"
+  (while sleep 5; do printf .; done) &
+  dots=$!
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  kill "$dots" 2>/dev/null || true
+  wait "$dots" 2>/dev/null || true
+  if [ "$status" -ne 0 ]; then
+    printf ' failed (%d)\n' "$status"
+    tail -n 60 "$log" >&2
+    printf '%s: the whole log is in %s\n' "$(basename "$0")" "$log" >&2
+    return "$status"
+  fi
+  printf ' %d s\n' "$((SECONDS - started))"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    command -v sudo >/dev/null || die "needs root (or sudo) for: $*"
+    sudo "$@"
+  fi
+}
+
+# Cores to build with: all of them, fewer when there is less than 1.5 GB of memory for each.
+jobs() {
+  local cores memory
+  cores=$(nproc)
+  memory=$(awk '/^MemTotal:/ { print int($2 / 1500000) }' /proc/meminfo)
+  [ "$memory" -ge 1 ] || memory=1
+  echo "$((cores < memory ? cores : memory))"
+}

@@ -1,0 +1,81 @@
+// tierctl reload, rescan and settle: what is asked of a running daemon.
+#include <iostream>
+
+#include "tools/mounts.h"
+#include "tools/output.h"
+#include "tools/verb.h"
+
+namespace tierfs::tools {
+namespace {
+
+struct Request {
+  std::string mount;
+  std::string path;
+  bool dry_run = false;
+  bool json = false;
+};
+
+// Sends a verb and prints the answer, by `describe` or as JSON.
+template <typename Describe>
+void Send(const Request& request, const char* verb, Outcome& outcome, Describe describe) {
+  const auto config = FindConfig(request.mount);
+  if (!config) {
+    std::cerr << config.error() << "\n";
+    outcome.code = kUsage;
+    return;
+  }
+  const auto reply = Ask(*config, {{"verb", verb}, {"dry_run", request.dry_run}, {"path", request.path}});
+  if (!reply) {
+    std::cerr << reply.error() << "\n";
+    outcome.code = kCannot;
+    return;
+  }
+  if (request.json) {
+    PrintJson(*reply);
+  } else {
+    describe(*reply);
+  }
+}
+
+std::shared_ptr<Request> AddRequest(CLI::App* verb) {
+  auto request = std::make_shared<Request>();
+  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
+  verb->add_flag("--json", request->json, "for programs");
+  return request;
+}
+
+}  // namespace
+
+void AddReload(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("reload", "Takes a changed policy live; a broken one is refused and the old one stays");
+  auto request = AddRequest(verb);
+  verb->add_flag("-n,--dry-run", request->dry_run, "only check it");
+  verb->callback([request, &outcome] {
+    Send(*request, "reload", outcome, [&](const nlohmann::json& reply) {
+      std::cout << (request->dry_run ? "good: " : "loaded: ") << reply["rules"] << " rules\n";
+    });
+  });
+}
+
+void AddRescan(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("rescan", "Makes changes that were done in the trees underneath visible at once");
+  auto request = AddRequest(verb);
+  verb->callback([request, &outcome] {
+    Send(*request, "rescan", outcome, [](const nlohmann::json& reply) { std::cout << "caches dropped for " << reply["nodes"] << " files\n"; });
+  });
+}
+
+void AddSettle(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("settle", "Moves misplaced files to the tier that their path belongs to");
+  auto request = AddRequest(verb);
+  verb->add_option("PATH", request->path, "only beneath this directory, relative to the mount");
+  verb->add_flag("-n,--dry-run", request->dry_run, "only say how many are misplaced");
+  verb->callback([request, &outcome] {
+    Send(*request, "settle", outcome, [&](const nlohmann::json& reply) {
+      std::cout << reply["moved"] << (request->dry_run ? " would be moved, " : " moved, ") << reply["left"] << " cannot be moved\n";
+      if (reply["left"] != 0) outcome.code = kFindings;
+    });
+  });
+}
+
+}  // namespace tierfs::tools

@@ -1,0 +1,34 @@
+// tierctl: the one tool of an operator.
+#include <cstdio>
+#include <exception>
+
+#include "tools/verb.h"
+
+int main(int argc, char** argv) {
+  using namespace tierfs::tools;
+  CLI::App app("Looks at and steers tierfs mounts.", "tierctl");
+  app.set_version_flag("-V,--version", "tierctl " TIERFS_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "A mount is named by its config file, its mountpoint, or NAME for /etc/tierfs/NAME.toml.\n"
+      "Exit codes: 0 done, 1 done with findings, 2 wrong usage or a file with errors, 3 it could not be done.");
+  Outcome outcome;
+  AddStatus(app, outcome);
+  AddWhere(app, outcome);
+  AddExplain(app, outcome);
+  AddConfig(app, outcome);
+  AddInit(app, outcome);
+  AddReload(app, outcome);
+  AddRescan(app, outcome);
+  AddSettle(app, outcome);
+  AddPolicy(app, outcome);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "tierctl: %s\n", error.what());
+    return kCannot;
+  }
+  return outcome.code;
+}

@@ -1,0 +1,37 @@
+// Finding mounts and their configs.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "fs/config/config.h"
+
+namespace tierfs::tools {
+
+struct MountedFs {
+  std::string mountpoint;
+  std::string config;
+};
+
+// Every tierfs mount that this process sees (/proc/self/mountinfo).
+[[nodiscard]] std::vector<MountedFs> AllMounts();
+
+// The mount that a path is in: the one with the longest mountpoint above it.
+[[nodiscard]] std::optional<MountedFs> MountOf(const std::string& absolute_path);
+
+// The config that `what` means: a config file, a mountpoint, or NAME for /etc/tierfs/NAME.toml. The error is one line.
+[[nodiscard]] tl::expected<Config, std::string> FindConfig(const std::string& what);
+
+// Asks the daemon of a mount; an error line when none answers or it refuses.
+[[nodiscard]] tl::expected<nlohmann::json, std::string> Ask(const Config& config, const nlohmann::json& request);
+
+// Absolute, without "." and "..", symlinks above the last component resolved; what does not exist is taken as written.
+[[nodiscard]] std::string AbsolutePath(const std::string& path);
+
+}  // namespace tierfs::tools

@@ -1,0 +1,115 @@
+// tierctl status: what each mount is made of and how it is served.
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "fs/tier/walk.h"
+#include "tools/mounts.h"
+#include "tools/output.h"
+#include "tools/verb.h"
+
+namespace tierfs::tools {
+namespace {
+
+nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, int tier, Progress& progress,
+                          std::uint64_t& seen) {
+  const std::string& path = config.tiers[static_cast<std::size_t>(tier - 1)];
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t misplaced = 0;
+  nlohmann::json examples = nlohmann::json::array();
+  const Status walked = WalkTree(path, [&](const WalkedEntry& entry) {
+    if (S_ISDIR(entry.st.st_mode) || entry.whiteout) return;
+    ++files;
+    bytes += static_cast<std::uint64_t>(entry.st.st_blocks) * 512;
+    if (policy != nullptr && NumberOf(policy->DecisionFor(entry.path, false).tier) != tier) {
+      ++misplaced;
+      if (examples.size() < 10) examples.push_back(entry.path);
+    }
+    if (++seen % 10000 == 0) progress.Show(seen);
+  });
+  struct statvfs space {};
+  nlohmann::json status = {{"tier", tier}, {"path", path}, {"files", files}, {"bytes", bytes}, {"misplaced", misplaced}, {"misplaced_paths", examples}};
+  if (!walked) status["error"] = std::string(walked.error().step) + ": " + std::strerror(walked.error().code);
+  if (::statvfs(path.c_str(), &space) == 0) status["free"] = std::uint64_t{space.f_bavail} * space.f_frsize;
+  return status;
+}
+
+nlohmann::json StatusOf(const Config& config) {
+  nlohmann::json status = {{"name", config.name}, {"config", config.file}, {"lower", config.lower}};
+  if (config.over) status["lower"].push_back("over");
+  const auto daemon = Ask(config, {{"verb", "status"}});
+  status["mounted"] = daemon.has_value();
+  if (daemon) status["daemon"] = *daemon;
+  const policy::ParseResult policy = LoadPolicy(config);
+  if (!policy.policy) status["policy_error"] = policy.errors.front().Headline();
+  Progress progress("counting files of " + config.name + ":");
+  std::uint64_t seen = 0;
+  for (int tier = 1; tier <= kTierCount; ++tier) status["tiers"].push_back(TierStatus(config, policy.policy.get(), tier, progress, seen));
+  return status;
+}
+
+void Print(const nlohmann::json& status) {
+  std::cout << status["name"].get<std::string>() << " (" << status["config"].get<std::string>() << ")\n";
+  if (status["mounted"]) {
+    const auto& daemon = status["daemon"];
+    std::cout << "  mounted at   " << daemon["mountpoint"].get<std::string>() << ", pid " << daemon["pid"] << "\n"
+              << "  passthrough  " << (daemon["passthrough"] ? "on" : "off: " + daemon["passthrough_reason"].get<std::string>()) << "\n"
+              << "  transport    " << daemon["transport"].get<std::string>() << ", libfuse " << daemon["libfuse"].get<std::string>() << "\n"
+              << "  policy       " << daemon["rules"] << " rules\n"
+              << "  open files   " << daemon["open_handles"] << " (" << daemon["passthrough_handles"] << " past the daemon), nodes "
+              << daemon["nodes"] << "\n";
+    if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " directories\n";
+  } else {
+    std::cout << "  not mounted\n";
+  }
+  if (status.contains("policy_error")) std::cout << "  policy error " << status["policy_error"].get<std::string>() << "\n";
+  for (const auto& lower : status["lower"]) std::cout << "  lower        " << lower.get<std::string>() << "\n";
+  std::vector<std::vector<std::string>> rows{{"  tier", "files", "size", "free", "misplaced", "path"}};
+  static constexpr const char* kNames[] = {"build", "data", "state", "bulk"};
+  for (const auto& tier : status["tiers"]) {
+    const int number = tier["tier"];
+    rows.push_back({"  " + std::to_string(number) + " " + kNames[number - 1], std::to_string(tier["files"].get<std::uint64_t>()),
+                    HumanSize(tier["bytes"]), HumanSize(tier.value("free", std::uint64_t{0})),
+                    std::to_string(tier["misplaced"].get<std::uint64_t>()), tier["path"]});
+  }
+  std::cout << Table(rows, {false, true, true, true, true, false});
+  for (const auto& tier : status["tiers"]) {
+    if (tier.contains("error")) std::cout << "  tier " << tier["tier"] << ": " << tier["error"].get<std::string>() << "\n";
+    for (const auto& path : tier["misplaced_paths"]) {
+      std::cout << "  misplaced in tier " << tier["tier"] << ": " << Printable(path.get<std::string>()) << "\n";
+    }
+  }
+}
+
+}  // namespace
+
+void AddStatus(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("status", "Each tier's path, files, bytes and free space; how the mount is served; what is misplaced");
+  auto which = std::make_shared<std::vector<std::string>>();
+  auto json = std::make_shared<bool>(false);
+  verb->add_option("MOUNT", *which, "mounts to show (all that are mounted)");
+  verb->add_flag("--json", *json, "for programs");
+  verb->callback([which, json, &outcome] {
+    if (which->empty()) {
+      for (const MountedFs& mount : AllMounts()) which->push_back(mount.config);
+    }
+    nlohmann::json all = nlohmann::json::array();
+    for (const std::string& each : *which) {
+      const auto config = FindConfig(each);
+      if (!config) {
+        std::cerr << config.error() << "\n";
+        outcome.code = kUsage;
+        continue;
+      }
+      all.push_back(StatusOf(*config));
+      if (!*json) Print(all.back());
+    }
+    if (*json) PrintJson(all);
+    if (!*json && all.empty() && outcome.code == kOk) std::cout << "nothing is mounted\n";
+  });
+}
+
+}  // namespace tierfs::tools

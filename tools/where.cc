@@ -1,0 +1,61 @@
+// tierctl where: which tier a file is in, and why.
+#include <sys/xattr.h>
+
+#include <array>
+#include <cstring>
+#include <iostream>
+
+#include "tools/mounts.h"
+#include "tools/output.h"
+#include "tools/verb.h"
+
+namespace tierfs::tools {
+namespace {
+
+tl::expected<std::string, int> OwnXattr(const std::string& path, const char* name) {
+  std::array<char, 8192> value;
+  const ssize_t size = ::lgetxattr(path.c_str(), (std::string("user.tierfs.") + name).c_str(), value.data(), value.size());
+  if (size < 0) return tl::unexpected(errno);
+  return std::string(value.data(), static_cast<std::size_t>(size));
+}
+
+}  // namespace
+
+void AddWhere(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("where", "The tier that a file on a mount is in, its class, the rule, and the backing path");
+  auto paths = std::make_shared<std::vector<std::string>>();
+  auto json = std::make_shared<bool>(false);
+  verb->add_option("PATH", *paths, "files on a mount")->required();
+  verb->add_flag("--json", *json, "for programs");
+  verb->callback([paths, json, &outcome] {
+    nlohmann::json all = nlohmann::json::array();
+    for (const std::string& path : *paths) {
+      nlohmann::json entry = {{"path", path}};
+      for (const char* name : {"tier", "class", "rule", "path", "layer"}) {
+        const auto value = OwnXattr(path, name);
+        if (!value) {
+          const bool foreign = (value.error() == ENODATA || value.error() == ENOTSUP) && !MountOf(AbsolutePath(path));
+          entry = {{"path", path}, {"error", foreign ? "not on a tierfs mount" : std::strerror(value.error())}};
+          break;
+        }
+        entry[std::string(name) == "path" ? "backing" : name] = *value;
+      }
+      if (entry.contains("error")) {
+        std::cerr << "tierctl: " << Printable(path) << ": " << entry["error"].get<std::string>() << "\n";
+        outcome.code = kCannot;
+      } else if (!*json) {
+        const bool misplaced = entry["tier"] != entry["class"] && entry["layer"].get<std::string>().rfind("tier", 0) == 0;
+        std::cout << Printable(path) << "\n"
+                  << "  tier     " << entry["tier"].get<std::string>() << (misplaced ? " (misplaced)" : "") << "\n"
+                  << "  class    " << entry["class"].get<std::string>() << "\n"
+                  << "  rule     " << Printable(entry["rule"].get<std::string>()) << "\n"
+                  << "  layer    " << entry["layer"].get<std::string>() << "\n"
+                  << "  backing  " << Printable(entry["backing"].get<std::string>()) << "\n";
+      }
+      all.push_back(std::move(entry));
+    }
+    if (*json) PrintJson(all);
+  });
+}
+
+}  // namespace tierfs::tools
