@@ -1,54 +1,17 @@
 #include "tools/mounts.h"
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "fs/control/control.h"
 
 namespace tierfs::tools {
 namespace fs = std::filesystem;
-namespace {
-
-// Undoes the octal escapes of mountinfo (proc(5): space, tab, newline, backslash).
-std::string Unescape(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
-}  // namespace
-
-std::vector<MountedFs> AllMounts() {
-  std::vector<MountedFs> mounts;
-  std::ifstream file("/proc/self/mountinfo");
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t separator = line.find(" - ");
-    if (separator == std::string::npos) continue;
-    std::istringstream left(line.substr(0, separator));
-    std::istringstream right(line.substr(separator + 3));
-    std::string ignored;
-    std::string mountpoint;
-    left >> ignored >> ignored >> ignored >> ignored >> mountpoint;
-    std::string type;
-    std::string source;
-    right >> type >> source;
-    if (type == "fuse.tierfs") mounts.push_back({Unescape(mountpoint), Unescape(source)});
-  }
-  return mounts;
-}
 
 std::optional<MountedFs> MountOf(const std::string& absolute_path) {
   std::optional<MountedFs> best;
-  for (const MountedFs& mount : AllMounts()) {
+  for (const MountedFs& mount : TierfsMounts()) {
     const bool above = absolute_path == mount.mountpoint || absolute_path.rfind(mount.mountpoint + "/", 0) == 0;
     if (above && (!best || mount.mountpoint.size() >= best->mountpoint.size())) best = mount;
   }

@@ -11,16 +11,9 @@
 #include <tl/expected.hpp>
 
 #include "fs/config/config.h"
+#include "fs/os/mount_table.h"
 
 namespace tierfs::tools {
-
-struct MountedFs {
-  std::string mountpoint;
-  std::string config;
-};
-
-// Every tierfs mount that this process sees (/proc/self/mountinfo).
-[[nodiscard]] std::vector<MountedFs> AllMounts();
 
 // The mount that a path is in: the one with the longest mountpoint above it.
 [[nodiscard]] std::optional<MountedFs> MountOf(const std::string& absolute_path);

@@ -2,8 +2,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include <filesystem>
+#include <cstring>
 #include <iostream>
+#include <set>
 
 #include "fs/tier/walk.h"
 #include "tools/mounts.h"
@@ -15,6 +16,7 @@ namespace {
 
 nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, int tier, Progress& progress,
                           std::uint64_t& seen) {
+  std::set<ino_t> linked;  // files with several names, which are counted once
   const std::string& path = config.tiers[static_cast<std::size_t>(tier - 1)];
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
@@ -22,8 +24,10 @@ nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, in
   nlohmann::json examples = nlohmann::json::array();
   const Status walked = WalkTree(path, [&](const WalkedEntry& entry) {
     if (S_ISDIR(entry.st.st_mode) || entry.whiteout) return;
-    ++files;
-    bytes += static_cast<std::uint64_t>(entry.st.st_blocks) * 512;
+    if (entry.st.st_nlink < 2 || linked.insert(entry.st.st_ino).second) {
+      ++files;
+      bytes += static_cast<std::uint64_t>(entry.st.st_blocks) * 512;
+    }
     if (policy != nullptr && NumberOf(policy->DecisionFor(entry.path, false).tier) != tier) {
       ++misplaced;
       if (examples.size() < 10) examples.push_back(entry.path);
@@ -94,7 +98,7 @@ void AddStatus(CLI::App& app, Outcome& outcome) {
   verb->add_flag("--json", *json, "for programs");
   verb->callback([which, json, &outcome] {
     if (which->empty()) {
-      for (const MountedFs& mount : AllMounts()) which->push_back(mount.config);
+      for (const MountedFs& mount : TierfsMounts()) which->push_back(mount.config);
     }
     nlohmann::json all = nlohmann::json::array();
     for (const std::string& each : *which) {

@@ -2,6 +2,7 @@
 #include <sys/xattr.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <iostream>
 

@@ -1,6 +1,10 @@
 #include "fs/config/config.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <toml++/toml.h>
@@ -26,9 +30,16 @@ std::size_t Distance(std::string_view a, std::string_view b) {
 }
 
 std::string Suggestion(std::string_view unknown) {
+  const ConfigKey* nearest = nullptr;
+  std::size_t least = 3;
   for (const ConfigKey& key : ConfigKeys()) {
-    if (Distance(unknown, key.name) <= 2) return std::string("; did you mean '") + key.name + "'?";
+    const std::size_t distance = Distance(unknown, key.name);
+    if (distance < least) {
+      least = distance;
+      nearest = &key;
+    }
   }
+  if (nearest != nullptr) return std::string("; did you mean '") + nearest->name + "'?";
   std::string known;
   for (const ConfigKey& key : ConfigKeys()) known += (known.empty() ? "" : ", ") + std::string(key.name);
   return "; known keys: " + known;
@@ -51,6 +62,11 @@ class Reader {
     config_.mountpoint = Path("mountpoint");
     config_.policy_file = Path("policy");
     config_.rules = Text("rules");
+    if (const auto* value = table_.get("rules")) {
+      // TOML drops a newline right after the opening quotes, so it is counted from the end.
+      const auto lines = std::count(config_.rules.begin(), config_.rules.end(), '\n');
+      config_.rules_line = value->source().end.line - static_cast<std::size_t>(lines);
+    }
     Lower();
     if (const auto* value = table_.get("over")) {
       if (!value->is_boolean()) return Error("over", "'over' has to be true or false");
@@ -174,14 +190,21 @@ ConfigResult<Config> LoadConfig(const std::string& path) {
   Config config;
   std::error_code error;
   config.file = fs::absolute(path, error).lexically_normal().string();
-  if (!fs::exists(config.file, error)) return tl::unexpected(ConfigError{path, 0, "no such config file"});
+  if (::access(config.file.c_str(), R_OK) != 0) {
+    return tl::unexpected(ConfigError{path, 0, std::string("cannot read the config: ") + std::strerror(errno)});
+  }
+  if (fs::is_directory(config.file, error)) return tl::unexpected(ConfigError{path, 0, "is a directory, not a config"});
   toml::table table;
   try {
     table = toml::parse_file(config.file);
   } catch (const toml::parse_error& problem) {
     return tl::unexpected(ConfigError{config.file, problem.source().begin.line, std::string(problem.description())});
   }
-  if (auto read = Reader(table, config).Read(); !read) return tl::unexpected(read.error());
+  if (auto read = Reader(table, config).Read(); !read) {
+    // What is missing stands nowhere: the first line is where a person starts to read.
+    if (read.error().line == 0) read.error().line = 1;
+    return tl::unexpected(read.error());
+  }
   return config;
 }
 

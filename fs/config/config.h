@@ -32,6 +32,7 @@ struct Config {
   std::string mountpoint;    // where `tierfs CONFIG` and the unit mount it; may be empty
   std::string policy_file;   // absolute; empty when the rules are inline
   std::string rules;         // inline rules
+  std::size_t rules_line = 0;  // where their first line stands in the file
   std::vector<std::string> lower;  // uppermost first
   bool over = false;         // the directory that is mounted over is the lowest layer
   std::string state;         // catalogue and work files
@@ -46,8 +47,11 @@ struct Config {
 // Reads and checks what can be known from the file alone. Relative paths are relative to the file's directory.
 [[nodiscard]] ConfigResult<Config> LoadConfig(const std::string& path);
 
-// Checks the directories that it names against the disk, and against the mountpoint when one is given: each is there, no two are one or
-// within each other. Touches nothing.
+// No two of the directories that it names, and the mountpoint when one is given, are one or within each other, symlinks resolved. What is
+// not there yet is taken as written.
+[[nodiscard]] ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoint);
+
+// CheckApart, and that each is there. Touches nothing.
 [[nodiscard]] ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoint);
 
 // Reads and compiles the policy, includes resolved from the disk. All its errors.

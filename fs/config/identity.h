@@ -15,8 +15,10 @@ struct InitStep {
   std::string what;  // for people: "make /srv/x/tier1"
 };
 
-// Makes missing tier directories and the state directory and marks the tiers. Idempotent. Refuses a directory that is marked for another
-// mount or tier, and one that holds files already unless `adopt`. With `dry_run` nothing is changed. Returns what was (would be) done.
+// Makes missing tier directories and the state directory and marks the tiers. Idempotent. Refuses tiers that are one or nested, a
+// directory that is marked for another mount or tier, and one that holds files already unless `adopt`. Where some tiers are marked and
+// some are not, the disk of the latter may not be mounted: that is refused too unless `adopt`. With `dry_run` nothing is changed. Returns
+// what was (would be) done.
 [[nodiscard]] ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, bool dry_run);
 
 // Every tier has its mark, with this mount's name, its own number, and one id on all four.

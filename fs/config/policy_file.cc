@@ -42,9 +42,17 @@ policy::ParseResult LoadPolicyFile(const std::string& path) {
 policy::ParseResult LoadPolicy(const Config& config) {
   if (!config.policy_file.empty()) {
     policy::ParseResult result = LoadPolicyFile(config.policy_file);
+    for (policy::Diagnostic& error : result.errors) {
+      if (error.source.line != 0) continue;
+      // The file cannot be read at all: what has to be mended is the line of the config that names it.
+      error.message += ": " + config.policy_file + "; mend 'policy' or make the file readable";
+      error.source = policy::Source{config.file, config.LineOf("policy"), 0};
+    }
     return result;
   }
-  return policy::Parse(config.rules, config.file, Include);
+  // Rules are known by their lines in the config file.
+  const std::size_t above = config.rules_line == 0 ? 0 : config.rules_line - 1;
+  return policy::Parse(std::string(above, '\n') + config.rules, config.file, Include);
 }
 
 }  // namespace tierfs

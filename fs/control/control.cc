@@ -83,12 +83,30 @@ ControlServer::~ControlServer() {
 void ControlServer::Run() {
   for (;;) {
     pollfd waiting[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
-    if (waiting[1].revents != 0) return;
+    if (::poll(waiting, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      break;
+    }
+    if (waiting[1].revents != 0) break;
     if (waiting[0].revents == 0) continue;
-    const UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (client) Serve(client.get());
+    UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    Reap(false);
+    if (!client) continue;
+    Conversation& conversation = conversations_.emplace_back();
+    conversation.thread = std::thread([this, &conversation, socket = std::move(client)] {
+      Serve(socket.get());
+      conversation.over = true;
+    });
   }
+  Reap(true);
+}
+
+void ControlServer::Reap(bool all) {
+  conversations_.remove_if([all](Conversation& each) {
+    if (!all && !each.over) return false;
+    each.thread.join();
+    return true;
+  });
 }
 
 void ControlServer::Serve(int client) const {
@@ -109,8 +127,12 @@ void ControlServer::Serve(int client) const {
   if (verb == handlers_.end()) {
     reply = {{"ok", false}, {"error", "unknown verb"}};
   } else {
-    reply = verb->second(request);
-    if (!reply.contains("ok")) reply["ok"] = true;
+    try {
+      reply = verb->second(request);
+      if (!reply.contains("ok")) reply["ok"] = true;
+    } catch (const nlohmann::json::exception& wrong) {
+      reply = {{"ok", false}, {"error", std::string("the request is wrong: ") + wrong.what()}};
+    }
   }
   // The client may be gone; there is nobody to tell.
   (void)WriteLine(client, reply);

@@ -5,7 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,7 +18,8 @@
 
 namespace tierfs {
 
-// Answers a request; what it returns becomes the reply, with "ok" added. Throws nothing.
+// Answers a request; what it returns becomes the reply, with "ok" added. Called by several threads at once.
+// A key of the wrong type may throw as nlohmann does: the client is told.
 using ControlHandler = std::function<nlohmann::json(const nlohmann::json& request)>;
 
 class ControlServer {
@@ -33,8 +36,15 @@ class ControlServer {
   void Run();
   void Serve(int client) const;
 
+  // One client's conversation. A settle may take minutes; a status beside it is answered at once.
+  struct Conversation {
+    std::thread thread;
+    std::atomic<bool> over = false;
+  };
+  void Reap(bool all);
+
   std::map<std::string, ControlHandler> handlers_;
-  std::string path_;
+  std::list<Conversation> conversations_;  // of thread_ alone
   UniqueFd state_dir_;
   UniqueFd listener_;
   UniqueFd stop_;

@@ -10,13 +10,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "fs/config/config.h"
 #include "fs/config/identity.h"
 #include "fs/control/control.h"
 #include "fs/fuse/mount.h"
+#include "fs/os/mount_table.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -50,6 +53,14 @@ void RaiseFileLimit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+constexpr int kLockPatienceMs = 10'000;
+constexpr int kLockStepMs = 20;
+
+bool IsMounted(const Config& config) {
+  const auto mounts = TierfsMounts();
+  return std::any_of(mounts.begin(), mounts.end(), [&](const MountedFs& each) { return each.config == config.file; });
+}
+
 // The lock that keeps a second daemon away from the same trees. Held until the process ends.
 tl::expected<UniqueFd, std::string> LockState(const Config& config) {
   const std::string path = config.state + "/lock";
@@ -60,8 +71,14 @@ tl::expected<UniqueFd, std::string> LockState(const Config& config) {
                                           "; `tierctl init " + config.file + "` makes it"}
                               .Render());
   }
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    return tl::unexpected(ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' is mounted already; `tierctl status` shows where"}.Render());
+  // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount shows in the mount table.
+  for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
+    if (patience <= 0 || IsMounted(config)) {
+      return tl::unexpected(ConfigError{config.file, config.LineOf("name"),
+                                        "'" + config.name + "' is mounted already; `tierctl status` shows where"}
+                                .Render());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(kLockStepMs));
   }
   return lock;
 }
@@ -114,7 +131,7 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   const auto config = LoadConfig(options.config);
   if (!config) return tl::unexpected(config.error().Render());
   const std::string given = options.mountpoint.empty() ? config->mountpoint : options.mountpoint;
-  if (given.empty()) return Say("no mountpoint: name one on the command line or as `mountpoint` in " + config->file);
+  if (given.empty()) return tl::unexpected(ConfigError{config->file, 1, "no mountpoint; name one on the command line or as 'mountpoint'"}.Render());
   if (const auto paths = CheckPaths(*config, given); !paths) return tl::unexpected(paths.error().Render());
   if (const auto identity = CheckIdentity(*config); !identity) return tl::unexpected(identity.error().Render());
   const policy::ParseResult policy = LoadPolicy(*config);
@@ -125,7 +142,11 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   const std::string mountpoint = fs::canonical(given).string();
   std::error_code problem;
   if (!options.nonempty && !config->over && !fs::is_empty(mountpoint, problem)) {
-    return Say("the mountpoint " + mountpoint + " is not empty; use an empty directory, or -o nonempty to hide what is in it");
+    return tl::unexpected(ConfigError{config->file, std::max<std::size_t>(config->LineOf("mountpoint"), 1),
+                                      "the mountpoint " + mountpoint +
+                                          " is not empty; use an empty directory, -o nonempty to hide what is in it, or over = true to "
+                                          "have it as the lowest layer"}
+                              .Render());
   }
   UniqueFd over;
   if (config->over) {

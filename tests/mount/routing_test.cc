@@ -1,0 +1,103 @@
+// Every write goes to the tier of its path, and the backing trees hold what the policy says and nothing else.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "tests/mount/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+class Routing : public MountTest {
+ protected:
+  void SetUp() override { ASSERT_TRUE(Mount()) << Refusal(); }
+};
+
+TEST_F(Routing, FilesGoToTheTierOfTheirPath) {
+  MakeDirs(Mnt("etc/ssl/private"));
+  MakeDirs(Mnt("usr/bin"));
+  MakeDirs(Mnt("var/cache/app"));
+  MakeDirs(Mnt("home/me"));
+  WriteFile(Mnt("etc/hosts"), "h");
+  WriteFile(Mnt("etc/ssl/private/key.pem"), "k");
+  WriteFile(Mnt("usr/bin/tool"), "t");
+  WriteFile(Mnt("var/cache/app/x"), "c");
+  WriteFile(Mnt("home/me/letter"), "l");
+  WriteFile(Mnt("home/me/letter.tmp"), "w");
+  EXPECT_EQ(TreesWith("etc/hosts"), std::set<int>{1});
+  EXPECT_EQ(TreesWith("etc/ssl/private/key.pem"), std::set<int>{2});
+  EXPECT_EQ(TreesWith("usr/bin/tool"), std::set<int>{4});
+  EXPECT_EQ(TreesWith("var/cache/app/x"), std::set<int>{3});
+  EXPECT_EQ(TreesWith("home/me/letter"), std::set<int>{2});
+  EXPECT_EQ(TreesWith("home/me/letter.tmp"), std::set<int>{3});
+  EXPECT_EQ(ReadFile(Tier(2, "home/me/letter")), "l");
+  EXPECT_EQ(TierOf("usr/bin/tool"), 4);
+  EXPECT_EQ(Names(Mnt("home/me")), (std::set<std::string>{"letter", "letter.tmp"}));
+}
+
+TEST_F(Routing, EveryKindOfEntryIsRouted) {
+  MakeDirs(Mnt("usr/lib"));
+  ASSERT_EQ(::symlink("target", Mnt("usr/lib/link").c_str()), 0);
+  ASSERT_EQ(::mkfifo(Mnt("usr/lib/fifo").c_str(), 0600), 0);
+  ASSERT_EQ(::mknod(Mnt("usr/lib/null").c_str(), S_IFCHR | 0600, 0x103), 0);
+  EXPECT_EQ(TreesWith("usr/lib/link"), std::set<int>{4});
+  EXPECT_EQ(TreesWith("usr/lib/fifo"), std::set<int>{4});
+  EXPECT_EQ(TreesWith("usr/lib/null"), std::set<int>{4});
+  EXPECT_EQ(Stat(Mnt("usr/lib/null")).st_rdev, 0x103U);
+}
+
+TEST_F(Routing, AnEmptyDirectoryStandsInItsClassOnly) {
+  MakeDirs(Mnt("usr/share/empty"));
+  MakeDirs(Mnt("srv"));
+  EXPECT_EQ(TreesWith("usr/share/empty"), std::set<int>{4});
+  EXPECT_EQ(TreesWith("srv"), std::set<int>{2});
+}
+
+TEST_F(Routing, AWhiteoutCannotBeMadeByHand) {
+  EXPECT_EQ(Errno(::mknod(Mnt("w").c_str(), S_IFCHR | 0600, 0)), EPERM);
+}
+
+TEST_F(Routing, TmpfilesAreLinkedIntoTheTierOfTheirName) {
+  MakeDirs(Mnt("etc"));
+  const int fd = ::open(Mnt("etc").c_str(), O_TMPFILE | O_RDWR, 0640);
+  ASSERT_GE(fd, 0) << std::strerror(errno);
+  ASSERT_EQ(::write(fd, "tmpfile", 7), 7);
+  ASSERT_EQ(::linkat(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd)).c_str(), AT_FDCWD, Mnt("etc/made").c_str(), AT_SYMLINK_FOLLOW), 0)
+      << std::strerror(errno);
+  ::close(fd);
+  EXPECT_EQ(TreesWith("etc/made"), std::set<int>{1});
+  EXPECT_EQ(ReadFile(Mnt("etc/made")), "tmpfile");
+  EXPECT_EQ(Stat(Mnt("etc/made")).st_mode & 07777, 0640U & ~0022U);
+}
+
+TEST_F(Routing, NamesAreBytes) {
+  const std::string strange = "\xff\xfe\n\t'\"\\ \x01";
+  const std::string longest(255, '\xe4');
+  WriteFile(Mnt(strange), "s");
+  WriteFile(Mnt(longest), "l");
+  EXPECT_EQ(Names(Mnt()), (std::set<std::string>{strange, longest}));
+  EXPECT_EQ(ReadFile(Tier(2, longest)), "l");
+  EXPECT_EQ(Errno(::mkdir(Mnt(std::string(256, 'x')).c_str(), 0755)), ENAMETOOLONG);
+  Remount();
+  EXPECT_EQ(ReadFile(Mnt(strange)), "s");
+}
+
+TEST_F(Routing, StatfsIsThatOfTheTierThatThePathWritesTo) {
+  MakeDirs(Mnt("usr"));
+  EXPECT_EQ(Shell("stat -f -c %b " + Mnt("usr")).out, Shell("stat -f -c %b " + Tier(4)).out);
+}
+
+TEST_F(Routing, XattrsTellTheStory) {
+  MakeDirs(Mnt("usr"));
+  WriteFile(Mnt("usr/a"), "a");
+  EXPECT_EQ(Xattr(Mnt("usr/a"), "user.tierfs.tier"), "4");
+  EXPECT_EQ(Xattr(Mnt("usr/a"), "user.tierfs.class"), "4");
+  EXPECT_EQ(Xattr(Mnt("usr/a"), "user.tierfs.path"), Tier(4, "usr/a"));
+  EXPECT_NE(Xattr(Mnt("usr/a"), "user.tierfs.rule").find("test.tiers:1: 4 /usr/"), std::string::npos);
+  EXPECT_EQ(Shell("getfattr -d -m - " + Mnt("usr/a")).out, "") << "they are never listed";
+  EXPECT_NE(Errno(::setxattr(Mnt("usr/a").c_str(), "user.tierfs.tier", "1", 1, 0)), 0);
+}
+
+}  // namespace
+}  // namespace tierfs::test
