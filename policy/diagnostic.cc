@@ -3,10 +3,11 @@
 namespace tierfs::policy {
 
 std::string Diagnostic::Headline() const {
-  return source.file + ":" + std::to_string(source.line) + ":" + std::to_string(source.column) + ": " + message;
+  return source.file + ":" + std::to_string(source.line) + (source.column == 0 ? "" : ":" + std::to_string(source.column)) + ": " + message;
 }
 
 std::string Diagnostic::Render() const {
+  if (source.column == 0) return Headline() + "\n";  // of the file as a whole
   std::string text = Headline() + "\n  ";
   std::string caret = "  ";
   // Bytes that a terminal would act on are shown as '?'; a tab keeps its width under the caret.

@@ -78,12 +78,12 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
   }
   if (!mountpoint.empty()) {
     std::error_code problem;
-    const fs::path real = fs::canonical(mountpoint, problem);
+    const bool directory = fs::is_directory(mountpoint, problem);
     if (problem == std::errc::not_connected) {
       return KeyError(config, "mountpoint", "the daemon that served " + mountpoint + " has died; umount " + mountpoint + " first");
     }
     if (problem) return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + ": " + problem.message() + "; make the directory first");
-    if (!fs::is_directory(real, problem)) return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + " is not a directory");
+    if (!directory) return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + " is not a directory");
   }
   return CheckApart(config, mountpoint);
 }

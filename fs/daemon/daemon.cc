@@ -1,6 +1,7 @@
 #include "fs/daemon/daemon.h"
 
 #include <fcntl.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
@@ -38,6 +39,7 @@ void StartLogging(const DaemonOptions& options, const std::string& name) {
     sink->set_pattern("%v");
     spdlog::set_default_logger(std::make_shared<spdlog::logger>("tierfs", std::move(sink)));
   } else {
+    spdlog::set_default_logger(spdlog::stderr_color_mt("tierfs"));
     spdlog::set_pattern("%H:%M:%S.%e %^%l%$ %v");
   }
   spdlog::set_level(spdlog::level::from_str(options.log_level));

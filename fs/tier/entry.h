@@ -6,12 +6,13 @@
 
 namespace tierfs {
 
-// A directory that is being cloned into a tier has this mode until its owner, times, xattrs and ACLs are right: sticky and nothing else.
+// A directory that is being cloned into a tier has this mode until its owner, times, xattrs and ACLs are right: sticky and nothing else,
+// but for the setgid bit that mkdir takes over from the directory above.
 // After a crash such a part is finished by the next write, and its attributes are not believed as long as there is another part.
 inline constexpr mode_t kUnfinishedDirMode = S_ISVTX;
 
 [[nodiscard]] inline bool IsUnfinishedDir(const struct stat& st) {
-  return S_ISDIR(st.st_mode) && (st.st_mode & 07777) == kUnfinishedDirMode;
+  return S_ISDIR(st.st_mode) && (st.st_mode & 07777 & ~S_ISGID) == kUnfinishedDirMode;
 }
 
 // The mark that hides a lower entry: a character device 0:0 (kernel: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque

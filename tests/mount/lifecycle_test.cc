@@ -1,0 +1,167 @@
+// Mounting, unmounting, the usual options, a daemon that dies, and what is kept over a remount.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "tests/mount/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+class Lifecycle : public MountTest {};
+
+TEST_F(Lifecycle, TheViewIsTheSameAfterARemount) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("etc"));
+  WriteFile(Mnt("etc/a"), "one");
+  WriteFile(Mnt("b"), "two");
+  const ino_t a = Stat(Mnt("etc/a")).st_ino;
+  const ino_t etc = Stat(Mnt("etc")).st_ino;
+  Remount();
+  EXPECT_EQ(ReadFile(Mnt("etc/a")), "one");
+  EXPECT_EQ(ReadFile(Mnt("b")), "two");
+  EXPECT_EQ(Stat(Mnt("etc/a")).st_ino, a);
+  EXPECT_EQ(Stat(Mnt("etc")).st_ino, etc);
+}
+
+TEST_F(Lifecycle, ItAnswersWhenTheCommandReturnsAndEndsWithTheUnmount) {
+  for (int round = 0; round < 10; ++round) {
+    ASSERT_TRUE(Mount()) << Refusal();
+    WriteFile(Mnt("round"), std::to_string(round));
+    Unmount();  // fails when the daemon stays
+  }
+  EXPECT_EQ(ReadFile(Tier(2, "round")), "9");
+}
+
+TEST_F(Lifecycle, AfterSigkillNothingThatWasWrittenIsLost) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const int fd = ::open(Mnt("data").c_str(), O_WRONLY | O_CREAT, 0644);
+  ASSERT_EQ(::write(fd, "acknowledged", 12), 12);
+  ASSERT_EQ(::fsync(fd), 0);
+  KillDaemon();
+  ::close(fd);
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(ReadFile(Mnt("data")), "acknowledged");
+}
+
+TEST_F(Lifecycle, ADeadMountIsNamedAsSuch) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const int pid = DaemonPid();
+  ::kill(pid, SIGKILL);
+  for (int i = 0; i < 500 && Errno(::access(Mnt("x").c_str(), F_OK)) != ENOTCONN; ++i) ::usleep(10000);
+  const Ran ran = Execute({TIERFS_BINARY, ConfigFile(), Mnt()});
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_NE(ran.err.find("has died; umount " + Mnt() + " first"), std::string::npos) << ran.err;
+  ASSERT_EQ(::umount2(Mnt().c_str(), 0), 0);
+  ASSERT_TRUE(Mount()) << Refusal();
+}
+
+TEST_F(Lifecycle, SigtermUnmountsInOrder) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  ::kill(DaemonPid(), SIGTERM);
+  for (int i = 0; i < 500 && Exists(Mnt("a")); ++i) ::usleep(10000);
+  EXPECT_FALSE(Exists(Mnt("a")));
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(ReadFile(Mnt("a")), "a");
+}
+
+TEST_F(Lifecycle, ReadOnly) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  Remount("ro");
+  EXPECT_EQ(ReadFile(Mnt("a")), "a");
+  EXPECT_EQ(Errno(::open(Mnt("a").c_str(), O_WRONLY)), EROFS);
+  EXPECT_EQ(Errno(::unlink(Mnt("a").c_str())), EROFS);
+  EXPECT_EQ(Errno(::mkdir(Mnt("d").c_str(), 0755)), EROFS);
+}
+
+TEST_F(Lifecycle, RemountReadOnlyAndBack) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  ASSERT_EQ(Execute({TIERFS_BINARY, ConfigFile(), Mnt(), "-o", "remount,ro"}).code, 0);
+  EXPECT_EQ(Errno(::mkdir(Mnt("d").c_str(), 0755)), EROFS);
+  ASSERT_EQ(Execute({TIERFS_BINARY, ConfigFile(), Mnt(), "-o", "remount,rw"}).code, 0);
+  EXPECT_EQ(Errno(::mkdir(Mnt("d").c_str(), 0755)), 0);
+}
+
+TEST_F(Lifecycle, NoexecNosuidNodevNoatime) {
+  ASSERT_TRUE(Mount("noexec,nosuid,nodev,noatime,nofail,x-systemd.automount")) << Refusal();
+  struct statvfs st {};
+  ASSERT_EQ(::statvfs(Mnt().c_str(), &st), 0);
+  EXPECT_TRUE(st.f_flag & ST_NOEXEC);
+  EXPECT_TRUE(st.f_flag & ST_NOSUID);
+  EXPECT_TRUE(st.f_flag & ST_NODEV);
+  WriteFile(Mnt("script"), "#!/bin/sh\n");
+  ASSERT_EQ(::chmod(Mnt("script").c_str(), 0755), 0);
+  EXPECT_EQ(Shell(Mnt("script")).code, 126);
+  ASSERT_EQ(Shell("touch -a -d '2001-01-01' " + Mnt("script")).code, 0);
+  ReadFile(Mnt("script"));
+  EXPECT_EQ(Stat(Tier(2, "script")).st_atim.tv_sec, Stat(Mnt("script")).st_atim.tv_sec);
+  EXPECT_LT(Stat(Tier(2, "script")).st_atim.tv_sec, 1'000'000'000);
+}
+
+TEST_F(Lifecycle, OtherUsersMayUseIt) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  ASSERT_EQ(::chmod(Mnt().c_str(), 0777), 0);
+  EXPECT_TRUE(As(65534, 65534, {}, [this] { return ::mkdir(Mnt("theirs").c_str(), 0700) == 0; }));
+  EXPECT_EQ(Stat(Mnt("theirs")).st_uid, 65534U);
+}
+
+TEST_F(Lifecycle, ForegroundLogsToStderr) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  const Ran ran = Shell(std::string("(") + TIERFS_BINARY + " -f " + ConfigFile() + " " + Mnt() + " 2>" + Base("log") +
+                        " & echo $!; for i in $(seq 500); do grep -q mounted " + Base("log") + " && break; sleep 0.02; done; umount " +
+                        Mnt() + "; wait)");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_NE(ReadFile(Base("log")).find("test mounted at " + Mnt()), std::string::npos);
+}
+
+TEST_F(Lifecycle, PassthroughIsOnUnlessSwitchedOff) {
+  ASSERT_TRUE(Mount("passthrough=no")) << Refusal();
+  EXPECT_FALSE(Passthrough());
+  Remount("passthrough=yes");
+  EXPECT_TRUE(Passthrough());
+}
+
+TEST_F(Lifecycle, ChangesUnderneathShowWithinTheTimeoutAndAtOnceAfterARescan) {
+  AddToConfig("cache_timeout = 1");
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  EXPECT_FALSE(Exists(Mnt("restored")));
+  WriteFile(Tier(2, "restored"), "r");
+  ::usleep(1'200'000);
+  EXPECT_EQ(ReadFile(Mnt("restored")), "r");
+  EXPECT_TRUE(Names(Mnt()).count("restored"));
+  WriteFile(Tier(2, "second"), "s");
+  ASSERT_EQ(Execute({TIERCTL_BINARY, "rescan", ConfigFile()}).code, 0);
+  EXPECT_EQ(ReadFile(Mnt("second")), "s");
+  ASSERT_EQ(::unlink(Tier(2, "second").c_str()), 0);
+  ASSERT_EQ(Execute({TIERCTL_BINARY, "rescan", Mnt()}).code, 0);
+  EXPECT_FALSE(Exists(Mnt("second")));
+}
+
+TEST_F(Lifecycle, ABrokenPolicyIsRefusedAtReloadAndTheOldOneStays) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  SetPolicy("1 /etc/\n8 /usr/\n");
+  const Ran ran = Execute({TIERCTL_BINARY, "reload", ConfigFile()});
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_NE(ran.err.find("test.tiers:2:"), std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("the old policy stays"), std::string::npos) << ran.err;
+  MakeDirs(Mnt("usr"));
+  WriteFile(Mnt("usr/a"), "a");
+  EXPECT_EQ(TierOf("usr/a"), 4);
+  SetPolicy("3 /usr/\n");
+  EXPECT_EQ(Execute({TIERCTL_BINARY, "reload", "-n", ConfigFile()}).code, 0);
+  WriteFile(Mnt("usr/b"), "b");
+  EXPECT_EQ(TierOf("usr/b"), 4) << "-n changes nothing";
+  EXPECT_EQ(Execute({TIERCTL_BINARY, "reload", ConfigFile()}).code, 0);
+  WriteFile(Mnt("usr/c"), "c");
+  EXPECT_EQ(TierOf("usr/c"), 3);
+}
+
+}  // namespace
+}  // namespace tierfs::test
