@@ -1,80 +1,29 @@
 #include "policy/automaton.h"
 
 #include <algorithm>
+#include <new>
 
 namespace tierfs::policy {
 namespace {
 
-// Below this many positions trying each is cheaper than hashing the name.
+// Up to this many positions trying each is cheaper than an index.
 constexpr std::size_t kFew = 4;
+constexpr std::size_t kSlots = 1 << 13;
+// What an index takes for each of its positions, about.
+constexpr std::size_t kIndexBytes = 100;
+
+std::size_t Mix(std::size_t hash, std::uint64_t value) { return hash ^ (value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2)); }
 
 std::size_t HashOf(std::int64_t best, const std::vector<Position>& positions) {
-  std::uint64_t hash = static_cast<std::uint64_t>(best) * 0x9E3779B97F4A7C15ULL;
-  for (const Position& position : positions) {
-    hash ^= (std::uint64_t{position.rule} << 20) + position.component + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
-  }
+  std::size_t hash = static_cast<std::uint64_t>(best) * 0x9E3779B97F4A7C15ULL;
+  for (const Position& position : positions) hash = Mix(hash, (std::uint64_t{position.rule} << 20) + position.component);
   return hash;
 }
 
 }  // namespace
 
-NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions) {
-  for (const Position& position : positions) {
-    const Glob& glob = rules[position.rule].components[position.component].glob;
-    if (glob.literal()) {
-      literals_.buckets[*glob.literal()].push_back(position);
-    } else if (glob.suffix_decides() && !glob.suffix().empty()) {
-      suffixes_.buckets[glob.suffix()].push_back(position);
-    } else {
-      globs_.push_back(position);
-    }
-  }
-  const auto highest_first = [](Bucket& bucket) { std::sort(bucket.begin(), bucket.end(), std::greater<>()); };
-  highest_first(globs_);
-  for (ByText* table : {&literals_, &suffixes_}) {
-    for (auto& [text, bucket] : table->buckets) {
-      highest_first(bucket);
-      if (std::find(table->lengths.begin(), table->lengths.end(), text.size()) == table->lengths.end()) {
-        table->lengths.push_back(text.size());
-      }
-    }
-  }
-}
-
-template <typename Matched>
-void NameIndex::Find(const std::vector<Rule>& rules, std::string_view name, const std::int64_t& floor,
-                     Matched matched) const {
-  const auto take = [&](const Bucket& bucket) {
-    for (const Position& position : bucket) {
-      if (std::int64_t{position.rule} <= floor) return;
-      matched(position);
-    }
-  };
-  if (!literals_.buckets.empty()) {
-    if (const auto found = literals_.buckets.find(name); found != literals_.buckets.end()) take(found->second);
-  }
-  for (const std::size_t length : suffixes_.lengths) {
-    if (length > name.size()) continue;
-    const auto found = suffixes_.buckets.find(name.substr(name.size() - length));
-    if (found != suffixes_.buckets.end()) take(found->second);
-  }
-  for (const Position& position : globs_) {
-    if (std::int64_t{position.rule} <= floor) return;
-    if (rules[position.rule].components[position.component].glob.Matches(name)) matched(position);
-  }
-}
-
-std::size_t NameIndex::Bytes() const {
-  std::size_t bytes = sizeof *this + globs_.capacity() * sizeof(Position);
-  for (const ByText* table : {&literals_, &suffixes_}) {
-    for (const auto& [text, bucket] : table->buckets) {
-      bytes += sizeof text + sizeof bucket + 2 * sizeof(void*) + bucket.capacity() * sizeof(Position);
-    }
-  }
-  return bytes;
-}
-
-Automaton::Automaton(const std::vector<Rule>& rules) : rules_(rules) {
+Automaton::Automaton(const std::vector<Rule>& rules, std::size_t budget)
+    : rules_(rules), budget_(budget), bare_(rules.size() + 1), slots_(new Slot[kSlots]()) {
   std::vector<Position> anchored;
   for (std::uint32_t rule = 0; rule < rules_.size(); ++rule) {
     if (rules_[rule].components[0].any_depth) {
@@ -84,34 +33,40 @@ Automaton::Automaton(const std::vector<Rule>& rules) : rules_(rules) {
     }
   }
   floating_index_ = std::make_unique<NameIndex>(rules_, floating_);
-  bare_.reserve(rules_.size() + 1);
-  for (std::int64_t best = -1; best < static_cast<std::int64_t>(rules_.size()); ++best) {
-    bare_.push_back(std::make_unique<StateData>());
-    bare_.back()->best = best;
-  }
-  root_ = Intern(-1, std::move(anchored));
+  for (std::size_t i = 0; i < bare_.size(); ++i) bare_[i].best = static_cast<std::int64_t>(i) - 1;
+  root_data_ = Make(-1, std::move(anchored));
+  root_ = root_data_.get();
 }
 
-Decision Automaton::DecisionAt(std::int64_t best) const {
+Automaton::~Automaton() {
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    for (const StateData* state = slots_[i].load(std::memory_order_relaxed); state != nullptr;) {
+      const StateData* const next = state->chained;
+      delete state;
+      state = next;
+    }
+  }
+}
+
+Decision Automaton::DecisionAt(std::int64_t best) const noexcept {
   if (best < 0) return Decision{};
   const auto rule = static_cast<std::uint32_t>(best);
   return Decision{rules_[rule].tier, RuleId{rule}};
 }
 
-void Automaton::Follow(Position at, std::vector<Position>& out) const {
+Position Automaton::After(Position at) const noexcept {
   ++at.component;
   if (rules_[at.rule].components[at.component].any_depth) ++at.component;  // the `**` itself may stand for nothing
-  out.push_back(at);
+  return at;
 }
 
-std::int64_t Automaton::Advance(const StateData& from, std::string_view name, bool is_dir,
-                                std::vector<Position>* next) const {
+std::int64_t Automaton::Advance(const StateData& from, std::string_view name, bool is_dir, std::vector<Position>* next) const {
   std::int64_t best = from.best;
   const auto matched = [&](Position position) {
     if (Ends(position)) {
       if (is_dir || !rules_[position.rule].directories_only) best = std::max(best, std::int64_t{position.rule});
     } else if (next != nullptr) {
-      Follow(position, *next);
+      next->push_back(After(position));
     }
   };
   floating_index_->Find(rules_, name, best, matched);
@@ -123,93 +78,180 @@ std::int64_t Automaton::Advance(const StateData& from, std::string_view name, bo
       if (rules_[position->rule].components[position->component].glob.Matches(name)) matched(*position);
     }
   }
-  if (next != nullptr) {
-    // What stands behind a `**` is waited for in every directory beneath.
-    for (const Position& position : from.positions) {
-      if (position.component > 0 && rules_[position.rule].components[position.component - 1].any_depth) {
-        next->push_back(position);
-      }
-    }
-  }
   return best;
 }
 
-State Automaton::Step(State from, std::string_view name) const {
-  std::vector<Position> next;
-  const std::int64_t best = Advance(Of(from), name, true, &next);
+void Automaton::Complete(const StateData& from, std::int64_t best, std::vector<Position>& next) const {
+  next.insert(next.end(), from.lasting.begin(), from.lasting.end());
   std::erase_if(next, [best](const Position& position) { return std::int64_t{position.rule} <= best; });
-  if (next.empty()) return State(bare_[static_cast<std::size_t>(best + 1)].get());
   std::sort(next.begin(), next.end());
   next.erase(std::unique(next.begin(), next.end()), next.end());
-  return State(Intern(best, std::move(next)));
 }
 
-Decision Automaton::Classify(State from, std::string_view name, bool is_dir) const {
-  return DecisionAt(Advance(Of(from), name, is_dir, nullptr));
+State Automaton::Step(State from, std::string_view name) const {
+  const StateData& parent = Of(from);
+  return WithWhole(parent, [&](const StateData& whole) {
+    std::vector<Position> next;
+    const std::int64_t best = Advance(whole, name, true, &next);
+    // All names that match nothing lead to the same place.
+    const bool idle = best == whole.best && next.empty();
+    if (idle) {
+      if (const StateData* known = parent.idle.load(std::memory_order_acquire)) return State(known);
+    }
+    Complete(whole, best, next);
+    const StateData* to = nullptr;
+    if (next.empty()) {
+      to = &bare_[static_cast<std::size_t>(best + 1)];
+    } else if (best == whole.best && next == whole.positions) {
+      to = &parent;
+    } else {
+      to = Intern(best, std::move(next), parent, name);
+    }
+    if (idle) parent.idle.store(to, std::memory_order_release);
+    return State(to);
+  });
 }
 
-const Automaton::StateData* Automaton::Intern(std::int64_t best, std::vector<Position> positions) const {
-  const std::size_t hash = HashOf(best, positions);
-  const std::lock_guard lock(mutex_);
-  const auto [begin, end] = interned_.equal_range(hash);
-  for (auto known = begin; known != end; ++known) {
-    if (known->second->best == best && known->second->positions == positions) return known->second;
+Decision Automaton::Classify(State from, std::string_view name, bool is_dir) const noexcept {
+  const StateData& state = Of(from);
+  if (!state.folded) return DecisionAt(Advance(state, name, is_dir, nullptr));
+  try {
+    return DecisionAt(Advance(*Unfold(state), name, is_dir, nullptr));
+  } catch (const std::bad_alloc&) {
+    return Decision{};  // no memory to work it out: when in doubt, back it up
   }
+}
+
+std::unique_ptr<Automaton::StateData> Automaton::Unfold(const StateData& folded) const {
+  std::vector<const StateData*> chain;
+  const StateData* at = &folded;
+  for (; at->folded; at = at->folded->parent) chain.push_back(at);
+  std::unique_ptr<StateData> whole;
+  for (auto state = chain.rbegin(); state != chain.rend(); ++state) {
+    const StateData& from = whole ? *whole : *at;
+    std::vector<Position> next;
+    const std::int64_t best = Advance(from, (*state)->folded->name, true, &next);
+    Complete(from, best, next);
+    auto made = std::make_unique<StateData>();
+    made->best = best;
+    std::copy_if(next.begin(), next.end(), std::back_inserter(made->lasting), [this](Position p) { return Lasts(p); });
+    made->positions = std::move(next);
+    whole = std::move(made);
+  }
+  return whole;
+}
+
+std::unique_ptr<Automaton::StateData> Automaton::Make(std::int64_t best, std::vector<Position> positions) const {
   auto data = std::make_unique<StateData>();
   data->best = best;
+  std::copy_if(positions.begin(), positions.end(), std::back_inserter(data->lasting), [this](Position p) { return Lasts(p); });
   if (positions.size() > kFew) data->index = std::make_unique<NameIndex>(rules_, positions);
   data->positions = std::move(positions);
-  states_.push_back(std::move(data));
-  interned_.emplace(hash, states_.back().get());
-  return states_.back().get();
+  return data;
+}
+
+Automaton::Slot& Automaton::SlotOf(std::size_t hash) const noexcept { return slots_[hash % kSlots]; }
+
+template <typename Same>
+const Automaton::StateData* Automaton::Known(std::size_t hash, Same same) const {
+  for (const StateData* at = SlotOf(hash).load(std::memory_order_acquire); at != nullptr; at = at->chained) {
+    if (at->hash == hash && same(*at)) return at;
+  }
+  return nullptr;
+}
+
+template <typename Same>
+const Automaton::StateData* Automaton::Add(std::unique_ptr<StateData> data, std::size_t hash, Same same) const {
+  data->hash = hash;
+  Slot& slot = SlotOf(hash);
+  const StateData* first = slot.load(std::memory_order_acquire);
+  do {
+    for (const StateData* at = first; at != nullptr; at = at->chained) {
+      if (at->hash == hash && same(*at)) return at;
+    }
+    data->chained = first;
+  } while (!slot.compare_exchange_weak(first, data.get(), std::memory_order_acq_rel, std::memory_order_acquire));
+  return data.release();
+}
+
+const Automaton::StateData* Automaton::Intern(std::int64_t best, std::vector<Position> positions, const StateData& parent,
+                                              std::string_view name) const {
+  const std::size_t hash = HashOf(best, positions);
+  const auto same = [&](const StateData& other) { return !other.folded && other.best == best && other.positions == positions; };
+  if (const StateData* known = Known(hash, same)) return known;
+  const std::size_t cost = sizeof(StateData) + positions.size() * (2 * sizeof(Position) + (positions.size() > kFew ? kIndexBytes : 0));
+  if (spent_.load(std::memory_order_relaxed) + cost <= budget_) {
+    spent_.fetch_add(cost, std::memory_order_relaxed);
+    auto data = Make(best, positions);
+    return Add(std::move(data), hash, same);
+  }
+  const std::size_t folded_hash = Mix(std::hash<std::string_view>()(name), reinterpret_cast<std::uintptr_t>(&parent));
+  const auto same_place = [&](const StateData& other) {
+    return other.folded && other.folded->parent == &parent && other.folded->name == name;
+  };
+  if (const StateData* known = Known(folded_hash, same_place)) return known;
+  auto data = std::make_unique<StateData>();
+  data->best = best;
+  data->folded.reset(new Folded{&parent, std::string(name)});
+  return Add(std::move(data), folded_hash, same_place);
 }
 
 bool Automaton::Equivalent(State a, State b) const {
   if (a == b) return true;
-  const StateData* low = &Of(a);
-  const StateData* high = &Of(b);
-  if (low->best > high->best) std::swap(low, high);
-  const TierId tier = DecisionAt(low->best).tier;
-  if (DecisionAt(high->best).tier != tier) return false;
-  // Rules above the higher of the two must wait in both alike; those in between, alive only in the one, must say what both say already.
-  std::vector<Position> above;
-  for (const Position& position : low->positions) {
-    if (std::int64_t{position.rule} > high->best) {
-      above.push_back(position);
-    } else if (rules_[position.rule].tier != tier) {
-      return false;
-    }
-  }
-  if (above != high->positions) return false;
-  for (const Position& position : floating_) {
-    const std::int64_t rule = position.rule;
-    if (rule > low->best && rule <= high->best && rules_[position.rule].tier != tier) return false;
-  }
-  return true;
+  return WithWhole(Of(a), [&](const StateData& whole_a) {
+    return WithWhole(Of(b), [&](const StateData& whole_b) {
+      const StateData& low = whole_a.best <= whole_b.best ? whole_a : whole_b;
+      const StateData& high = whole_a.best <= whole_b.best ? whole_b : whole_a;
+      const TierId tier = DecisionAt(low.best).tier;
+      if (DecisionAt(high.best).tier != tier) return false;
+      // Rules above the higher of the two must wait in both alike; those in between, alive only in the one, must say
+      // what both say already.
+      const auto above = std::find_if(low.positions.begin(), low.positions.end(),
+                                      [&](Position position) { return std::int64_t{position.rule} > high.best; });
+      if (!std::equal(above, low.positions.end(), high.positions.begin(), high.positions.end())) return false;
+      const auto says_the_same = [&](Position position) {
+        const std::int64_t rule = position.rule;
+        return rule <= low.best || rule > high.best || rules_[position.rule].tier == tier;
+      };
+      return std::all_of(low.positions.begin(), above, says_the_same) && std::all_of(floating_.begin(), floating_.end(), says_the_same);
+    });
+  });
 }
 
 std::vector<RuleId> Automaton::MayChangeBelow(State state) const {
-  const StateData& data = Of(state);
-  const TierId tier = DecisionAt(data.best).tier;
-  std::vector<RuleId> rules;
-  const auto add = [&](const Position& position) {
-    if (std::int64_t{position.rule} > data.best && rules_[position.rule].tier != tier) rules.push_back(RuleId{position.rule});
-  };
-  std::for_each(floating_.begin(), floating_.end(), add);
-  std::for_each(data.positions.begin(), data.positions.end(), add);
-  const auto by_number = [](RuleId x, RuleId y) { return x.value < y.value; };
-  std::sort(rules.begin(), rules.end(), by_number);
-  rules.erase(std::unique(rules.begin(), rules.end()), rules.end());
-  return rules;
+  return WithWhole(Of(state), [&](const StateData& data) {
+    std::vector<std::uint32_t> alive;
+    for (const auto* positions : {&floating_, &data.positions}) {
+      for (const Position& position : *positions) {
+        if (std::int64_t{position.rule} > data.best) alive.push_back(position.rule);
+      }
+    }
+    std::sort(alive.begin(), alive.end());
+    alive.erase(std::unique(alive.begin(), alive.end()), alive.end());
+    // A rule that says what holds already matters only where it takes back what a lower one changed.
+    const TierId tier = DecisionAt(data.best).tier;
+    const auto first = std::find_if(alive.begin(), alive.end(), [&](std::uint32_t rule) { return rules_[rule].tier != tier; });
+    std::vector<RuleId> rules;
+    for (auto rule = first; rule != alive.end(); ++rule) rules.push_back(RuleId{*rule});
+    return rules;
+  });
 }
 
 Policy::Size Automaton::MemoryUsed() const {
-  const std::lock_guard lock(mutex_);
+  const auto bytes_of = [](const StateData& state) {
+    return sizeof state + (state.positions.capacity() + state.lasting.capacity()) * sizeof(Position) +
+           (state.index ? state.index->Bytes() : 0) + (state.folded ? sizeof(Folded) + state.folded->name.capacity() : 0);
+  };
   Policy::Size size;
-  size.states = states_.size() + bare_.size();
-  size.bytes = sizeof *this + floating_index_->Bytes() + bare_.size() * (sizeof(StateData) + sizeof(void*));
-  for (const auto& state : states_) {
-    size.bytes += sizeof *state + state->positions.capacity() * sizeof(Position) + (state->index ? state->index->Bytes() : 0);
+  size.states = bare_.size() + 1;
+  size.bytes = sizeof *this + floating_index_->Bytes() + floating_.capacity() * sizeof(Position) + bare_.size() * sizeof(StateData) +
+               kSlots * sizeof(Slot) + bytes_of(*root_);
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    for (const StateData* at = slots_[i].load(std::memory_order_acquire); at != nullptr; at = at->chained) {
+      ++size.states;
+      if (at->folded) ++size.folded;
+      size.bytes += bytes_of(*at);
+    }
   }
   return size;
 }

@@ -23,10 +23,13 @@ bool AddNamedClass(std::string_view name, Set& set) {
   return false;
 }
 
-// Reads a bracket expression whose '[' stands at `at`; leaves `at` behind its ']'. The order of the cases is wildmatch.c's.
+// Reads a bracket expression whose '[' stands at `at`; leaves `at` behind its ']'. The order of the cases is
+// wildmatch.c's.
 std::optional<Glob::Error> ParseSet(std::string_view text, std::size_t& at, Set& set) {
   const std::size_t start = at++;
-  const auto unterminated = [&] { return Glob::Error{start, "'[' without its ']': expected a closing bracket, or '\\[' for a literal one"}; };
+  const auto unterminated = [&] {
+    return Glob::Error{start, "'[' without its ']': expected a closing bracket, or '\\[' for a literal one"};
+  };
   bool negated = false;
   if (at < text.size() && (text[at] == '!' || text[at] == '^')) {
     negated = true;
@@ -60,7 +63,7 @@ std::optional<Glob::Error> ParseSet(std::string_view text, std::size_t& at, Set&
       }
       const std::string_view name = text.substr(at + 2, close - at - 3);
       if (!AddNamedClass(name, set)) {
-        return Glob::Error{at, "unknown class '[:" + std::string(name) + ":]': expected one such as [:alpha:], [:digit:], [:space:]"};
+        return Glob::Error{at, "unknown class '[:" + std::string(name.substr(0, 40)) + ":]': expected one such as [:alpha:], [:digit:]"};
       }
       previous = 0;
       at = close + 1;
@@ -122,12 +125,38 @@ void Glob::Summarise() {
   suffix_decides_ = tail == 1 && tokens_[0].kind == Token::kStar;
 }
 
-bool Glob::Matches(std::string_view name, std::size_t* steps) const {
+std::string Glob::LiteralPrefix() const {
+  std::string prefix;
+  for (const Token& token : tokens_) {
+    if (token.kind != Token::kByte) break;
+    prefix += static_cast<char>(token.byte);
+  }
+  return prefix;
+}
+
+std::string Glob::LongestRun() const {
+  std::string longest;
+  std::string run;
+  for (const Token& token : tokens_) {
+    if (token.kind == Token::kByte) {
+      run += static_cast<char>(token.byte);
+    } else {
+      run.clear();
+    }
+    if (run.size() > longest.size()) longest = run;
+  }
+  return longest;
+}
+
+bool Glob::Matches(std::string_view name, std::size_t* steps) const noexcept {
+  if (literal_) return name == *literal_;
+  if (!name.ends_with(suffix_)) return false;
+  if (suffix_decides_) return true;
   constexpr std::size_t kNone = static_cast<std::size_t>(-1);
   std::size_t token = 0;
   std::size_t at = 0;
-  std::size_t star = kNone;    // the last star met
-  std::size_t star_at = 0;     // how much of the name it leaves to what follows it
+  std::size_t star = kNone;  // the last star met
+  std::size_t star_at = 0;   // how much of the name it leaves to what follows it
   while (at < name.size()) {
     if (steps != nullptr) ++*steps;
     const auto byte = static_cast<unsigned char>(name[at]);

@@ -20,9 +20,9 @@ class Glob {
   // Reads a component. `error` is set when it is not a pattern.
   [[nodiscard]] static Glob Parse(std::string_view text, std::optional<Error>& error);
 
-  // Whether the whole of `name` matches. At most |pattern| * |name| steps: a star is only ever retried from the last one met.
-  // `steps`, when given, counts them.
-  [[nodiscard]] bool Matches(std::string_view name, std::size_t* steps = nullptr) const;
+  // Whether the whole of `name` matches. At most |pattern| * |name| steps: a star is only ever retried from the last
+  // one met. `steps`, when given, counts them.
+  [[nodiscard]] bool Matches(std::string_view name, std::size_t* steps = nullptr) const noexcept;
 
   // As it was written.
   [[nodiscard]] const std::string& text() const { return text_; }
@@ -34,6 +34,10 @@ class Glob {
   [[nodiscard]] const std::string& suffix() const { return suffix_; }
   // True for `*` followed by nothing but that suffix: the suffix alone decides.
   [[nodiscard]] bool suffix_decides() const { return suffix_decides_; }
+  // What every name that it matches begins with.
+  [[nodiscard]] std::string LiteralPrefix() const;
+  // The longest run of bytes that stands somewhere in every name that it matches.
+  [[nodiscard]] std::string LongestRun() const;
 
  private:
   struct Token {

@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
 
 namespace tierfs::policy {
 namespace {
@@ -15,9 +20,8 @@ bool GlobCovers(const Glob& outer, const Glob& inner) {
 }
 
 bool Mentions(const Rule& rule, std::string_view name) {
-  return std::any_of(rule.components.begin(), rule.components.end(), [name](const Component& component) {
-    return !component.any_depth && component.glob.literal() == std::string(name);
-  });
+  return std::any_of(rule.components.begin(), rule.components.end(),
+                     [name](const Component& component) { return !component.any_depth && component.glob.literal() == name; });
 }
 
 bool LooksLikeCache(const Rule& rule) {
@@ -27,9 +31,9 @@ bool LooksLikeCache(const Rule& rule) {
 }
 
 bool LooksLikeCredential(const Rule& rule) {
-  constexpr std::array<std::string_view, 17> kNames = {
-      "*.pem",    "*.key",   "*.p12",     "*.pfx",   "*.kdbx",     "*.keytab", "*.gpg",     "shadow",    "shadow-",
-      "gshadow",  "id_rsa",  "id_ed25519", "id_ecdsa", ".pgpass",  ".netrc",   ".npmrc",    "krb5.keytab"};
+  constexpr std::array<std::string_view, 17> kNames = {"*.pem",    "*.key",   "*.p12",   "*.pfx",   "*.kdbx",     "*.keytab",
+                                                       "*.gpg",    "shadow",  "shadow-", "gshadow", "id_rsa",     "id_ed25519",
+                                                       "id_ecdsa", ".pgpass", ".netrc",  ".npmrc",  "krb5.keytab"};
   const Glob& last = rule.components.back().glob;
   if (std::find(kNames.begin(), kNames.end(), last.text()) != kNames.end()) return true;
   if (Mentions(rule, "private") || Mentions(rule, "secrets") || Mentions(rule, ".ssh") || Mentions(rule, ".gnupg")) return true;
@@ -64,21 +68,98 @@ bool Covers(const Rule& later, const Rule& earlier) {
   return true;
 }
 
+namespace {
+
+// Which later rule makes an earlier one useless. Only those are compared that could: a rule that begins at the root
+// with a literal name covers none that begins with another.
+class Overlaps {
+ public:
+  explicit Overlaps(const std::vector<Rule>& rules) : rules_(rules) {
+    for (std::uint32_t number = 0; number < rules.size(); ++number) {
+      const std::vector<Component>& components = rules[number].components;
+      const bool floating = components[0].any_depth && components.size() == 2;
+      const Component& key = components[floating ? 1 : 0];
+      if (key.any_depth || !key.glob.literal()) {
+        wild_.push_back(number);
+      } else {
+        (floating ? anywhere_ : from_root_)[*key.glob.literal()].push_back(number);
+      }
+    }
+  }
+
+  // The last rule that covers `number`; none is found any more when the work allowed is used up.
+  std::optional<std::uint32_t> LastOver(std::uint32_t number) {
+    std::optional<std::uint32_t> last;
+    const auto look = [&](const std::vector<std::uint32_t>& candidates) {
+      for (auto later = candidates.rbegin(); later != candidates.rend(); ++later) {
+        if (*later <= number || (last && *later <= *last) || ++compared_ > kMaxCompared) return;
+        if (Covers(rules_[*later], rules_[number])) last = *later;
+      }
+    };
+    look(wild_);
+    const std::vector<Component>& components = rules_[number].components;
+    if (!components[0].any_depth && components[0].glob.literal()) LookUp(from_root_, components[0].glob, look);
+    for (const Component& component : components) {
+      if (!component.any_depth) LookUp(anywhere_, component.glob, look);
+    }
+    return last;
+  }
+
+  [[nodiscard]] bool complete() const { return compared_ <= kMaxCompared; }
+
+ private:
+  // About a second: 5,000 rules of the worst kind fit.
+  static constexpr std::size_t kMaxCompared = 15'000'000;
+  using ByName = std::unordered_map<std::string_view, std::vector<std::uint32_t>>;
+
+  template <typename Look>
+  static void LookUp(const ByName& table, const Glob& glob, Look look) {
+    if (!glob.literal()) return;
+    if (const auto found = table.find(*glob.literal()); found != table.end()) look(found->second);
+  }
+
+  const std::vector<Rule>& rules_;
+  ByName from_root_;
+  ByName anywhere_;
+  std::vector<std::uint32_t> wild_;
+  std::size_t compared_ = 0;
+};
+
+// By file in the order of their first rule, then by line and column.
+void Sort(std::vector<Diagnostic>& warnings, const std::vector<Rule>& rules) {
+  std::unordered_map<std::string, std::size_t> order;
+  for (const Rule& rule : rules) order.emplace(rule.source.file, order.size());
+  for (const Diagnostic& warning : warnings) order.emplace(warning.source.file, order.size());
+  const auto place = [&order](const Diagnostic& warning) {
+    return std::tuple(order.at(warning.source.file), warning.source.line, warning.source.column);
+  };
+  std::stable_sort(warnings.begin(), warnings.end(), [&](const Diagnostic& a, const Diagnostic& b) { return place(a) < place(b); });
+}
+
+}  // namespace
+
 std::vector<Diagnostic> Lint(const ParseResult& parsed) {
   std::vector<Diagnostic> warnings = parsed.suspicious;
   if (!parsed.policy) return warnings;
   const std::vector<Rule>& rules = parsed.policy->rules();
+  std::size_t more = 0;
   const auto warn = [&](const Rule& rule, const char* code, std::string message) {
-    warnings.push_back(Diagnostic{rule.source, std::to_string(NumberOf(rule.tier)) + " " + rule.pattern, std::move(message), code});
+    if (warnings.size() >= kMaxWarnings) {
+      ++more;
+      return;
+    }
+    warnings.push_back(Diagnostic{rule.source, rule.line, std::move(message), code});
   };
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    const Rule& rule = rules[i];
-    for (std::size_t j = i + 1; j < rules.size(); ++j) {
-      if (!Covers(rules[j], rule)) continue;
-      const bool same = rules[j].pattern == rule.pattern;
+  Overlaps overlaps(rules);
+  for (std::uint32_t number = 0; number < rules.size(); ++number) {
+    const Rule& rule = rules[number];
+    const bool preset = rule.source.file.starts_with('<');
+    const auto over = overlaps.LastOver(number);
+    // To override a preset is what presets are for.
+    if (over && !(preset && rules[*over].source.file != rule.source.file)) {
+      const bool same = rules[*over].pattern == rule.pattern;
       warn(rule, same ? "duplicate" : "never-wins",
-           (same ? "the same pattern again in " : "can never win: covered by the later rule ") + rules[j].Describe());
-      break;
+           (same ? "the same pattern again in " : "can never win: covered by the later rule ") + rules[*over].Describe());
     }
     if (rule.tier == TierId::kBuild && LooksLikeCache(rule)) {
       warn(rule, "tier1-cache", "looks like a cache, in tier 1, where every change is versioned: expected tier 3");
@@ -86,13 +167,16 @@ std::vector<Diagnostic> Lint(const ParseResult& parsed) {
     if (rule.tier == TierId::kBuild && LooksLikeCredential(rule)) {
       warn(rule, "tier1-credential", "looks like a credential, in tier 1, which may be published: expected tier 2");
     }
-    if (rule.tier == TierId::kState && !rule.components[0].any_depth && rule.components[0].glob.literal() == std::string("etc")) {
+    if (rule.tier == TierId::kState && !rule.components[0].any_depth && rule.components[0].glob.literal() == "etc") {
       warn(rule, "tier3-etc", "configuration in tier 3, which is not backed up: expected tier 1 or 2");
     }
   }
-  std::stable_sort(warnings.begin(), warnings.end(), [](const Diagnostic& a, const Diagnostic& b) {
-    return a.source.file == b.source.file && a.source.line < b.source.line;
-  });
+  Sort(warnings, rules);
+  const auto last = [&](const char* code, std::string message) {
+    warnings.push_back(Diagnostic{rules.back().source, rules.back().line, std::move(message), code});
+  };
+  if (!overlaps.complete()) last("not-all-compared", "too many rules that overlap: not each was compared with all later ones");
+  if (more != 0) last("more", std::to_string(more) + " more warnings are not shown");
   return warnings;
 }
 

@@ -8,17 +8,6 @@
 namespace tierfs::policy {
 namespace {
 
-std::optional<TierId> TierNamed(std::string_view word) {
-  static constexpr std::pair<std::string_view, TierId> kNames[] = {
-      {"1", TierId::kBuild},     {"tier1", TierId::kBuild}, {"build", TierId::kBuild}, {"2", TierId::kData},
-      {"tier2", TierId::kData},  {"data", TierId::kData},   {"3", TierId::kState},     {"tier3", TierId::kState},
-      {"state", TierId::kState}, {"4", TierId::kBulk},      {"tier4", TierId::kBulk},  {"bulk", TierId::kBulk}};
-  for (const auto& [name, tier] : kNames) {
-    if (name == word) return tier;
-  }
-  return std::nullopt;
-}
-
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
 // Trailing spaces go unless a backslash holds them (git: dir.c, trim_trailing_spaces).
@@ -39,8 +28,21 @@ class Parser {
  public:
   Parser(const IncludeResolver& resolver, ParsedRules& out) : resolver_(resolver), out_(out) {}
 
+  void Read(std::string_view text, const std::string& file) {
+    if (text.size() > kMaxText) {
+      source_ = Source{file, 1, 1};
+      return Error(0, "too large: expected at most 64 MiB of rules");
+    }
+    File(text, file);
+    MentionMore(out_.errors, more_errors_, "errors");
+    MentionMore(out_.suspicious, more_suspicious_, "warnings");
+  }
+
+ private:
   void File(std::string_view text, const std::string& file) {
     open_.push_back(file);
+    text_bytes_ += text.size();
+    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     std::size_t number = 0;
     while (!text.empty()) {
       const std::size_t end = text.find('\n');
@@ -54,16 +56,29 @@ class Parser {
     open_.pop_back();
   }
 
- private:
-  void Error(std::size_t at, std::string message) { out_.errors.push_back(Make(at, std::move(message), "")); }
+  void Error(std::size_t at, std::string message) { Keep(out_.errors, more_errors_, at, std::move(message), ""); }
   void Warn(std::size_t at, std::string code, std::string message) {
-    out_.suspicious.push_back(Make(at, std::move(message), std::move(code)));
+    Keep(out_.suspicious, more_suspicious_, at, std::move(message), std::move(code));
+  }
+  void Keep(std::vector<Diagnostic>& list, std::size_t& more, std::size_t at, std::string message, std::string code) {
+    if (list.size() < kMaxDiagnostics) {
+      list.push_back(Make(at, std::move(message), std::move(code)));
+    } else {
+      ++more;
+    }
+  }
+  static void MentionMore(std::vector<Diagnostic>& list, std::size_t more, const char* what) {
+    if (more != 0) list.back().message += " (and " + std::to_string(more) + " more " + what + ")";
   }
   Diagnostic Make(std::size_t at, std::string message, std::string code) const {
     Source source = source_;
     source.column = at + 1;
-    return Diagnostic{source, std::string(line_), std::move(message), std::move(code)};
+    // What is quoted from the file must not drive a terminal.
+    std::replace_if(
+        message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+    return Diagnostic{source, std::string(line_.substr(0, kMaxShown)), std::move(message), std::move(code)};
   }
+  static std::string Quoted(std::string_view text) { return "'" + std::string(text.substr(0, 80)) + (text.size() > 80 ? "...'" : "'"); }
 
   void Line(std::string_view line) {
     std::size_t at = 0;
@@ -79,72 +94,86 @@ class Parser {
     if (word == "include") return Include(line.substr(at), at);
     const auto tier = TierNamed(word);
     if (!tier) {
-      return Error(word_at, "'" + std::string(word) + "' is not a tier: expected 1 to 4 (or build, data, state, bulk), then a pattern");
+      return Error(word_at, Quoted(word) + " is not a tier: expected 1 to 4 (or build, data, state, bulk), then a pattern");
     }
     Pattern(*tier, line.substr(at), at);
   }
 
   void Pattern(TierId tier, std::string_view raw, std::size_t column) {
-    std::string_view text = WithoutTrailingSpaces(raw);
+    const std::string_view text = WithoutTrailingSpaces(raw);
     if (text.empty()) return Error(column, "no pattern: expected one after the tier, such as /var/cache/ or *.pyc");
-    if (text.size() != raw.size()) Warn(column + text.size(), "trailing-space", "trailing space, which is ignored: write '\\ ' to match one");
-    if (text[0] == '!') return Error(column, "'!' is not needed here: a later rule with another tier wins; write '\\!' to match one");
-    if (out_.rules.size() >= kMaxRules) return Error(column, "too many rules: at most 1000000");
-
+    if (text[0] == '!') {
+      return Error(column, "'!' is not needed, as a later rule with another tier wins: expected a pattern, or '\\!' to match one");
+    }
+    if (text == "/") return Error(column, "'/' alone matches nothing: expected '/**' or '*' for everything");
+    if (text.size() > kMaxPattern) return Error(column, "the pattern is too long: expected at most 4096 bytes, as no path has more");
+    if (out_.rules.size() >= kMaxRules) return Error(column, "too many rules: expected at most 100000");
     Rule rule;
     rule.tier = tier;
     rule.pattern = std::string(text);
+    rule.line = std::string(line_.substr(0, kMaxShown));
     rule.source = source_;
-    if (text == "/") return Error(column, "'/' alone matches nothing: expected '/**' or '*' for everything");
-    std::vector<std::pair<std::size_t, std::string_view>> pieces;
-    std::size_t start = 0;
-    bool anchored = false;
-    // A slash within brackets separates nothing; one behind a backslash does.
-    for (std::size_t i = 0; i <= text.size(); ++i) {
-      if (i < text.size() && text[i] == '\\' && i + 1 < text.size() && text[i + 1] != '/') {
-        ++i;
-        continue;
-      }
-      if (i < text.size() && text[i] == '[') {
-        i = std::max(i, BracketEnd(text, i));
-        continue;
-      }
-      const bool escaped_slash = i + 1 < text.size() && text[i] == '\\' && text[i + 1] == '/';
-      if (i < text.size() && text[i] != '/' && !escaped_slash) continue;
-      pieces.emplace_back(start, text.substr(start, i - start));
-      if (escaped_slash) ++i;
-      if (i < text.size() && i + 1 < text.size()) anchored = true;
-      start = i + 1;
+    rule.source.column = column + 1;
+    rule.directories_only = text.back() == '/';
+    if (!Components(text.substr(0, text.size() - (rule.directories_only ? 1 : 0)), column, rule)) return;
+    if (text.size() != raw.size()) {
+      Warn(column + text.size(), "trailing-space", "trailing space, which is ignored: write '\\ ' to match one");
     }
-    // git looks for any slash, also one within brackets, but for a trailing one.
-    if (text.substr(0, text.size() - 1).find('/') != std::string_view::npos) anchored = true;
-    if (pieces.front().second.empty()) pieces.erase(pieces.begin());
-    if (!pieces.empty() && pieces.back().second.empty()) {
-      rule.directories_only = true;
-      pieces.pop_back();
-    }
+    Slips(text, column);
+    out_.rules.push_back(std::move(rule));
+  }
+
+  // Splits a pattern, without the slash at its end, into the components of the rule; false after an error.
+  bool Components(std::string_view text, std::size_t column, Rule& rule) {
+    const auto wrong = [&](std::size_t at, std::string message) {
+      Error(column + at, std::move(message));
+      return false;
+    };
+    // As git has it: any slash but one at the end anchors, also one within brackets.
+    const bool anchored = text.find('/') != std::string_view::npos;
     if (!anchored) rule.components.push_back(Component{true, {}});
+    const auto pieces = Split(text);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       const auto& [offset, piece] = pieces[i];
-      if (piece.empty()) return Error(column + offset, "empty path component ('//'): expected a name between the slashes");
+      if (piece.empty()) {
+        if (i == 0) continue;
+        return wrong(offset, "empty path component ('//'): expected a name between the slashes");
+      }
+      if (piece == "." || piece == "..") {
+        return wrong(offset, "'" + std::string(piece) + "' never names an entry: expected a path relative to the mount");
+      }
       const bool stars = piece.size() >= 2 && piece.find_first_not_of('*') == std::string_view::npos;
       if (stars && anchored && i + 1 < pieces.size()) {
         if (rule.components.empty() || !rule.components.back().any_depth) rule.components.push_back(Component{true, {}});
         continue;
       }
-      if (piece == "." || piece == "..") {
-        return Error(column + offset, "'" + std::string(piece) + "' never names an entry: expected a path relative to the mount");
-      }
       std::optional<Glob::Error> problem;
       Glob glob = Glob::Parse(piece, problem);
-      if (problem) return Error(column + offset + problem->at, problem->message);
+      if (problem) return wrong(offset + problem->at, problem->message);
       rule.components.push_back(Component{false, std::move(glob)});
     }
-    if (rule.components.empty() || rule.components.back().any_depth) {
-      return Error(column, "the pattern names nothing: expected a path component");
+    return true;
+  }
+
+  // The pieces between the slashes, with their offsets. A slash within brackets separates nothing; one behind a
+  // backslash does.
+  static std::vector<std::pair<std::size_t, std::string_view>> Split(std::string_view text) {
+    std::vector<std::pair<std::size_t, std::string_view>> pieces;
+    std::size_t start = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '[') {
+        i = std::max(i, BracketEnd(text, i));
+      } else if (text[i] == '/') {
+        pieces.emplace_back(start, text.substr(start, i - start));
+        start = i + 1;
+      } else if (text[i] == '\\' && i + 1 < text.size()) {
+        if (text[++i] != '/') continue;
+        pieces.emplace_back(start, text.substr(start, i - 1 - start));
+        start = i + 1;
+      }
     }
-    Slips(text, column);
-    out_.rules.push_back(std::move(rule));
+    pieces.emplace_back(start, text.substr(start));
+    return pieces;
   }
 
   // Where the bracket expression that starts at `at` ends; `at` itself when it does not end.
@@ -169,6 +198,7 @@ class Parser {
       Warn(column + hash, "comment-in-pattern", "'#' starts a comment only at the start of a line; here it is part of the pattern");
     }
     std::size_t backslashes = 0;
+    if (text.back() == '/') text.remove_suffix(1);
     while (backslashes < text.size() && text[text.size() - 1 - backslashes] == '\\') ++backslashes;
     if (backslashes % 2 == 1) {
       Warn(column + text.size() - 1, "trailing-backslash", "a backslash at the end escapes nothing: the pattern never matches");
@@ -178,22 +208,27 @@ class Parser {
   void Include(std::string_view raw, std::size_t column) {
     while (!raw.empty() && IsBlank(raw.back())) raw.remove_suffix(1);
     if (raw.empty()) return Error(column, "no file: expected 'include FILE' or 'include <PRESET>'");
-    if (static_cast<int>(open_.size()) >= kMaxIncludeDepth) return Error(column, "includes nested deeper than 16 files");
+    if (open_.size() >= kMaxIncludeDepth) return Error(column, "includes nested too deep: expected at most 16 files");
+    if (includes_ == kMaxIncludes) return Error(column, "too many includes: expected at most 1000 in all");
+    ++includes_;
     IncludedFile included;
     if (raw.front() == '<') {
       const std::string_view name = raw.substr(1, raw.size() - (raw.back() == '>' ? 2 : 1));
       const auto preset = PresetNamed(name);
       if (raw.back() != '>' || !preset) {
-        return Error(column, "no preset '" + std::string(raw) + "': expected one of " + PresetNames());
+        return Error(column, "no preset " + Quoted(raw) + ": expected one of " + PresetNames());
       }
       included = IncludedFile{std::string(raw), std::string(*preset)};
     } else {
       IncludeAnswer answer = resolver_ ? resolver_(raw, source_.file) : IncludeAnswer{std::nullopt, "no files can be included here"};
-      if (!answer.file) return Error(column, "cannot include '" + std::string(raw) + "': " + answer.problem);
+      if (!answer.file) return Error(column, "cannot include " + Quoted(raw) + ": " + answer.problem);
       included = std::move(*answer.file);
     }
     if (std::find(open_.begin(), open_.end(), included.name) != open_.end()) {
-      return Error(column, "'" + included.name + "' includes itself");
+      return Error(column, Quoted(included.name) + " includes itself: expected no circle of includes");
+    }
+    if (text_bytes_ + included.text.size() > kMaxText) {
+      return Error(column, "too large: expected at most 64 MiB of rules with all that is included");
     }
     const Source source = source_;
     const std::string_view line = line_;
@@ -202,18 +237,35 @@ class Parser {
     line_ = line;
   }
 
+  static constexpr std::size_t kMaxShown = 1000;  // bytes of a line in a diagnostic
+
   const IncludeResolver& resolver_;
   ParsedRules& out_;
   std::vector<std::string> open_;
+  std::size_t includes_ = 0;
+  std::size_t text_bytes_ = 0;
+  std::size_t more_errors_ = 0;
+  std::size_t more_suspicious_ = 0;
   Source source_;
   std::string_view line_;
 };
 
 }  // namespace
 
+std::optional<TierId> TierNamed(std::string_view word) {
+  static constexpr std::pair<std::string_view, TierId> kNames[] = {
+      {"1", TierId::kBuild},     {"tier1", TierId::kBuild}, {"build", TierId::kBuild}, {"2", TierId::kData},
+      {"tier2", TierId::kData},  {"data", TierId::kData},   {"3", TierId::kState},     {"tier3", TierId::kState},
+      {"state", TierId::kState}, {"4", TierId::kBulk},      {"tier4", TierId::kBulk},  {"bulk", TierId::kBulk}};
+  for (const auto& [name, tier] : kNames) {
+    if (name == word) return tier;
+  }
+  return std::nullopt;
+}
+
 ParsedRules ParseRules(std::string_view text, const std::string& file, const IncludeResolver& resolver) {
   ParsedRules parsed;
-  Parser(resolver, parsed).File(text, file);
+  Parser(resolver, parsed).Read(text, file);
   return parsed;
 }
 

@@ -5,116 +5,171 @@
 namespace tierfs::policy {
 namespace {
 
-constexpr std::string_view kDebian = R"(# A Debian system: what packages own is bulk, what they generate is state.
+constexpr std::string_view kDebian =
+    R"(# A Debian system. What packages own is bulk, configuration is the build, credentials are
+# data. What is in doubt is
+# left to tier 2: no rule here sends to a tier without backup what a person may have put there.
+
 # Package-owned trees: a mirror gives them back.
 4 /usr/
+# The same trees under their old names: links into /usr/, or on an unmerged system directories of packages.
 4 /bin
 4 /sbin
 4 /lib
 4 /lib32
 4 /lib64
 4 /libx32
+# Kernels and initrds come from packages, the boot loader's menu is generated from them.
 4 /boot/
-4 /opt/
-# ... except what an administrator puts beside them by hand.
+# An administrator's own programs stand beside those of the packages; no mirror has them.
 2 /usr/local/
-# The package manager's own records describe the bulk, and go with it.
+# The same, by the Filesystem Hierarchy Standard: software that did not come with the system.
+2 /opt/
+
+# What dpkg knows of its packages describes the bulk, and goes with it.
 4 /var/lib/dpkg/
-4 /var/lib/apt/
-4 /var/lib/systemd/catalog/
+# ... but these two hold decisions of the administrator.
+2 /var/lib/dpkg/diversions
+2 /var/lib/dpkg/statoverride
+# Package lists: fetched anew by apt update.
+4 /var/lib/apt/lists/
+# Sums of the configuration files as the packages shipped them: written by the packages.
 4 /var/lib/ucf/
+# An index over message files of packages, rebuilt by journalctl --update-catalog.
+4 /var/lib/systemd/catalog/
+
 # Configuration is the build.
 1 /etc/
-# ... but credentials are data: tier 1 may be published.
+# Tier 1 may be published, so credentials are data. Password hashes, and the old ones:
 2 /etc/shadow*
 2 /etc/gshadow*
-2 /etc/ssl/private/
+2 /etc/security/opasswd
+# The identity of the machine: its host keys, and the number that services derive keys from.
 2 /etc/ssh/ssh_host_*
 2 /etc/machine-id
-2 /etc/krb5.keytab
-2 /etc/wireguard/
+# Private keys and certificates, wherever a service keeps them.
+2 /etc/ssl/private/
 2 /etc/letsencrypt/
-# Generated from the packages and the configuration.
+2 /etc/**/*.pem
+2 /etc/**/*.key
+2 /etc/**/*.p12
+2 /etc/**/*.pfx
+2 /etc/**/*.keytab
+2 /etc/**/*.kdbx
+# Keys and passwords of networks.
+2 /etc/wireguard/
+2 /etc/openvpn/
+2 /etc/ipsec.secrets
+2 /etc/ppp/*-secrets
+2 /etc/wpa_supplicant/
+2 /etc/NetworkManager/system-connections/
+# Keys of encrypted disks.
+2 /etc/cryptsetup-keys.d/
+# Passwords for package archives, mail relays and the database's maintenance user.
+2 /etc/apt/auth.conf
+2 /etc/apt/auth.conf.d/
+2 /etc/exim4/passwd.client
+2 /etc/postfix/sasl_passwd*
+2 /etc/mysql/debian.cnf
+# etckeeper's history holds all of the above.
+2 /etc/.git/
+# Generated from the libraries that are installed, by ldconfig.
 4 /etc/ld.so.cache
-4 /etc/ssl/certs/
-# Caches and indexes: kept, not backed up.
+# All certificates of ca-certificates in one file, by update-ca-certificates.
+4 /etc/ssl/certs/ca-certificates.crt
+# What a package would have written where the administrator's file was kept: the package still has it.
+4 /etc/**/*.dpkg-dist
+4 /etc/**/*.dpkg-new
+4 /etc/**/*.ucf-dist
+
+# Caches by the Filesystem Hierarchy Standard: programs must do without them.
 3 /var/cache/
+# ... which debconf's are not: the answers to the questions of packages, passwords among them.
+2 /var/cache/debconf/
+# Indexes over other files: updatedb makes them anew each night.
 3 /var/lib/mlocate/
 3 /var/lib/plocate/
-3 /var/lib/man-db/
+# When each log was rotated last: logrotate begins anew.
 3 /var/lib/logrotate/
-# Logs are rewritten all day; keep them in tier 2 with a later rule when they are records.
-3 /var/log/
-# What does not outlive a boot.
+# Logs are records of what happened, and nothing makes them again. A later rule sends to tier 3 those that nobody will
+# ask for.
+2 /var/log/
+
+# What does not outlive a boot, and what programs may find empty at any time.
 3 /tmp/
 3 /var/tmp/
 3 /run/
 3 /var/run
 3 /var/lock
-3 /var/crash/
-# Where dpkg leaves its traces.
-3 *.dpkg-old
-3 *.dpkg-new
-3 *.dpkg-tmp
+# The kernel's file systems, where they show through.
+4 /dev/
+4 /proc/
+4 /sys/
 )";
 
-constexpr std::string_view kDocker = R"(# A container's own traces, and a Docker host's store.
-# Written by the engine into every container.
+constexpr std::string_view kDocker = R"(# What Docker writes into a container, and a Docker host's own store.
+
+# Written by the engine into every container, at each start.
 4 /.dockerenv
 4 /etc/hostname
 4 /etc/hosts
 4 /etc/resolv.conf
 4 /etc/mtab
-# Images and their layers come back from a registry.
+# Images and their layers come back from a registry or a build; what a container wrote outside its volumes goes with
+# it, by design.
 4 /var/lib/docker/image/
 4 /var/lib/docker/overlay2/
 4 /var/lib/docker/buildkit/
 4 /var/lib/containerd/
-# What a running engine generates.
+# Made anew when the containers are, from the compose file; with their logs, which is most of it.
 3 /var/lib/docker/containers/
-3 /var/lib/docker/network/
-3 /var/lib/docker/runtimes/
+# Work files of pulls and builds.
 3 /var/lib/docker/tmp/
 # Volumes are user data.
 2 /var/lib/docker/volumes/
 )";
 
 constexpr std::string_view kNode = R"(# Node.js projects.
-# Installed from the lock file.
+
+# Installed from the lock file, by npm ci and its kin.
 4 node_modules/
-# Download and compile caches.
+# What package managers downloaded, to spare the next download.
 3 .npm/
-3 .yarn/cache/
+3 **/.yarn/cache/
 3 .pnpm-store/
+# Headers of Node.js for native modules: fetched at the next compile.
 3 .node-gyp/
+# Results of linters and bundlers, kept to be faster the next time.
 3 .eslintcache
 3 .parcel-cache/
-3 .next/cache/
+3 **/.next/cache/
 3 .turbo/
-# Crash reports of the tools.
+# What the tools write when they fail.
 3 npm-debug.log*
 3 yarn-error.log*
-# Tokens of a registry are credentials.
+# May hold the token of a registry: a credential, also within a tree that is tier 1.
 2 .npmrc
 )";
 
 constexpr std::string_view kPython = R"(# Python projects.
-# Installed from the requirements.
+
+# Installed by pip from the requirements.
 4 site-packages/
+# Environments that a tool makes from the project's files.
 4 .venv/
 4 .tox/
 4 .nox/
-# Compiled on the first import.
+# Compiled at the first import.
 3 __pycache__/
 3 *.pyc
 3 *.pyo
-# Caches of the tools.
-3 .cache/pip/
+# What pip downloaded and built, to spare the next time.
+3 **/.cache/pip/
+# Results of checkers and tests, kept to be faster the next time.
 3 .mypy_cache/
 3 .pytest_cache/
 3 .ruff_cache/
-3 .ipynb_checkpoints/
-# Upload tokens are credentials.
+# The token for uploads: a credential, also within a tree that is tier 1.
 2 .pypirc
 )";
 

@@ -1,0 +1,111 @@
+#include "policy/name_index.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+namespace tierfs::policy {
+
+ByteTrie::ByteTrie(const std::vector<std::pair<std::string, std::uint32_t>>& keys) {
+  if (keys.empty()) return;
+  // Breadth first, so that the edges of a node lie side by side: a node stands for the keys [low, high) that share
+  // `depth` bytes.
+  struct Span {
+    std::size_t low;
+    std::size_t high;
+    std::size_t depth;
+  };
+  std::vector<Span> spans{{0, keys.size(), 0}};
+  for (std::size_t node = 0; node < spans.size(); ++node) {
+    auto [low, high, depth] = spans[node];
+    Node& made = nodes_.emplace_back();
+    made.first_edge = static_cast<std::uint32_t>(edge_bytes_.size());
+    if (keys[low].first.size() == depth) made.value = keys[low++].second;
+    while (low < high) {
+      const char byte = keys[low].first[depth];
+      std::size_t end = low;
+      while (end < high && keys[end].first[depth] == byte) ++end;
+      edge_bytes_.push_back(static_cast<unsigned char>(byte));
+      edge_targets_.push_back(static_cast<std::uint32_t>(spans.size()));
+      spans.push_back({low, end, depth + 1});
+      low = end;
+    }
+    made.edges = static_cast<std::uint32_t>(edge_bytes_.size()) - made.first_edge;
+  }
+  nodes_.shrink_to_fit();
+  edge_bytes_.shrink_to_fit();
+  edge_targets_.shrink_to_fit();
+}
+
+bool ByteTrie::Descend(unsigned char byte, std::uint32_t& node) const noexcept {
+  const Node& from = nodes_[node];
+  if (from.edges == 0) return false;
+  const unsigned char* first = edge_bytes_.data() + from.first_edge;
+  const void* edge = std::memchr(first, byte, from.edges);
+  if (edge == nullptr) return false;
+  node = edge_targets_[from.first_edge + static_cast<std::size_t>(static_cast<const unsigned char*>(edge) - first)];
+  return true;
+}
+
+std::size_t ByteTrie::Bytes() const {
+  return nodes_.capacity() * sizeof(Node) + edge_bytes_.capacity() + edge_targets_.capacity() * sizeof(std::uint32_t);
+}
+
+NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions) {
+  using Table = std::map<std::string, std::vector<Position>>;
+  std::vector<Position> others;
+  std::unordered_map<std::string_view, std::vector<Position>> literals;
+  Table suffixes;
+  Table prefixes;
+  Table runs;
+  for (const Position& position : positions) {
+    const Glob& glob = rules[position.rule].components[position.component].glob;
+    if (glob.literal()) {
+      literals[*glob.literal()].push_back(position);
+      continue;
+    }
+    const std::string prefix = glob.LiteralPrefix().substr(0, ByteTrie::kMaxKey);
+    std::string suffix = glob.suffix();
+    std::reverse(suffix.begin(), suffix.end());
+    suffix.resize(std::min(suffix.size(), ByteTrie::kMaxKey));
+    if (!suffix.empty() && suffix.size() >= prefix.size()) {
+      suffixes[suffix].push_back(position);
+    } else if (!prefix.empty()) {
+      prefixes[prefix].push_back(position);
+    } else if (const std::string run = glob.LongestRun().substr(0, ByteTrie::kMaxKey); !run.empty()) {
+      runs[run].push_back(position);
+    } else {
+      others.push_back(position);
+    }
+  }
+
+  positions_.reserve(positions.size());
+  offsets_.push_back(0);
+  const auto add = [this](std::vector<Position>& bucket) {
+    std::sort(bucket.begin(), bucket.end(), std::greater<>());
+    positions_.insert(positions_.end(), bucket.begin(), bucket.end());
+    offsets_.push_back(static_cast<std::uint32_t>(positions_.size()));
+    return static_cast<std::uint32_t>(offsets_.size() - 2);
+  };
+  has_others_ = !others.empty();
+  add(others);
+  literals_.reserve(literals.size());
+  for (auto& [text, bucket] : literals) literals_.emplace(text, add(bucket));
+  const auto trie_of = [&](Table& table) {
+    std::vector<std::pair<std::string, std::uint32_t>> keys;
+    for (auto& [text, bucket] : table) keys.emplace_back(text, add(bucket));
+    return ByteTrie(keys);
+  };
+  suffixes_ = trie_of(suffixes);
+  prefixes_ = trie_of(prefixes);
+  runs_ = trie_of(runs);
+  offsets_.shrink_to_fit();
+}
+
+std::size_t NameIndex::Bytes() const {
+  constexpr std::size_t kHashNode = sizeof(std::pair<std::string_view, std::uint32_t>) + 2 * sizeof(void*);
+  return sizeof *this + positions_.capacity() * sizeof(Position) + offsets_.capacity() * sizeof(std::uint32_t) +
+         literals_.size() * kHashNode + literals_.bucket_count() * sizeof(void*) + suffixes_.Bytes() + prefixes_.Bytes() + runs_.Bytes();
+}
+
+}  // namespace tierfs::policy

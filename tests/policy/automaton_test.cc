@@ -1,0 +1,199 @@
+// States: that they say what the rules say one by one, when two of them are the same, and what they cost.
+#include <atomic>
+#include <thread>
+
+#include "policy/match.h"
+#include "tests/policy/random_policy.h"
+#include "tests/policy/support.h"
+
+namespace tierfs::policy::testing {
+namespace {
+
+std::vector<Rule> RulesOf(const std::string& text) {
+  ParsedRules parsed = ParseRules(text, "t", nullptr);
+  EXPECT_TRUE(parsed.errors.empty()) << parsed.errors.front().Render();
+  return std::move(parsed.rules);
+}
+
+std::string RandomRules(RandomPolicy& random, std::size_t count) {
+  std::string text;
+  while (count > 0) {
+    const std::string line = std::to_string(1 + random.Below(4)) + " " + random.Pattern() + "\n";
+    if (!Parse(line, "t", nullptr).errors.empty()) continue;
+    text += line;
+    --count;
+  }
+  return text;
+}
+
+Decision ByTheRules(const Policy& policy, const std::string& path, bool is_dir) {
+  Decision decision;
+  for (std::uint32_t rule = 0; rule < policy.rules().size(); ++rule) {
+    if (FirstMatch(policy.rules()[rule], ComponentsOf(path), is_dir)) decision = Decision{policy.rules()[rule].tier, RuleId{rule}};
+  }
+  return decision;
+}
+
+TEST(Automaton, SaysWhatTheRulesSayOneByOne) {
+  RandomPolicy random(1);
+  for (int round = 0; round < 300; ++round) {
+    const std::string text = RandomRules(random, 1 + random.Below(60));
+    const auto policy = PolicyOf(text);
+    for (int i = 0; i < 60; ++i) {
+      const std::string path = random.Path();
+      for (const bool is_dir : {false, true}) {
+        ASSERT_EQ(policy->DecisionFor(path, is_dir), ByTheRules(*policy, path, is_dir)) << path << "\n" << text;
+      }
+      ASSERT_EQ(policy->DecisionOf(StateAt(*policy, path)), ByTheRules(*policy, path, true)) << path << "\n" << text;
+    }
+  }
+}
+
+TEST(Automaton, PastTheMemoryItMayUseTheAnswersStayTheSame) {
+  RandomPolicy random(2);
+  for (int round = 0; round < 100; ++round) {
+    const std::string text = RandomRules(random, 1 + random.Below(60));
+    const Policy roomy(RulesOf(text));
+    const Policy tight(RulesOf(text), Limits{random.Below(2000)});
+    for (int i = 0; i < 60; ++i) {
+      const std::string path = random.Path();
+      const std::string other = random.Path();
+      ASSERT_EQ(tight.DecisionFor(path, false), roomy.DecisionFor(path, false)) << path << "\n" << text;
+      ASSERT_EQ(tight.DecisionOf(StateAt(tight, path)), roomy.DecisionOf(StateAt(roomy, path))) << path << "\n" << text;
+      ASSERT_EQ(StateAt(tight, path), StateAt(tight, path));
+      ASSERT_EQ(tight.Equivalent(StateAt(tight, path), StateAt(tight, other)),
+                roomy.Equivalent(StateAt(roomy, path), StateAt(roomy, other)))
+          << path << " and " << other << "\n"
+          << text;
+    }
+  }
+}
+
+TEST(Automaton, PatternsWithASetOfStatesWithoutBoundStayWithinTheirMemory) {
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "4 /x/**/*" + std::to_string(i) + "*/**/z" + std::to_string(i) + "\n";
+  constexpr std::size_t kRoom = 1 << 20;
+  const Policy policy(RulesOf(text), Limits{kRoom});
+  const std::size_t before = policy.MemoryUsed().bytes;
+  State state = policy.Step(policy.Root(), "x");
+  std::vector<State> open{state};
+  for (int i = 0; i < 20000; ++i) {
+    // A tree in which each directory adds its own rules to what is waited for.
+    state = policy.Step(open[static_cast<std::size_t>(i) / 3], "d" + std::to_string(i % 400) + "_" + std::to_string(i));
+    open.push_back(state);
+  }
+  EXPECT_EQ(policy.Classify(open[100], "z399", false).tier, policy.DecisionOf(policy.Step(open[100], "z399")).tier);
+  const Policy::Size size = policy.MemoryUsed();
+  EXPECT_GT(size.folded, 0u);
+  EXPECT_LT(size.bytes - before, kRoom * 2 + size.folded * 256);
+}
+
+TEST(Automaton, NamesThatMatchNothingMakeNoStates) {
+  for (const std::size_t room : {std::size_t{0}, std::size_t{1} << 26}) {
+    const Policy policy(RulesOf("4 /x/**/a/**/z\n3 /x/**/y\n2 /x/a*/b\n1 *.c\n"), Limits{room});
+    const State x = policy.Step(policy.Root(), "x");
+    const State deep = policy.Step(policy.Step(x, "first"), "second");
+    const std::size_t before = policy.MemoryUsed().states;
+    for (int i = 0; i < 10000; ++i) {
+      const State one = policy.Step(x, "n" + std::to_string(i));
+      (void)policy.Step(policy.Step(one, "m"), "o" + std::to_string(i));
+    }
+    EXPECT_LE(policy.MemoryUsed().states, before + 1);
+    EXPECT_EQ(policy.Step(deep, "anything"), deep);
+  }
+}
+
+TEST(Automaton, AStepCostsTheSameAtAnyDepth) {
+  // States of a deep path are few: the work of a step hangs on its state alone.
+  std::string text = "4 /";
+  for (int i = 0; i < 200; ++i) text += "**/a/";
+  const auto policy = PolicyOf(text + "b\n3 **/a/**/b\n");
+  State state = policy->Root();
+  for (int i = 0; i < 2000; ++i) state = policy->Step(state, "a");
+  EXPECT_EQ(NumberOf(policy->Classify(state, "b", false).tier), 3);
+  EXPECT_LE(policy->MemoryUsed().states, 3u + 1 + 210);
+  EXPECT_EQ(NumberOf(policy->Classify(policy->Root(), "b", false).tier), 2);
+}
+
+TEST(Automaton, DeepAnyDepthPatternsAreWorkedOutInFewTries) {
+  std::string pattern = "/";
+  for (int i = 0; i < 500; ++i) pattern += "**/a*/";
+  std::string path;
+  for (int i = 0; i < 499; ++i) path += "aa/";
+  const auto policy = PolicyOf("4 " + pattern + "b\n");
+  EXPECT_EQ(TierOf(*policy, path + "b"), 2);
+  EXPECT_EQ(TierOf(*policy, path + "a/b"), 4);
+}
+
+TEST(Automaton, ManyThreadsAgree) {
+  RandomPolicy random(3);
+  const std::string text = RandomRules(random, 80);
+  std::vector<std::string> paths;
+  for (int i = 0; i < 3000; ++i) paths.push_back(random.Path());
+  for (const std::size_t room : {std::size_t{3000}, std::size_t{1} << 26}) {
+    const Policy shared(RulesOf(text), Limits{room});
+    const Policy alone(RulesOf(text));
+    std::vector<std::vector<State>> states(4);
+    std::vector<std::thread> threads;
+    for (auto& mine : states) {
+      threads.emplace_back([&] {
+        for (const std::string& path : paths) mine.push_back(StateAt(shared, path));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      EXPECT_EQ(shared.DecisionOf(states[0][i]), alone.DecisionOf(StateAt(alone, paths[i]))) << paths[i];
+      for (const auto& other : states) EXPECT_TRUE(shared.Equivalent(other[i], states[0][i])) << paths[i];
+    }
+  }
+}
+
+TEST(Equivalent, HoldsWhereNoRuleCanTellPlacesApart) {
+  const auto policy = PolicyOf("3 /var/cache/\n4 *.o\n1 /etc/\n2 /etc/ssl/private/\n3 /home/*/.cache/\n");
+  const auto same = [&](const char* a, const char* b) { return policy->Equivalent(StateAt(*policy, a), StateAt(*policy, b)); };
+  EXPECT_TRUE(same("srv/a", "srv/b"));
+  EXPECT_TRUE(same("srv/a", "opt/b/c/d"));
+  EXPECT_TRUE(same("etc/a", "etc/b/c"));
+  EXPECT_TRUE(same("home/ann", "home/bob"));
+  EXPECT_FALSE(same("home/ann", "home/ann/sub"));  // .cache beneath the one is another tier
+  EXPECT_FALSE(same("srv/a", "etc/a"));
+  EXPECT_FALSE(same("etc", "etc/a"));  // ssl/private is beneath the one only
+  EXPECT_FALSE(same("srv", "home"));
+  EXPECT_TRUE(same("home/ann/.cache", "home/bob/.cache/c"));
+  EXPECT_FALSE(same("var/cache/a", "home/ann/.cache/b"));  // both are tier 3, but `*.o` wins beneath the first
+}
+
+TEST(Equivalent, LooksAtTheRulesBetweenTheTwoThatDecided) {
+  // Both places are tier 3, but beneath the first *.o can still win, beneath the second it cannot.
+  const auto tells = PolicyOf("3 /a/\n4 *.o\n3 /b/\n");
+  EXPECT_FALSE(tells->Equivalent(StateAt(*tells, "a"), StateAt(*tells, "b")));
+  const auto silent = PolicyOf("3 /a/\n3 *.o\n3 /b/\n");
+  EXPECT_TRUE(silent->Equivalent(StateAt(*silent, "a"), StateAt(*silent, "b")));
+  const auto anchored = PolicyOf("3 /a/\n4 /a/x\n3 /b/\n");
+  EXPECT_FALSE(anchored->Equivalent(StateAt(*anchored, "a"), StateAt(*anchored, "b")));
+  EXPECT_TRUE(anchored->Equivalent(StateAt(*anchored, "a/y"), StateAt(*anchored, "b")));
+}
+
+TEST(Equivalent, IsNeverClaimedWhereAPathTellsTheDifference) {
+  RandomPolicy random(4);
+  int claimed = 0;
+  for (int round = 0; round < 300; ++round) {
+    const std::string text = RandomRules(random, 1 + random.Below(8));
+    const auto policy = PolicyOf(text);
+    for (int i = 0; i < 20; ++i) {
+      const std::string a = random.Path();
+      const std::string b = random.Path();
+      if (!policy->Equivalent(StateAt(*policy, a), StateAt(*policy, b))) continue;
+      ++claimed;
+      EXPECT_TRUE(policy->Equivalent(StateAt(*policy, b), StateAt(*policy, a)));
+      for (int j = 0; j < 20; ++j) {
+        const std::string below = random.Path();
+        ASSERT_EQ(TierOf(*policy, a + "/" + below), TierOf(*policy, b + "/" + below)) << a << ", " << b << ": " << below << "\n" << text;
+      }
+    }
+  }
+  EXPECT_GT(claimed, 1000);
+}
+
+}  // namespace
+}  // namespace tierfs::policy::testing

@@ -1,0 +1,54 @@
+// What the policy tests share.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "policy/policy.h"
+
+namespace tierfs::policy::testing {
+
+// Sanitizers make everything slower; times are then only checked for their order.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kInstrumented = true;
+#else
+inline constexpr bool kInstrumented = false;
+#endif
+
+// Files that can be included, by name; `from` plays no part.
+using Files = std::map<std::string, std::string>;
+
+inline IncludeResolver ResolverOf(Files files) {
+  return [files = std::move(files)](std::string_view wanted, std::string_view) -> IncludeAnswer {
+    const auto found = files.find(std::string(wanted));
+    if (found == files.end()) return {std::nullopt, "No such file or directory"};
+    return {IncludedFile{found->first, found->second}, ""};
+  };
+}
+
+// The policy of a text that must be without errors.
+inline std::shared_ptr<const Policy> PolicyOf(std::string_view text, const Files& files = {}) {
+  const ParseResult result = Parse(text, "t.tiers", ResolverOf(files));
+  for (const Diagnostic& error : result.errors) ADD_FAILURE() << error.Render();
+  return result.policy;
+}
+
+// The tier of a path; a trailing slash makes it a directory.
+inline int TierOf(const Policy& policy, std::string_view path) { return NumberOf(policy.DecisionFor(path, path.ends_with('/')).tier); }
+
+// The directory's state.
+inline State StateAt(const Policy& policy, std::string_view path) {
+  State state = policy.Root();
+  while (!path.empty()) {
+    const std::string_view name = path.substr(0, path.find('/'));
+    if (!name.empty()) state = policy.Step(state, name);
+    path.remove_prefix(std::min(path.size(), name.size() + 1));
+  }
+  return state;
+}
+
+}  // namespace tierfs::policy::testing
