@@ -49,3 +49,12 @@ jobs() {
   [ "$memory" -ge 1 ] || memory=1
   echo "$((cores < memory ? cores : memory))"
 }
+
+# build PRESET [TARGET...]
+build() {
+  local preset=$1 launcher=()
+  shift
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  quietly "configure-$preset" "configure ($preset)" cmake --preset "$preset" "${launcher[@]}"
+  quietly "build-$preset" "build ($preset)" cmake --build --preset "$preset" --parallel "$(jobs)" ${*:+--target "$@"}
+}

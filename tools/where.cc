@@ -13,9 +13,10 @@
 namespace tierfs::tools {
 namespace {
 
+// Under security.*, since the kernel has no user.* on symlinks and the like.
 tl::expected<std::string, int> OwnXattr(const std::string& path, const char* name) {
   std::array<char, 8192> value;
-  const ssize_t size = ::lgetxattr(path.c_str(), (std::string("user.tierfs.") + name).c_str(), value.data(), value.size());
+  const ssize_t size = ::lgetxattr(path.c_str(), (std::string("security.tierfs.") + name).c_str(), value.data(), value.size());
   if (size < 0) return tl::unexpected(errno);
   return std::string(value.data(), static_cast<std::size_t>(size));
 }

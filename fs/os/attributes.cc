@@ -35,7 +35,7 @@ Result<std::vector<std::string>> ListXattrs(const std::string& proc_path, bool f
 }
 
 bool IsPrivateXattr(const std::string& name) {
-  return name.rfind("trusted.tierfs.", 0) == 0 || name.rfind("user.tierfs.", 0) == 0 ||
+  return name.rfind("trusted.tierfs.", 0) == 0 || name.rfind("user.tierfs.", 0) == 0 || name.rfind("security.tierfs.", 0) == 0 ||
          name.rfind("trusted.overlay.", 0) == 0 || name.rfind("user.overlay.", 0) == 0;
 }
 

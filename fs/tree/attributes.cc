@@ -10,7 +10,17 @@
 namespace tierfs {
 namespace {
 
-constexpr const char kOwnPrefix[] = "user.tierfs.";
+// Where a file is, as an attribute of it. The kernel has no user.* attributes on symlinks, fifos, sockets and devices (xattr(7)); there
+// the same answer stands under security.*, which any file may have and any user may read.
+constexpr std::string_view kOwnPrefixes[] = {"user.tierfs.", "security.tierfs."};
+
+// "tier" of "user.tierfs.tier"; empty for an attribute that is not ours.
+std::string_view OwnAttribute(std::string_view name) {
+  for (const std::string_view prefix : kOwnPrefixes) {
+    if (name.substr(0, prefix.size()) == prefix) return name.substr(prefix.size());
+  }
+  return {};
+}
 
 bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
   return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
@@ -88,9 +98,8 @@ Result<Attributes> Tree::SetAttributes(const Caller& caller, NodeId id, const At
   return Describe(*node, st);
 }
 
-Result<std::string> Tree::OwnXattr(const NodePtr& node, const std::string& name) {
+Result<std::string> Tree::OwnXattr(const NodePtr& node, std::string_view what) {
   const LayerIndex layer = node->Parts().First();
-  const std::string what = name.substr(sizeof kOwnPrefix - 1);
   if (what == "tier") return std::to_string(NumberOf(IsTier(layer) ? TierOf(layer) : TierId::kBulk));
   if (what == "layer") return IsTier(layer) ? "tier" + std::to_string(NumberOf(TierOf(layer))) : layers_[layer].path;
   const policy::Decision decision = DecisionOfNode(*node);
@@ -110,7 +119,7 @@ Result<std::string> Tree::OwnXattr(const NodePtr& node, const std::string& name)
 Result<std::string> Tree::GetXattr(NodeId id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  if (std::string_view(name).substr(0, sizeof kOwnPrefix - 1) == kOwnPrefix) return OwnXattr(node, name);
+  if (const std::string_view what = OwnAttribute(name); !what.empty()) return OwnXattr(node, what);
   if (IsPrivateXattr(name)) return Fail(ENODATA, "private attribute");
   TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
   const std::string path = at.Proc();

@@ -265,7 +265,7 @@ class Tree {
 
   // attributes.cc
   [[nodiscard]] Status ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd);
-  [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, const std::string& name);
+  [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, std::string_view what);
   // Runs `apply(const Location&)` on a file, or on every part of a directory that is in a tier; what is in no tier yet is copied up.
   [[nodiscard]] Status OnEachTierPart(const NodePtr& node, const std::function<Status(const Location&)>& apply);
 

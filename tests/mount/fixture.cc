@@ -154,6 +154,8 @@ MountTest::MountTest() {
   for (int number = 1; number <= 4; ++number) UseTier(number, base_ + "/tier" + std::to_string(number));
   fs::create_directory(base_ + "/mnt");
   SetPolicy(kDefaultPolicy);
+  // The daemon's stderr is gone once it serves: what a sanitizer has to say goes to a file that TearDown looks for.
+  for (const char* tool : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) ::setenv(tool, ("log_path=" + base_ + "/sanitizer").c_str(), 1);
 }
 
 MountTest::~MountTest() {
@@ -164,6 +166,9 @@ MountTest::~MountTest() {
 void MountTest::TearDown() {
   if (mounted_) Unmount();
   ExpectCleanTrees();
+  for (const std::string& name : Names(base_)) {
+    if (name.rfind("sanitizer.", 0) == 0) ADD_FAILURE() << ReadFile(Base(name));
+  }
 }
 
 void MountTest::WriteConfig() {
