@@ -32,6 +32,9 @@ bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
 
 Status Tree::OnEachTierPart(const NodePtr& node, const std::function<Status(const Location&)>& apply) {
   TIERFS_TRY(CopyUp(node));
+  // A directory that is being cloned into one more tier just now must not keep the old attributes there.
+  std::unique_lock growth(growth_, std::defer_lock);
+  if (node->IsDir()) growth.lock();
   for (const LayerIndex layer : node->Parts().InTiers()) {
     TIERFS_ASSIGN(const Location at, Locate(node, layer));
     TIERFS_TRY(apply(at));

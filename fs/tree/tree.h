@@ -4,7 +4,7 @@
 //   topology_     shared by every operation that walks paths; exclusive while a directory changes its place.
 //   Node::mutex   one node's open state and placement; of two nodes the lower number first. Data is copied under it, so that
 //                 two writers copy a file up once, and nobody else waits.
-//   growth_       a directory gains a part in a tier.
+//   growth_       a directory gains a part in a tier, or its attributes change in all its parts.
 //   leaf mutexes  NodeTable, DirCache, HandleTable, the policy pointer: nothing is called while one is held.
 // The kernel holds its own lock on a directory during create, unlink, rename, so two of those never meet in one directory here.
 #pragma once

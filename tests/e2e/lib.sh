@@ -1,0 +1,84 @@
+# A tierfs mount for a workload, in a directory of its own; everything is unmounted and removed at the end, whatever happens.
+# Sourced by bash. TIERFS and TIERCTL are the binaries, TIERFS_TEST_OPTIONS go to the mount, TIERFS_TEST_DIR is the disk (/var/tmp).
+set -euo pipefail
+export LC_ALL=C
+
+base=$(mktemp -d "${TIERFS_TEST_DIR:-/var/tmp}/tierfs-e2e.XXXXXX")
+mnt=$base/mnt
+plain=$base/plain  # the same file system without tierfs, to compare with
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+start_mount() {
+  "$TIERFS" "$base/e2e.toml" "$mnt" ${TIERFS_TEST_OPTIONS:+-o "$TIERFS_TEST_OPTIONS"}
+  daemon=$(pgrep -f "^$TIERFS $base/e2e.toml")
+}
+
+# Fails when the daemon does not end.
+stop_mount() {
+  umount "$mnt"
+  for _ in $(seq 500); do
+    [ -e "/proc/$daemon/status" ] && ! grep -q '^State:.Z' "/proc/$daemon/status" || return 0
+    sleep 0.02
+  done
+  fail "the daemon stays after the unmount"
+}
+
+finish() {
+  local status=$?
+  cd /
+  if mountpoint -q "$mnt"; then
+    stop_mount || status=1
+  fi
+  rm -rf "$base"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+mkdir "$mnt" "$plain"
+cat >"$base/e2e.toml" <<CONFIG
+name  = "e2e"
+state = "$base/state"
+rules = """
+4 /usr/
+4 *.o
+1 /etc/
+1 *.conf
+2 /etc/ssl/
+3 /var/cache/
+3 .git/objects/
+3 *.tmp
+3 *.lock
+3 .*
+"""
+[tier]
+1 = "$base/tier1"
+2 = "$base/tier2"
+3 = "$base/tier3"
+4 = "$base/tier4"
+CONFIG
+"$TIERCTL" init "$base/e2e.toml" >/dev/null
+start_mount
+
+# Everything about a tree but what differs by nature (inode numbers, a directory's size and link count).
+manifest() {
+  (
+    cd "$1"
+    find . -mindepth 1 \( -type d -printf '%y %m %U:%G %T@ %P\n' -o -printf '%y %m %U:%G %s %T@ %n %l %P\n' \) | sort
+    find . -type f -print0 | sort -z | xargs -0 -r sha256sum
+    find . -mindepth 1 -print0 | sort -z | xargs -0 -r getfattr -h -d -m '^(user|security|system)\.' -e hex 2>/dev/null || true
+  )
+}
+
+same() {
+  manifest "$1" >"$base/manifest.1"
+  manifest "$2" >"$base/manifest.2"
+  cmp -s "$base/manifest.1" "$base/manifest.2" || {
+    diff "$base/manifest.1" "$base/manifest.2" | head -n 20 >&2
+    fail "$1 and $2 differ"
+  }
+}
