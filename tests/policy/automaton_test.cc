@@ -2,7 +2,6 @@
 #include <atomic>
 #include <thread>
 
-#include "policy/match.h"
 #include "tests/policy/random_policy.h"
 #include "tests/policy/support.h"
 
@@ -24,14 +23,6 @@ std::string RandomRules(RandomPolicy& random, std::size_t count) {
     --count;
   }
   return text;
-}
-
-Decision ByTheRules(const Policy& policy, const std::string& path, bool is_dir) {
-  Decision decision;
-  for (std::uint32_t rule = 0; rule < policy.rules().size(); ++rule) {
-    if (FirstMatch(policy.rules()[rule], ComponentsOf(path), is_dir)) decision = Decision{policy.rules()[rule].tier, RuleId{rule}};
-  }
-  return decision;
 }
 
 TEST(Automaton, SaysWhatTheRulesSayOneByOne) {

@@ -185,11 +185,7 @@ TEST(Git, DecidesAsThePolicyDoes) {
         ASSERT_EQ(GitsLine(list, path), *answer) << Show(list, path);
         // The automaton says what the rules say one by one: the last that matches the path or anything above it.
         const bool is_dir = list.directories.contains(path);
-        RuleId expected = kNoRule;
-        for (std::uint32_t rule = 0; rule < list.patterns.size(); ++rule) {
-          if (FirstMatch(list.policy->rules()[rule], ComponentsOf(path), is_dir)) expected = RuleId{rule};
-        }
-        ASSERT_EQ(list.policy->DecisionFor(path, is_dir).rule, expected) << Show(list, path);
+        ASSERT_EQ(list.policy->DecisionFor(path, is_dir), ByTheRules(*list.policy, path, is_dir)) << Show(list, path);
         ++cases;
         if (*answer++ != 0) ++decided;
       }

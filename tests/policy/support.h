@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "policy/policy.h"
+#include "tests/policy/reference.h"
 
 namespace tierfs::policy::testing {
 
@@ -39,16 +40,5 @@ inline std::shared_ptr<const Policy> PolicyOf(std::string_view text, const Files
 
 // The tier of a path; a trailing slash makes it a directory.
 inline int TierOf(const Policy& policy, std::string_view path) { return NumberOf(policy.DecisionFor(path, path.ends_with('/')).tier); }
-
-// The directory's state.
-inline State StateAt(const Policy& policy, std::string_view path) {
-  State state = policy.Root();
-  while (!path.empty()) {
-    const std::string_view name = path.substr(0, path.find('/'));
-    if (!name.empty()) state = policy.Step(state, name);
-    path.remove_prefix(std::min(path.size(), name.size() + 1));
-  }
-  return state;
-}
 
 }  // namespace tierfs::policy::testing
