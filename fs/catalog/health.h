@@ -1,0 +1,27 @@
+// How the catalogue is, for `tierctl status`: it never stops a mount, so what is wrong with it has to be said.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace tierfs {
+
+// Thread-safe. A trouble lasts until the same thing works again; a note is for good (of this mount's life).
+class Health {
+ public:
+  // Each new trouble and each note goes to the log, once.
+  void Trouble(const std::string& text);
+  void Recovered();
+  void Note(const std::string& text);
+
+  [[nodiscard]] std::string CurrentTrouble() const;  // "" when all is well
+  [[nodiscard]] std::vector<std::string> Notes() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::string trouble_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace tierfs

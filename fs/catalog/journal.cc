@@ -1,0 +1,67 @@
+#include "fs/catalog/journal.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace tierfs {
+
+// Numbers are never used twice, also not by another database or after a restart: they start at the time of day.
+Journal::Journal(Database& database)
+    : database_(database),
+      last_(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()) {}
+
+Result<IntentId> Journal::Begin(const Intent& intent) {
+  IntentId id = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    id = ++last_;
+    open_[id] = intent;
+  }
+  // A failure is told by Health; the operation itself must not fail for it.
+  (void)database_.Write(Durability::kDurable, [&](Connection& connection) { InsertIntent(connection, id, intent); });
+  return id;
+}
+
+void Journal::Finish(IntentId id) {
+  {
+    const std::lock_guard lock(mutex_);
+    open_.erase(id);
+  }
+  (void)database_.Write(Durability::kLazy, [&](Connection& connection) {
+    SQLite::Statement& remove = connection.Use("DELETE FROM intents WHERE id = ?");
+    remove.bind(1, id);
+    remove.exec();
+  });
+}
+
+Result<std::vector<std::pair<IntentId, Intent>>> Journal::Open() {
+  std::vector<std::pair<IntentId, Intent>> intents;
+  TIERFS_TRY(database_.Read([&](Connection& connection) { intents = SelectIntents(connection); }));
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, intent] : intents) {
+    open_.emplace(id, intent);
+    last_ = std::max(last_, id);
+  }
+  return intents;
+}
+
+std::vector<std::string> Journal::UnderWay() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> all;
+  for (const auto& [id, intent] : open_) all.push_back(intent.what);
+  return all;
+}
+
+void Journal::CarryOver() {
+  std::map<IntentId, Intent> open;
+  {
+    const std::lock_guard lock(mutex_);
+    open = open_;
+  }
+  if (open.empty()) return;
+  (void)database_.Write(Durability::kDurable, [&](Connection& connection) {
+    for (const auto& [id, intent] : open) InsertIntent(connection, id, intent);
+  });
+}
+
+}  // namespace tierfs

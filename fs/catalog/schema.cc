@@ -1,0 +1,59 @@
+#include "fs/catalog/schema.h"
+
+#include <random>
+
+namespace tierfs {
+namespace {
+
+// meta      id: the random name of this database; seq: the number of the last batch of changes; kept.N: tokens of tier N older than this
+//           cannot be answered; built.N: tier N has been read whole once.
+// intents   what is under way, with its steps.
+// entries   what the feed knows of the tracked trees. Paths as StoredPath gives them. A row that is not present is a deletion that is
+//           remembered. seq: the batch of its newest change, added and content: those of its coming into being and of its newest content;
+//           0 is "since for ever", older than every token, and not indexed. The checksum (XXH3, 128 bits) is that of the content of batch
+//           `hashed`; times are nanoseconds. links: the link count when that was seen.
+constexpr const char* kVersion1 = R"sql(
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE intents(id INTEGER PRIMARY KEY, what BLOB NOT NULL);
+CREATE TABLE steps(
+  intent INTEGER NOT NULL REFERENCES intents(id) ON DELETE CASCADE, n INTEGER NOT NULL,
+  kind INTEGER NOT NULL, layer INTEGER NOT NULL, path BLOB NOT NULL, target BLOB NOT NULL, inode INTEGER NOT NULL, other INTEGER NOT NULL,
+  PRIMARY KEY(intent, n)) WITHOUT ROWID;
+CREATE TABLE entries(
+  tier INTEGER NOT NULL, path BLOB NOT NULL, present INTEGER NOT NULL, type INTEGER NOT NULL, inode INTEGER NOT NULL, links INTEGER NOT NULL,
+  size INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL,
+  seq INTEGER NOT NULL, added INTEGER NOT NULL, content INTEGER NOT NULL, hashed INTEGER NOT NULL, hash BLOB,
+  PRIMARY KEY(tier, path)) WITHOUT ROWID;
+CREATE INDEX changed ON entries(tier, seq) WHERE seq > 0;
+CREATE INDEX unhashed ON entries(tier, path) WHERE present AND type = 32768 AND (hash IS NULL OR hashed <> content);
+CREATE INDEX linked ON entries(inode) WHERE present AND links > 1;
+INSERT INTO meta VALUES('seq', 1);
+)sql";
+
+std::string RandomId() {
+  std::random_device random;
+  std::string id;
+  for (int word = 0; word < 2; ++word) {
+    char text[9];
+    std::snprintf(text, sizeof text, "%08x", random());
+    id += text;
+  }
+  return id;
+}
+
+}  // namespace
+
+void Migrate(Connection& connection, int from) {
+  if (from == 0) {
+    connection.Run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect before the first table alone
+    connection.Run("BEGIN IMMEDIATE");
+    connection.Run(kVersion1);
+    SQLite::Statement& id = connection.Use("INSERT INTO meta VALUES('id', ?)");
+    id.bind(1, RandomId());
+    id.exec();
+    connection.Run("PRAGMA user_version = 1");
+    connection.Run("COMMIT");
+  }
+}
+
+}  // namespace tierfs

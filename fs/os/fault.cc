@@ -1,0 +1,50 @@
+#include "fs/os/fault.h"
+
+#ifdef TIERFS_FAULTS
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "fs/os/unique_fd.h"
+
+namespace tierfs {
+namespace {
+
+// What the environment asks for, read at the first pass.
+struct Wanted {
+  Wanted() {
+    if (const char* fault = std::getenv("TIERFS_FAULT")) {
+      name = fault;
+      if (const std::size_t colon = name.rfind(':'); colon != std::string::npos) {
+        passes = std::atoi(name.c_str() + colon + 1);
+        name.resize(colon);
+      }
+    }
+    if (const char* file = std::getenv("TIERFS_FAULT_TRACE"))
+      trace = UniqueFd(::open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  }
+  std::string name;
+  std::atomic<int> passes{1};
+  UniqueFd trace;
+};
+
+}  // namespace
+
+void Fault::Here(const char* name) {
+  static Wanted wanted;
+  if (wanted.trace) {
+    const std::string line = std::string(name) + "\n";
+    (void)!::write(wanted.trace.get(), line.data(), line.size());
+  }
+  if (wanted.name == name && --wanted.passes == 0) ::kill(::getpid(), SIGKILL);
+}
+
+}  // namespace tierfs
+
+#endif

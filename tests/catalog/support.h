@@ -1,0 +1,35 @@
+// A directory of its own for each test.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+
+namespace tierfs::test {
+
+class InDirectory : public ::testing::Test {
+ protected:
+  InDirectory() {
+    if (::mkdtemp(base_.data()) == nullptr) throw std::runtime_error("no directory for tests");
+  }
+  ~InDirectory() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(base_, ignored);
+  }
+  [[nodiscard]] std::string Path(const std::string& below = "") const { return below.empty() ? base_ : base_ + "/" + below; }
+  static void Write(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+  static std::string Read(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  std::string base_ = "/var/tmp/tierfs-catalog-XXXXXX";
+};
+
+}  // namespace tierfs::test
