@@ -19,7 +19,8 @@ inline constexpr mode_t kUnfinishedDirMode = S_ISVTX;
 // directories").
 [[nodiscard]] inline bool IsWhiteout(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
 
-// The attributes of a directory that is in several layers: those of the first finished part added, the newest mtime and ctime of all.
+// The attributes of a directory that is in several layers: those of the first finished part added, the newest mtime and ctime of all that
+// are added. Of the lower layers only the first that is needed is: a date that was set on the directory stands in the tiers alone.
 class MergedStat {
  public:
   void Add(const struct stat& st) {
@@ -43,6 +44,8 @@ class MergedStat {
     st_.st_nlink = 1;
   }
   [[nodiscard]] bool Empty() const { return parts_ == 0; }
+  // A finished part was added: from here on lower layers add nothing.
+  [[nodiscard]] bool Finished() const { return parts_ > 0 && !IsUnfinishedDir(st_); }
   [[nodiscard]] const struct stat& Get() const { return st_; }
 
  private:

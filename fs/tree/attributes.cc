@@ -22,6 +22,8 @@ std::string_view OwnAttribute(std::string_view name) {
   return {};
 }
 
+bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || name == "system.posix_acl_default"; }
+
 bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
   return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
          (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && !change.atime &&
@@ -130,6 +132,7 @@ Result<std::string> Tree::GetXattr(NodeId id, const char* name) {
   char small[256];
   ssize_t size = get(path.c_str(), name, small, sizeof small);
   if (size >= 0) return std::string(small, static_cast<std::size_t>(size));
+  if (errno == EOPNOTSUPP && (IsAcl(name) || !IsTier(at.layer))) return Fail(ENODATA, "attribute that the layer cannot hold");
   if (errno != ERANGE) return FailErrno("getxattr");
   std::string value(kXattrLimit, '\0');
   size = get(path.c_str(), name, value.data(), value.size());
@@ -142,9 +145,12 @@ Result<std::string> Tree::ListXattrs(NodeId id) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
   TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
-  TIERFS_ASSIGN(const auto names, tierfs::ListXattrs(at.Proc(), at.name.empty()));
+  const auto names = tierfs::ListXattrs(at.Proc(), at.name.empty());
+  // A lower layer's file system may have no attributes at all; the view has.
+  if (!names && names.error().code == EOPNOTSUPP) return std::string();
+  if (!names) return tl::unexpected(names.error());
   std::string list;
-  for (const std::string& name : names) {
+  for (const std::string& name : *names) {
     if (!IsPrivateXattr(name)) list.append(name).push_back('\0');
   }
   return list;

@@ -91,7 +91,7 @@ Result<Tree::Found> Tree::ResolveOnce(const NodePtr& parent, const char* name) {
       }
       if (directories.Empty()) found.key = layers_.KeyOf(layer, st);
       directories = directories.With(layer);
-      merged.Add(st);
+      if (!merged.Finished()) merged.Add(st);
       const bool last = LayerMask(parts.bits() >> layer >> 1).Empty();
       if (!last) {
         TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));

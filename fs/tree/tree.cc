@@ -170,6 +170,7 @@ Result<struct stat> Tree::StatNode(const NodePtr& node) {
   if (node->IsDir()) {
     MergedStat merged;
     for (const LayerIndex layer : node->Parts()) {
+      if (!IsTier(layer) && merged.Finished()) break;
       TIERFS_ASSIGN(const Location at, Locate(node, layer));
       struct stat st;
       if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {

@@ -150,6 +150,7 @@ bool As(uid_t uid, gid_t gid, const std::vector<gid_t>& groups, const std::funct
 MountTest::MountTest() {
   base_ = Environment("TIERFS_TEST_DIR", "/var/tmp") + "/tierfs-test-XXXXXX";
   if (::mkdtemp(base_.data()) == nullptr) throw std::runtime_error("no directory for tests: " + base_);
+  guardian_ = std::make_unique<Guardian>(base_);
   ::chmod(base_.c_str(), 0755);
   for (int number = 1; number <= 4; ++number) UseTier(number, base_ + "/tier" + std::to_string(number));
   fs::create_directory(base_ + "/mnt");
@@ -159,6 +160,7 @@ MountTest::MountTest() {
 }
 
 MountTest::~MountTest() {
+  UnmountBeneath(base_);
   std::error_code ignored;
   fs::remove_all(base_, ignored);
 }

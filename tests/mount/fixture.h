@@ -10,9 +10,12 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "tests/mount/guardian.h"
 
 namespace tierfs::test {
 
@@ -72,6 +75,7 @@ class MountTest : public ::testing::Test {
     Unmount();
     ASSERT_TRUE(Mount(options)) << Refusal();
   }
+  [[nodiscard]] bool IsMounted() const { return mounted_; }
   void KillDaemon();  // SIGKILL, and the dead mount is taken away
   [[nodiscard]] int DaemonPid() const;
   [[nodiscard]] bool Passthrough() const;  // of the mount that stands
@@ -87,6 +91,7 @@ class MountTest : public ::testing::Test {
   void ExpectCleanTrees() const;
 
   std::string base_;
+  std::unique_ptr<Guardian> guardian_;
   std::array<std::string, 4> tiers_;
   std::string extra_;
   std::string refusal_;

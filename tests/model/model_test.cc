@@ -1,0 +1,212 @@
+// Random operations on a tierfs mount and on a plain directory, which have to go on looking alike.
+//
+// One run of each layout belongs to the test suite. A longer or another one:
+//   TIERFS_MODEL_OPERATIONS=1000000 TIERFS_MODEL_SEED=7 build/tests/model/model_test --gtest_filter='*/disks'
+// TIERFS_MODEL_CHECK_EVERY=1 compares after each operation and so finds the one that went wrong; the seed's sequence stays the same.
+#include <dirent.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "fs/config/config.h"
+#include "fs/control/control.h"
+#include "tests/model/invariants.h"
+#include "tests/model/layouts.h"
+#include "tests/model/model.h"
+#include "tests/mount/layers.h"
+
+namespace tierfs::test {
+namespace {
+
+constexpr std::uint64_t kSteps = 3000;
+constexpr std::uint64_t kCheckEvery = 150;
+constexpr std::uint64_t kLearnEvery = 50;     // does not depend on how often is checked: a seed stays one sequence
+constexpr std::uint64_t kControlEvery = 400;  // reload, settle or remount
+
+std::uint64_t Setting(const char* name, std::uint64_t otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+class ModelTest : public OverlayTest, public ::testing::WithParamInterface<Layout> {
+ protected:
+  void SetUp() override;
+  void Compare();
+  void Control(std::uint64_t turn);
+  void Settle();
+  void WaitForSettling();
+  void Restart();
+
+  // Like the test's name and the sequence: differing runs differ by the seed alone.
+  const std::uint64_t seed_ = Setting("TIERFS_MODEL_SEED", std::random_device{}());
+  std::unique_ptr<Model> model_;
+  policy::ParseResult policy_;
+  TierTrees trees_;
+  std::map<ino_t, ino_t> numbers_;  // the mount's inode number of each inode of the reference
+  std::uint64_t step_ = 0;
+};
+
+void ModelTest::SetUp() {
+  std::cout << "seed " << seed_ << std::endl;
+  RecordProperty("seed", std::to_string(seed_));
+  SkipKernelComparison();  // done at each remount, against the reference
+  const Layout& layout = GetParam();
+  Random random(seed_);
+  if (layout.several_disks) {
+    UseTier(1, MakeFileSystem(FileSystem::kExt4, 64) + "/tree");
+    UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
+    UseTier(4, MakeFileSystem(FileSystem::kBtrfs, 256) + "/tree");
+  }
+  if (layout.lowers) {
+    FillLower(random, AddLower("upper"), true);
+    const std::string image = Base("image");
+    MakeDirs(image);
+    FillLower(random, image, true);
+    UseLower(layout.several_disks ? MakeSquashfs(image) : image);
+    FillLower(random, Mnt(), false);
+    UseOver();
+  }
+  MakeDirs(Base("reference"));
+  if (layout.lowers) {
+    // The kernel says what the lower layers make together. Held open: the directory that is mounted over can be reached no other way.
+    std::vector<std::string> layers = lowers();
+    MakeDirs(Base("over"));
+    ASSERT_EQ(::mount(Mnt().c_str(), Base("over").c_str(), nullptr, MS_BIND, nullptr), 0) << std::strerror(errno);
+    layers.push_back(Base("over"));
+    trees_.lower = MountKernelOverlay(layers);
+    // cp complains of whiteouts that hide nothing: overlayfs lists them and then does not find them.
+    const Ran copied = Shell("cp -a " + trees_.lower + "/. " + Base("reference") + " 2>&1 | grep -v 'cannot stat'");
+    ASSERT_EQ(copied.out, "");
+  }
+  SetPolicy(Policies()[0]);
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (int tier = 1; tier <= 4; ++tier) trees_.roots.push_back(Tier(tier));
+  trees_.several_disks = layout.several_disks;
+  policy_ = LoadPolicyFile(PolicyFile());
+  ASSERT_NE(policy_.policy, nullptr);
+  model_ = std::make_unique<Model>(seed_, Mnt(), Base("reference"), layout.several_disks);
+}
+
+void ModelTest::WaitForSettling() {
+  for (int i = 0; i < 3000; ++i) {
+    const auto status = AskDaemon(Base("state"), {{"verb", "status"}});
+    ASSERT_TRUE(status);
+    if (status->value("settling", 0) == 0) return;
+    ::usleep(2000);
+  }
+  FAIL() << "settling does not come to an end";
+}
+
+void ModelTest::Compare() {
+  WaitForSettling();
+  const Snapshot reference = TakeSnapshot(Base("reference"));
+  const Snapshot shown = TakeSnapshot(Mnt());
+  ASSERT_EQ(Differences(reference, shown), "") << model_->Story();
+
+  for (const ino_t fresh : model_->TakeNewInodes()) numbers_.erase(fresh);
+  std::map<ino_t, ino_t> now;
+  std::map<ino_t, std::string> used;
+  for (const auto& [path, record] : reference) {
+    const Record& other = shown.at(path);
+    now[record.st.st_ino] = other.st.st_ino;
+    if (const auto before = numbers_.find(record.st.st_ino); before != numbers_.end() && !path.empty()) {
+      ASSERT_EQ(before->second, other.st.st_ino) << Shown(path) << " has another inode number than before\n" << model_->Story();
+    }
+    if (S_ISDIR(record.st.st_mode)) {
+      ASSERT_TRUE(used.emplace(other.st.st_ino, path).second) << Shown(path) << " has the number of " << Shown(used[other.st.st_ino]);
+    }
+    if (path.empty()) continue;
+    ASSERT_EQ(other.listed_ino, other.st.st_ino) << Shown(path) << " is listed with another inode number\n" << model_->Story();
+    ASSERT_EQ(other.listed_type, IFTODT(other.st.st_mode)) << Shown(path);
+  }
+  numbers_ = std::move(now);
+
+  const TreeReport report = CheckTrees(trees_, shown, *policy_.policy);
+  ASSERT_EQ(report.problems, "") << model_->Story();
+  if (!model_->MayBeMisplaced()) {
+    ASSERT_EQ(report.misplaced_paths, std::vector<std::string>{}) << "misplaced\n" << model_->Story();
+  }
+  const Ran status = Execute({TIERCTL_BINARY, "status", "--json", ConfigFile()});
+  std::size_t listed = 0;
+  const nlohmann::json said = nlohmann::json::parse(status.out);
+  for (const auto& tier : said[0]["tiers"]) listed += tier["misplaced"].get<std::size_t>();
+  ASSERT_EQ(listed, report.misplaced) << "tierctl status counts otherwise\n" << status.out;
+}
+
+void ModelTest::Settle() {
+  model_->CloseAll();
+  WaitForSettling();
+  const Ran settled = Execute({TIERCTL_BINARY, "settle", ConfigFile()});
+  model_->Note("settle");
+  ASSERT_EQ(settled.code, 0) << settled.out << settled.err << model_->Story();
+  model_->Settled();
+}
+
+void ModelTest::Restart() {
+  model_->CloseAll();
+  WaitForSettling();
+  Unmount();
+  model_->Note("remount");
+  numbers_.clear();
+  // D2: with no tierfs at all the kernel shows the same.
+  std::vector<std::string> layers = trees_.roots;
+  layers.insert(layers.end(), lowers().begin(), lowers().end());
+  if (GetParam().lowers) layers.push_back(Base("over"));
+  const std::string shown = MountKernelOverlay(layers);
+  ASSERT_EQ(Differences(WithoutDirectoryTimes(TakeSnapshot(Base("reference"))), WithoutDirectoryTimes(TakeSnapshot(shown))), "")
+      << "in the kernel's overlayfs\n"
+      << model_->Story();
+  ASSERT_EQ(::umount2(shown.c_str(), 0), 0) << std::strerror(errno);
+  ASSERT_TRUE(Mount()) << Refusal();
+}
+
+void ModelTest::Control(std::uint64_t turn) {
+  switch (turn % 3) {
+    case 0: {
+      SetPolicy(Policies()[Below(model_->random(), Policies().size())]);
+      policy_ = LoadPolicyFile(PolicyFile());
+      const Ran reloaded = Execute({TIERCTL_BINARY, "reload", ConfigFile()});
+      model_->Note("reload");
+      ASSERT_EQ(reloaded.code, 0) << reloaded.err;
+      model_->ClassesChanged();
+      return;
+    }
+    case 1:
+      return Settle();
+    default:
+      return Restart();
+  }
+}
+
+TEST_P(ModelTest, LooksLikeAPlainDirectory) {
+  const std::uint64_t steps = Setting("TIERFS_MODEL_OPERATIONS", kSteps);
+  const std::uint64_t check_every = Setting("TIERFS_MODEL_CHECK_EVERY", kCheckEvery);
+  Compare();
+  for (step_ = 1; step_ <= steps && !HasFailure(); ++step_) {
+    if (step_ % kLearnEvery == 1) model_->LearnPaths();
+    model_->Step();
+    if (step_ % kControlEvery == 0) Control(step_ / kControlEvery);
+    if (step_ % check_every == 0 && !HasFailure()) Compare();
+  }
+  if (HasFailure()) {
+    std::cout << "to see it again: TIERFS_MODEL_SEED=" << seed_ << " TIERFS_MODEL_OPERATIONS=" << step_ << " TIERFS_MODEL_CHECK_EVERY=1 "
+              << "model_test --gtest_filter='*/" << GetParam().name << "'" << std::endl;
+    model_->CloseAll();
+    return;
+  }
+  Settle();
+  if (!HasFailure()) Compare();
+  if (!HasFailure()) Restart();
+  model_->CloseAll();
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, ModelTest,
+                         ::testing::Values(Layout{"disk", false, false}, Layout{"disks", true, false}, Layout{"lowers", false, true},
+                                           Layout{"disks_lowers", true, true}),
+                         [](const auto& layout) { return std::string(layout.param.name); });
+
+}  // namespace
+}  // namespace tierfs::test

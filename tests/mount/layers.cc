@@ -1,0 +1,98 @@
+#include "tests/mount/layers.h"
+
+#include <sys/mount.h>
+
+#include <filesystem>
+
+namespace tierfs::test {
+namespace fs = std::filesystem;
+
+void OverlayTest::TearDown() {
+  if (IsMounted() && compare_ && !HasFatalFailure()) ExpectKernelShowsTheSame(TakeSnapshot(Mnt()));
+  MountTest::TearDown();
+}
+
+std::string OverlayTest::AddLower(const std::string& name) {
+  const std::string directory = Base("lower-" + name);
+  MakeDirs(directory);
+  UseLower(directory);
+  return directory;
+}
+
+bool OverlayTest::Mount(const std::string& options) {
+  if (!configured_) {
+    std::string list;
+    for (const std::string& lower : lowers_) list += "\"" + lower + "\", ";
+    if (over_) list += "\"over\"";
+    AddToConfig("lower = [" + list + "]");
+    configured_ = true;
+  }
+  return MountTest::Mount(options);
+}
+
+std::string OverlayTest::MountAt(const std::vector<std::string>& arguments) {
+  const std::string directory = Base("fs" + std::to_string(++mounts_));
+  MakeDirs(directory);
+  std::vector<std::string> command{"mount"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  command.push_back(directory);
+  const Ran mounted = Execute(command);
+  EXPECT_EQ(mounted.code, 0) << mounted.err;
+  return directory;
+}
+
+std::string OverlayTest::MakeFileSystem(FileSystem kind, int megabytes) {
+  const std::string size = std::to_string(megabytes) + "M";
+  if (kind == FileSystem::kTmpfs) return MountAt({"-t", "tmpfs", "-o", "size=" + size, "tmpfs"});
+  const std::string image = Base("image" + std::to_string(++mounts_));
+  WriteFile(image, "");
+  EXPECT_EQ(::truncate(image.c_str(), off_t{megabytes} << 20), 0) << std::strerror(errno);
+  std::vector<std::string> make;
+  if (kind == FileSystem::kExt4) make = {"mkfs.ext4", "-q", "-F", image};
+  if (kind == FileSystem::kXfs) make = {"mkfs.xfs", "-q", "-m", "reflink=1", image};
+  if (kind == FileSystem::kBtrfs) make = {"mkfs.btrfs", "-q", image};
+  const Ran made = Execute(make);
+  EXPECT_EQ(made.code, 0) << made.err;
+  return MountAt({"-o", "loop", image});
+}
+
+std::string OverlayTest::MakeSquashfs(const std::string& directory) {
+  const std::string image = Base("image" + std::to_string(++mounts_));
+  const Ran made = Execute({"mksquashfs", directory, image, "-quiet", "-no-progress", "-comp", "gzip"});
+  EXPECT_EQ(made.code, 0) << made.err;
+  return MountAt({"-t", "squashfs", "-o", "loop,ro", image});
+}
+
+std::string OverlayTest::MountKernelOverlay(const std::vector<std::string>& layers) {
+  std::string option = "ro,lowerdir=";
+  for (std::size_t i = 0; i < layers.size(); ++i) option += (i == 0 ? "" : ":") + layers[i];
+  return MountAt({"-t", "overlay", "-o", option, "overlay"});
+}
+
+void OverlayTest::ExpectKernelShowsTheSame(const Snapshot& before) {
+  Unmount();
+  std::vector<std::string> layers;
+  for (int number = 1; number <= 4; ++number) layers.push_back(Tier(number));
+  layers.insert(layers.end(), lowers_.begin(), lowers_.end());
+  if (over_) layers.push_back(Mnt());
+  const std::string shown = MountKernelOverlay(layers);
+  const std::string differences = Differences(WithoutDirectoryTimes(before), WithoutDirectoryTimes(TakeSnapshot(shown)));
+  EXPECT_EQ(differences, "") << "the kernel's overlayfs shows another tree";
+  EXPECT_EQ(::umount2(shown.c_str(), 0), 0) << std::strerror(errno);
+}
+
+std::set<std::string> OverlayTest::Whiteouts() const {
+  std::set<std::string> found;
+  for (int number = 1; number <= 4; ++number) {
+    std::error_code problem;
+    const std::string root = Tier(number);
+    for (fs::recursive_directory_iterator it(root, problem), end; it != end; it.increment(problem)) {
+      struct stat st {};
+      if (::lstat(it->path().c_str(), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != 0) continue;
+      found.insert(std::to_string(number) + it->path().string().substr(root.size()));
+    }
+  }
+  return found;
+}
+
+}  // namespace tierfs::test
