@@ -170,6 +170,7 @@ Status Database::Write(Durability durability, const std::function<void(Connectio
     }
     writer_->Run("BEGIN IMMEDIATE");
     work(*writer_);
+    writer_->ResetAll();  // a read that is left open would keep the log from being emptied
     writer_->Run("COMMIT");
     health_.Recovered();
     status = {};

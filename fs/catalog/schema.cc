@@ -9,7 +9,7 @@ namespace {
 //           cannot be answered; built.N: tier N has been read whole once.
 // intents   what is under way, with its steps.
 // entries   what the feed knows of the tracked trees. Paths as StoredPath gives them. A row that is not present is a deletion that is
-//           remembered. seq: the batch of its newest change, added and content: those of its coming into being and of its newest content;
+//           remembered, type 0 is a whiteout. seq: the batch of its newest change, added and content: those of its coming into being and of its newest content;
 //           0 is "since for ever", older than every token, and not indexed. The checksum (XXH3, 128 bits) is that of the content of batch
 //           `hashed`; times are nanoseconds. links: the link count when that was seen.
 constexpr const char* kVersion1 = R"sql(
@@ -25,7 +25,9 @@ CREATE TABLE entries(
   seq INTEGER NOT NULL, added INTEGER NOT NULL, content INTEGER NOT NULL, hashed INTEGER NOT NULL, hash BLOB,
   PRIMARY KEY(tier, path)) WITHOUT ROWID;
 CREATE INDEX changed ON entries(tier, seq) WHERE seq > 0;
-CREATE INDEX unhashed ON entries(tier, path) WHERE present AND type = 32768 AND (hash IS NULL OR hashed <> content);
+CREATE INDEX unhashed ON entries(tier, path) WHERE present AND type = 32768 AND hash IS NULL;
+CREATE INDEX stale ON entries(tier, path) WHERE present AND hash IS NOT NULL AND hashed <> content;
+CREATE INDEX gone ON entries(seq) WHERE NOT present;
 CREATE INDEX linked ON entries(inode) WHERE present AND links > 1;
 INSERT INTO meta VALUES('seq', 1);
 )sql";

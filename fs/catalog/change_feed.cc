@@ -1,0 +1,356 @@
+#include "fs/catalog/change_feed.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <csignal>
+#include <cstring>
+
+#include "fs/catalog/checksum.h"
+#include "fs/os/beneath.h"
+#include "fs/os/priority.h"
+
+namespace tierfs {
+namespace {
+
+constexpr auto kCollect = std::chrono::milliseconds(500);  // hints wait this long for more of their kind
+constexpr auto kRetry = std::chrono::seconds(5);
+constexpr std::size_t kBatch = 1000;                       // rows a transaction: the journal waits for no more than one
+constexpr std::size_t kMappedLimit = 4096;
+
+LayerMask MaskOf(const std::map<LayerIndex, std::string>& trees) {
+  LayerMask mask;
+  for (const auto& [tier, tree] : trees) mask = mask.With(tier);
+  return mask;
+}
+
+bool Before(const Hint& a, const Hint& b) {
+  if (a.tier != b.tier) return a.tier < b.tier;
+  if (const int order = a.path.compare(b.path); order != 0) return order < 0;
+  return a.change > b.change;
+}
+
+// Each path once, with the strongest of its changes.
+void Unify(std::vector<Hint>& hints) {
+  std::sort(hints.begin(), hints.end(), Before);
+  hints.erase(std::unique(hints.begin(), hints.end(), [](const Hint& a, const Hint& b) { return a.tier == b.tier && a.path == b.path; }),
+              hints.end());
+}
+
+}  // namespace
+
+ChangeFeed::ChangeFeed(Database& database, Health& health, FeedOptions options)
+    : Feed(MaskOf(options.trees)), database_(database), health_(health), options_(std::move(options)) {
+  for (const auto& [tier, tree] : options_.trees) {
+    roots_.emplace(tier, UniqueFd(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  }
+}
+
+ChangeFeed::~ChangeFeed() { Stop(); }
+
+void ChangeFeed::Start() {
+  // A lease that HasWriters takes for an instant may be broken in that instant; the signal that tells so must not end the process.
+  ::signal(SIGIO, SIG_IGN);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ChangeFeed::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  queue_.Wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
+  if (Tracks(layer)) queue_.Add(layer, std::move(path), change);
+}
+
+void ChangeFeed::Renewed() {
+  const std::lock_guard lock(mutex_);
+  compare_wanted_ = true;
+}
+
+ChangeFeed::State ChangeFeed::Now() const {
+  State state;
+  {
+    const std::lock_guard lock(mutex_);
+    state.comparing = comparing_ || compare_wanted_;
+  }
+  state.compared = compared_;
+  state.waiting = queue_.size();
+  state.overflows = overflows_;
+  return state;
+}
+
+void ChangeFeed::Run() {
+  NameThread("tierfs-feed");
+  auto not_before = std::chrono::steady_clock::now();
+  for (;;) {
+    std::uint64_t ticket = 0;
+    bool compare = false;
+    bool stop = false;
+    {
+      const std::lock_guard lock(mutex_);
+      ticket = asked_;
+      stop = stopping_;
+      compare = compare_wanted_ && !stop && std::chrono::steady_clock::now() >= not_before;
+    }
+    std::vector<Hint> hints = queue_.TakeAll(stop || compare ? std::chrono::milliseconds(0) : kCollect);
+    if (queue_.Overflowed()) {
+      ++overflows_;
+      const std::lock_guard lock(mutex_);
+      compare_wanted_ = true;
+      compare = !stop;
+    }
+    const bool idle = hints.empty();
+    Process(std::move(hints));
+    if (compare) {
+      {
+        const std::lock_guard lock(mutex_);
+        compare_wanted_ = false;
+        comparing_ = true;
+      }
+      const bool done = CompareAll();
+      const std::lock_guard lock(mutex_);
+      comparing_ = false;
+      failed_ = !done;
+      last_differed_ = differed_;
+      if (!done) {
+        compare_wanted_ = true;
+        not_before = std::chrono::steady_clock::now() + kRetry;
+      }
+    } else if (idle) {
+      KeepHouse();
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      if (!compare_wanted_ || failed_) answered_ = ticket;
+    }
+    progress_.notify_all();
+    if (stop) return;
+  }
+}
+
+void ChangeFeed::Process(std::vector<Hint> hints) {
+  // Once for what was told, then for what that led to: a parent directory, other names of an inode. Those lead no further, or are known.
+  for (int round = 0; round < 4 && !hints.empty(); ++round) {
+    Unify(hints);
+    // Whatever changed before the hint has a time that is older than the present tick, so that a later change has another time.
+    std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
+    std::vector<Hint> further;
+    std::vector<const Hint*> subtrees;
+    std::map<LayerIndex, Observer> observers;
+    for (const auto& [tier, root] : roots_) observers.emplace(tier, root.get());
+    std::vector<Sight> sights;
+    bool done = true;
+    for (const Hint& hint : hints) {
+      if (hint.change == Change::kMapped) LookAtMapped(hint);
+      auto seen = observers.at(hint.tier).At(hint.path);
+      if (!seen) {
+        spdlog::warn("catalogue: {} in tier {}: {}", hint.path, hint.tier + 1, std::strerror(seen.error().code));
+        done = false;
+        continue;
+      }
+      if (hint.change == Change::kSubtree && seen->IsDir()) subtrees.push_back(&hint);
+      sights.push_back(Sight{hint.tier, hint.change, hint.path, *seen});
+    }
+    // What is absent goes first, in all batches: a renamed file brings its checksum along.
+    std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
+    done = Apply(sights, false, &further) && done;
+    for (const Hint* hint : subtrees) done = CompareTree(hint->tier, hint->path, false, false).has_value() && done;
+    if (!done) {
+      const std::lock_guard lock(mutex_);
+      compare_wanted_ = true;
+    }
+    hints = std::move(further);
+  }
+}
+
+bool ChangeFeed::Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further) {
+  bool done = true;
+  for (std::size_t at = 0; at < sights.size(); at += kBatch) {
+    std::vector<Hint> found;
+    const Status written = database_.Write(Durability::kLazy, [&](Connection& connection) {
+      const Sequence seq = MetaNumber(connection, "seq") + 1;
+      Recorder recorder(connection, first_time ? 0 : seq, gone_);
+      for (std::size_t i = at; i < std::min(at + kBatch, sights.size()); ++i) recorder.Record(sights[i]);
+      if (recorder.Changed() && !first_time) SetMetaNumber(connection, "seq", seq);
+      found = std::move(recorder.Further());
+      if (++batches_ % 64 == 0) PruneDeletions(connection, options_.kept_deletions);
+    });
+    done = done && written.has_value();
+    if (further != nullptr) further->insert(further->end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  }
+  sights.clear();
+  return done;
+}
+
+bool ChangeFeed::CompareAll() {
+  differed_ = 0;
+  compared_ = 0;
+  for (const auto& [tier, root] : roots_) {
+    bool built = false;
+    const Status read = database_.Read([&, layer = tier](Connection& connection) { built = MetaNumber(connection, TierKey("built", layer)) != 0; });
+    if (!read) return false;
+    if (const Status done = CompareTree(tier, "", !built, true); !done) {
+      if (done.error().code == ESHUTDOWN) return false;
+      health_.Trouble("tier " + std::to_string(tier + 1) + " cannot be read whole: " + done.error().step + ": " + std::strerror(done.error().code));
+      return false;
+    }
+    if (built) continue;
+    const Status marked = database_.Write(Durability::kDurable, [layer = tier](Connection& connection) {
+      // A token from before the tier was tracked says nothing about it.
+      const Sequence seq = MetaNumber(connection, "seq") + 1;
+      SetMetaNumber(connection, "seq", seq);
+      SetMetaNumber(connection, TierKey("kept", layer), seq);
+      SetMetaNumber(connection, TierKey("built", layer), 1);
+    });
+    if (!marked) return false;
+  }
+  health_.Recovered();
+  return true;
+}
+
+// A merge of two sorted lists: what the walk finds, and the rows, a page at a time.
+Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole) {
+  constexpr int kPage = 2000;
+  TreeWalk walk(roots_.at(tier).get(), start);
+  Observer observer(roots_.at(tier).get());
+  std::vector<Row> page;
+  std::size_t in_page = 0;
+  std::optional<std::string> last;
+  bool more_rows = true;
+  const auto peek_row = [&]() -> Result<const Row*> {
+    if (in_page == page.size() && more_rows) {
+      in_page = 0;
+      TIERFS_TRY(database_.Read([&](Connection& connection) { page = RowsBeneath(connection, tier, start, last, kPage); }));
+      more_rows = page.size() >= kPage;
+      if (!page.empty()) last = page.back().path;
+    }
+    return in_page < page.size() ? &page[in_page] : nullptr;
+  };
+
+  std::vector<Sight> sights;
+  std::uint64_t walked = 0;
+  const auto apply = [&]() -> Status {
+    differed_ += sights.size();
+    if (!Apply(sights, first_time, nullptr)) return Fail(EIO, "the catalogue");
+    return {};
+  };
+  TreeWalk::Item item;
+  TIERFS_ASSIGN(bool walking, walk.Next(item));
+  std::string item_key = StoredPath(item.path);
+  for (;;) {
+    TIERFS_ASSIGN(const Row* row, peek_row());
+    if (!walking && row == nullptr) break;
+    const int order = !walking ? 1 : row == nullptr ? -1 : item_key.compare(StoredPath(row->path));
+    if (order > 0) {
+      // A row without an entry; the entry may have come after its directory was listed.
+      if (row->seen.present) {
+        TIERFS_ASSIGN(const Observed seen, observer.At(row->path));
+        sights.push_back(Sight{tier, Change::kContent, row->path, seen});
+      }
+      ++in_page;
+    } else {
+      const Observed& known = row == nullptr ? Observed{} : row->seen;
+      const bool same = order == 0 && known.present && known.type == item.observed.type && known.inode == item.observed.inode &&
+                        known.links == item.observed.links && known.size == item.observed.size && known.mtime == item.observed.mtime &&
+                        known.ctime == item.observed.ctime && known.ctime != 0;
+      if (!same) sights.push_back(Sight{tier, Change::kContent, item.path, item.observed});
+      if (order == 0) ++in_page;
+      TIERFS_ASSIGN(walking, walk.Next(item));
+      item_key = StoredPath(item.path);
+      if (whole) ++compared_;
+    }
+    if (sights.size() >= kBatch) TIERFS_TRY(apply());
+    if (whole && ++walked % 4096 == 0) {
+      TIERFS_TRY(apply());
+      // Hints go on coming in; they must not fill the queue meanwhile.
+      if (queue_.size() >= HintQueue::kCapacity / 4) Process(queue_.TakeAll(std::chrono::milliseconds(0)));
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return Fail(ESHUTDOWN, "stopped");
+    }
+  }
+  return apply();
+}
+
+void ChangeFeed::LookAtMapped(const Hint& hint) {
+  auto file = OpenBeneath(roots_.at(hint.tier).get(), hint.path, O_RDONLY | O_NONBLOCK);
+  if (!file || !HasWriters(file->get())) return;
+  const auto st = StatFd(file->get());
+  if (!st || !S_ISREG(st->st_mode)) return;
+  const std::lock_guard lock(mapped_mutex_);
+  if (mapped_.size() < kMappedLimit) {
+    mapped_.insert_or_assign(st->st_ino, std::pair(hint.tier, std::move(*file)));
+  } else {
+    spdlog::warn("catalogue: too many mapped files to watch; {} is not", hint.path);
+  }
+}
+
+void ChangeFeed::LookAtAllMapped() {
+  const std::lock_guard lock(mapped_mutex_);
+  for (auto it = mapped_.begin(); it != mapped_.end();) {
+    const auto& [tier, file] = it->second;
+    // Writes the pages out and makes them read-only again: the next store moves the file's time.
+    ::fdatasync(file.get());
+    char path[PATH_MAX];
+    const ssize_t size = ::readlink(ProcPath(file.get()).c_str(), path, sizeof path);
+    char root[PATH_MAX];
+    const ssize_t root_size = ::readlink(ProcPath(roots_.at(tier).get()).c_str(), root, sizeof root);
+    const std::string_view whole(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+    const std::string_view above(root, root_size > 0 ? static_cast<std::size_t>(root_size) : 0);
+    if (whole.size() > above.size() + 1 && whole.substr(0, above.size()) == above) {
+      Touched(tier, std::string(whole.substr(above.size() + 1)), Change::kContent);
+    }
+    it = HasWriters(file.get()) ? std::next(it) : mapped_.erase(it);
+  }
+}
+
+void ChangeFeed::KeepHouse() {
+  if (batches_ == 0) return;
+  batches_ = 0;
+  (void)database_.Write(Durability::kLazy, [&](Connection& connection) {
+    PruneDeletions(connection, options_.kept_deletions);
+    SQLite::Statement& vacuum = connection.Use("PRAGMA incremental_vacuum(2000)");
+    while (vacuum.executeStep()) {
+    }
+  });
+}
+
+Status ChangeFeed::Drain() {
+  LookAtAllMapped();
+  std::unique_lock lock(mutex_);
+  const std::uint64_t ticket = ++asked_;
+  queue_.Wake();
+  progress_.wait(lock, [&] { return answered_ >= ticket || stopping_; });
+  if (stopping_) return Fail(ESHUTDOWN, "the mount ends");
+  if (failed_) return Fail(EIO, "the trees could not be compared with the catalogue");
+  return {};
+}
+
+Result<Sequence> ChangeFeed::Seal() {
+  Sequence seq = 0;
+  TIERFS_TRY(database_.Write(Durability::kDurable, [&](Connection& connection) {
+    ForgetStaleHashes(connection);
+    seq = MetaNumber(connection, "seq");
+    SetMetaNumber(connection, "told", seq);
+  }));
+  return seq;
+}
+
+Result<std::uint64_t> ChangeFeed::Rescan() {
+  {
+    const std::lock_guard lock(mutex_);
+    compare_wanted_ = true;
+  }
+  TIERFS_TRY(Drain());
+  const std::lock_guard lock(mutex_);
+  return last_differed_;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,94 @@
+// The change feed: hints go in, rows with sequence numbers come out. One thread looks at what the hints name and commits in batches; at
+// each start, and whenever hints may have been lost, it compares the whole trees with the rows before anybody is answered.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fs/catalog/database.h"
+#include "fs/catalog/hint_queue.h"
+#include "fs/catalog/recorder.h"
+
+namespace tierfs {
+
+struct FeedOptions {
+  std::map<LayerIndex, std::string> trees;  // the tracked tiers and their directories
+  std::int64_t kept_deletions = 250'000;
+};
+
+class ChangeFeed : public Feed {
+ public:
+  ChangeFeed(Database& database, Health& health, FeedOptions options);
+  ~ChangeFeed() override;
+
+  // Starts the thread, with a comparison of the whole trees.
+  void Start();
+  // Everything told so far is recorded when it returns. Nothing may be told afterwards.
+  void Stop();
+
+  void Touched(LayerIndex layer, std::string path, Change change) override;
+
+  // Waits until everything that was told before the call is recorded, a comparison that is under way included. What was changed through
+  // mappings that outlived their file descriptor is looked at too.
+  [[nodiscard]] Status Drain();
+  // Makes all that is recorded durable, for somebody who is told of it; the number of its newest batch.
+  [[nodiscard]] Result<Sequence> Seal();
+  // Compares the whole trees with the rows; the number of paths that differed.
+  [[nodiscard]] Result<std::uint64_t> Rescan();
+  // After the database was made anew: all of it has to be read again.
+  void Renewed();
+
+  struct State {
+    bool comparing = false;        // the whole trees with the rows
+    std::uint64_t compared = 0;    // entries so far
+    std::size_t waiting = 0;       // hints
+    std::uint64_t overflows = 0;   // times that the queue was full
+  };
+  [[nodiscard]] State Now() const;
+  [[nodiscard]] int RootOf(LayerIndex tier) const { return roots_.at(tier).get(); }
+  [[nodiscard]] Database& database() { return database_; }
+
+ private:
+  struct Item;
+  void Run();
+  void Process(std::vector<Hint> hints);
+  [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
+  [[nodiscard]] bool CompareAll();
+  [[nodiscard]] Status CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole);
+  void LookAtMapped(const Hint& hint);
+  void LookAtAllMapped();
+  void KeepHouse();
+
+  Database& database_;
+  Health& health_;
+  const FeedOptions options_;
+  std::map<LayerIndex, UniqueFd> roots_;
+  HintQueue queue_;
+  std::thread thread_;
+  GoneHashes gone_;             // of the thread
+  std::uint64_t batches_ = 0;   // of the thread
+  std::uint64_t differed_ = 0;  // of the thread: rows written by the comparison under way
+
+  // Files whose descriptor was closed while a writable mapping of them lives on.
+  std::mutex mapped_mutex_;
+  std::map<std::uint64_t, std::pair<LayerIndex, UniqueFd>> mapped_;  // by inode
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable progress_;
+  std::uint64_t asked_ = 0;     // tickets of Drain
+  std::uint64_t answered_ = 0;  // the highest ticket that everything before is recorded for
+  std::uint64_t last_differed_ = 0;
+  bool compare_wanted_ = true;
+  bool comparing_ = false;
+  bool stopping_ = false;
+  bool failed_ = false;  // the last comparison or batch could not be done
+  std::atomic<std::uint64_t> compared_ = 0;
+  std::atomic<std::uint64_t> overflows_ = 0;
+};
+
+}  // namespace tierfs

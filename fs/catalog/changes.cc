@@ -1,0 +1,57 @@
+#include "fs/catalog/changes.h"
+
+#include <charconv>
+
+namespace tierfs {
+namespace {
+
+Full FullOrNot(Connection& connection, LayerIndex tier, const std::optional<Token>& since) {
+  if (!since) return Full::kNoToken;
+  if (since->database != DatabaseId(connection)) return Full::kOtherDatabase;
+  // One from the future was given by a database that an older copy has replaced.
+  if (since->seq > MetaNumber(connection, "seq")) return Full::kOtherDatabase;
+  if (since->seq < MetaNumber(connection, TierKey("kept", tier))) return Full::kTooOld;
+  return Full::kNo;
+}
+
+}  // namespace
+
+std::optional<Token> Token::Parse(const std::string& text) {
+  const std::size_t dash = text.find('-');
+  if (dash == std::string::npos || dash == 0) return std::nullopt;
+  Token token;
+  token.database = text.substr(0, dash);
+  const char* end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data() + dash + 1, end, token.seq);
+  if (problem != std::errc() || stop != end || token.seq < 0) return std::nullopt;
+  return token;
+}
+
+Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<Token>& since,
+                 const std::function<void(const ChangedPath&)>& visit) {
+  const Full full = FullOrNot(connection, tier, since);
+  SQLite::Statement& rows =
+      full == Full::kNo
+          ? connection.Use("SELECT path, present, type, added, content FROM entries INDEXED BY changed "
+                           "WHERE seq > 0 AND tier = ? AND seq > ? ORDER BY path")
+          : connection.Use("SELECT path, present, type, added, content FROM entries WHERE tier = ? AND present ORDER BY path");
+  rows.bind(1, tier);
+  if (full == Full::kNo) rows.bind(2, since->seq);
+  while (rows.executeStep()) {
+    ChangedPath change;
+    change.path = PathFromStored(BytesOf(rows.getColumn(0)));
+    const bool present = rows.getColumn(1).getInt() != 0;
+    change.whiteout = present && rows.getColumn(2).getUInt() == kWhiteoutType;
+    if (!present || change.whiteout) {
+      change.what = 'D';
+    } else if (full != Full::kNo || rows.getColumn(3).getInt64() > since->seq) {
+      change.what = 'A';
+    } else {
+      change.what = rows.getColumn(4).getInt64() > since->seq ? 'M' : 'm';
+    }
+    visit(change);
+  }
+  return full;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,168 @@
+#include "fs/catalog/entries.h"
+
+namespace tierfs {
+namespace {
+
+#define TIERFS_ROW_COLUMNS "path, present, type, inode, links, size, mtime, ctime, seq, added, content, hashed, hash"
+
+Row RowOf(SQLite::Statement& statement) {
+  Row row;
+  row.path = PathFromStored(BytesOf(statement.getColumn(0)));
+  row.seen.present = statement.getColumn(1).getInt() != 0;
+  row.seen.type = statement.getColumn(2).getUInt();
+  row.seen.inode = static_cast<std::uint64_t>(statement.getColumn(3).getInt64());
+  row.seen.links = static_cast<std::uint64_t>(statement.getColumn(4).getInt64());
+  row.seen.size = statement.getColumn(5).getInt64();
+  row.seen.mtime = statement.getColumn(6).getInt64();
+  row.seen.ctime = statement.getColumn(7).getInt64();
+  row.seq = statement.getColumn(8).getInt64();
+  row.added = statement.getColumn(9).getInt64();
+  row.content = statement.getColumn(10).getInt64();
+  row.hashed = statement.getColumn(11).getInt64();
+  row.hash = BytesOf(statement.getColumn(12));
+  return row;
+}
+
+std::vector<Row> AllRows(SQLite::Statement& statement) {
+  std::vector<Row> rows;
+  while (statement.executeStep()) rows.push_back(RowOf(statement));
+  return rows;
+}
+
+}  // namespace
+
+std::optional<Row> FindRow(Connection& connection, LayerIndex tier, const std::string& path) {
+  SQLite::Statement& find = connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries WHERE tier = ? AND path = ?");
+  find.bind(1, tier);
+  BindBytes(find, 2, StoredPath(path));
+  if (!find.executeStep()) return std::nullopt;
+  return RowOf(find);
+}
+
+void PutRow(Connection& connection, LayerIndex tier, const Row& row) {
+  SQLite::Statement& put = connection.Use(
+      "INSERT OR REPLACE INTO entries(tier, " TIERFS_ROW_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  put.bind(1, tier);
+  BindBytes(put, 2, StoredPath(row.path));
+  put.bind(3, row.seen.present ? 1 : 0);
+  put.bind(4, row.seen.type);
+  put.bind(5, static_cast<std::int64_t>(row.seen.inode));
+  put.bind(6, static_cast<std::int64_t>(row.seen.links));
+  put.bind(7, row.seen.size);
+  put.bind(8, row.seen.mtime);
+  put.bind(9, row.seen.ctime);
+  put.bind(10, row.seq);
+  put.bind(11, row.added);
+  put.bind(12, row.content);
+  put.bind(13, row.hashed);
+  if (!row.hash.empty()) BindBytes(put, 14, row.hash);
+  put.exec();
+}
+
+std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std::string& start, const std::optional<std::string>& after,
+                             int limit) {
+  // Beneath "a" is what begins with "a\0": less than "a\1". The start itself sorts before all of it, but so may "a!" sort between.
+  const std::string stored = StoredPath(start);
+  SQLite::Statement& rows =
+      start.empty()
+          ? connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries WHERE tier = ? AND path > ? ORDER BY path LIMIT ?")
+          : connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries WHERE tier = ? AND path > ? AND path < ? ORDER BY path LIMIT ?");
+  rows.bind(1, tier);
+  std::vector<Row> result;
+  if (!after) {
+    if (auto row = FindRow(connection, tier, start)) result.push_back(std::move(*row));
+    BindBytes(rows, 2, start.empty() ? "" : stored + std::string(1, '\0'));
+  } else if (*after == start) {
+    BindBytes(rows, 2, start.empty() ? "" : stored + std::string(1, '\0'));
+  } else {
+    BindBytes(rows, 2, StoredPath(*after));
+  }
+  if (!start.empty()) BindBytes(rows, 3, stored + '\1');
+  rows.bind(start.empty() ? 3 : 4, limit);
+  for (Row& row : AllRows(rows)) result.push_back(std::move(row));
+  return result;
+}
+
+std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode) {
+  std::vector<LinkedName> names;
+  SQLite::Statement& find = connection.Use("SELECT tier, path FROM entries WHERE present AND links > 1 AND inode = ?");
+  find.bind(1, static_cast<std::int64_t>(inode));
+  while (find.executeStep()) {
+    names.push_back({static_cast<LayerIndex>(find.getColumn(0).getInt()), PathFromStored(BytesOf(find.getColumn(1)))});
+  }
+  return names;
+}
+
+std::vector<Row> UnhashedRows(Connection& connection, LayerIndex tier, Unhashed which, const std::string& after, int limit) {
+  SQLite::Statement& rows =
+      which == Unhashed::kStale
+          ? connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries INDEXED BY stale WHERE present AND hash IS NOT NULL AND "
+                           "hashed <> content AND tier = ? AND path > ? ORDER BY path LIMIT ?")
+          : connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries INDEXED BY unhashed WHERE present AND type = 32768 AND "
+                           "hash IS NULL AND tier = ? AND path > ? ORDER BY path LIMIT ?");
+  rows.bind(1, tier);
+  BindBytes(rows, 2, StoredPath(after));
+  rows.bind(3, limit);
+  return AllRows(rows);
+}
+
+void PutHash(Connection& connection, LayerIndex tier, const Row& row, const std::string& hash) {
+  SQLite::Statement& put = connection.Use(
+      "UPDATE entries SET content = CASE WHEN hash = ?1 THEN hashed ELSE content END, "
+      "hashed = CASE WHEN hash = ?1 THEN hashed ELSE content END, hash = ?1 "
+      "WHERE tier = ?2 AND path = ?3 AND present AND type = 32768 AND inode = ?4 AND size = ?5 AND mtime = ?6 AND ctime = ?7");
+  BindBytes(put, 1, hash);
+  put.bind(2, tier);
+  BindBytes(put, 3, StoredPath(row.path));
+  put.bind(4, static_cast<std::int64_t>(row.seen.inode));
+  put.bind(5, row.seen.size);
+  put.bind(6, row.seen.mtime);
+  put.bind(7, row.seen.ctime);
+  put.exec();
+}
+
+void ForgetStaleHashes(Connection& connection) {
+  connection.Use("UPDATE entries SET hash = NULL WHERE present AND hash IS NOT NULL AND hashed <> content").exec();
+}
+
+std::int64_t MetaNumber(Connection& connection, const std::string& key) {
+  SQLite::Statement& get = connection.Use("SELECT value FROM meta WHERE key = ?");
+  get.bind(1, key);
+  return get.executeStep() ? get.getColumn(0).getInt64() : 0;
+}
+
+void SetMetaNumber(Connection& connection, const std::string& key, std::int64_t value) {
+  SQLite::Statement& set = connection.Use("INSERT OR REPLACE INTO meta VALUES(?, ?)");
+  set.bind(1, key);
+  set.bind(2, value);
+  set.exec();
+}
+
+std::string DatabaseId(Connection& connection) {
+  SQLite::Statement& get = connection.Use("SELECT value FROM meta WHERE key = 'id'");
+  return get.executeStep() ? get.getColumn(0).getString() : "";
+}
+
+std::string TierKey(const char* what, LayerIndex tier) { return std::string(what) + "." + std::to_string(tier + 1); }
+
+void PruneDeletions(Connection& connection, std::int64_t keep) {
+  SQLite::Statement& count = connection.Use("SELECT count(*) FROM entries INDEXED BY gone WHERE NOT present");
+  count.executeStep();
+  if (count.getColumn(0).getInt64() <= keep) return;
+  // Half of what may be kept stays, so that this is not done for every deletion.
+  SQLite::Statement& edge =
+      connection.Use("SELECT seq FROM entries INDEXED BY gone WHERE NOT present ORDER BY seq DESC LIMIT 1 OFFSET ?");
+  edge.bind(1, keep / 2);
+  if (!edge.executeStep()) return;
+  const Sequence last = edge.getColumn(0).getInt64();
+  edge.reset();
+  SQLite::Statement& remove = connection.Use("DELETE FROM entries WHERE NOT present AND seq <= ?");
+  remove.bind(1, last);
+  remove.exec();
+  for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
+    const std::string key = TierKey("kept", tier);
+    if (MetaNumber(connection, key) < last) SetMetaNumber(connection, key, last);
+  }
+}
+
+}  // namespace tierfs

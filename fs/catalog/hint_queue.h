@@ -1,0 +1,69 @@
+// Where the tree's hints wait for the feed's thread.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "fs/catalog/feed.h"
+
+namespace tierfs {
+
+struct Hint {
+  LayerIndex tier;
+  Feed::Change change;
+  std::string path;
+};
+
+// Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be looked at. Adding never waits for the
+// reader's work, and wakes it only now and then.
+class HintQueue {
+ public:
+  static constexpr std::size_t kCapacity = 65536;
+  static constexpr std::size_t kWakeAt = 4096;
+
+  void Add(LayerIndex tier, std::string path, Feed::Change change) {
+    const std::lock_guard lock(mutex_);
+    if (hints_.size() >= kCapacity) {
+      overflowed_ = true;
+      return;
+    }
+    // A file that is created, written and closed gives several hints in a row.
+    if (!hints_.empty() && hints_.back().change == change && hints_.back().tier == tier && hints_.back().path == path) return;
+    hints_.push_back(Hint{tier, change, std::move(path)});
+    if (hints_.size() % kWakeAt == 0) wake_.notify_one();
+  }
+
+  // All that wait; at most `patience` passes before there are any, or Wake is called.
+  [[nodiscard]] std::vector<Hint> TakeAll(std::chrono::milliseconds patience) {
+    std::unique_lock lock(mutex_);
+    if (!woken_ && hints_.size() < kWakeAt) wake_.wait_for(lock, patience);
+    woken_ = false;
+    return std::exchange(hints_, {});
+  }
+  void Wake() {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    wake_.notify_one();
+  }
+  // Whether hints were dropped since the last call.
+  [[nodiscard]] bool Overflowed() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(overflowed_, false);
+  }
+  [[nodiscard]] std::size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return hints_.size();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Hint> hints_;
+  bool overflowed_ = false;
+  bool woken_ = false;
+};
+
+}  // namespace tierfs

@@ -1,0 +1,207 @@
+// The feed on plain directories, told what changed as the tree tells it.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "fs/catalog/catalog.h"
+#include "tests/catalog/support.h"
+
+namespace tierfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Change = Feed::Change;
+
+class FeedTest : public InDirectory {
+ protected:
+  FeedTest() {
+    fs::create_directories(Path("state"));
+    fs::create_directories(Path("t1"));
+    fs::create_directories(Path("t2"));
+  }
+
+  void Open(std::int64_t kept = 1000) {
+    catalog_.reset();
+    FeedOptions options;
+    options.trees = {{0, Path("t1")}, {1, Path("t2")}};
+    options.kept_deletions = kept;
+    catalog_ = std::make_unique<Catalog>(Path("state"), std::move(options));
+    catalog_->Start();
+  }
+  Catalog& catalog() { return *catalog_; }
+  Token Settle() {
+    const auto token = catalog_->Settle();
+    EXPECT_TRUE(token) << token.error().step;
+    return token ? *token : Token{};
+  }
+  // "A a", "M b/c", ...
+  std::vector<std::string> Since(const std::optional<Token>& token, LayerIndex tier = 1, Full expected = Full::kNo) {
+    std::vector<std::string> lines;
+    Full full{};
+    const Status read = catalog_->database().Read([&](Connection& connection) {
+      full = ListChanges(connection, tier, token, [&](const ChangedPath& change) { lines.push_back(std::string(1, change.what) + " " + change.path); });
+    });
+    EXPECT_TRUE(read);
+    EXPECT_EQ(static_cast<int>(full), static_cast<int>(expected));
+    return lines;
+  }
+  void Touch(const std::string& path, Change change) { catalog_->feed()->Touched(1, path, change); }
+  void Put(const std::string& path, const std::string& bytes) {
+    Write(Path("t2/" + path), bytes);
+    Touch(path, Change::kContent);
+  }
+
+ private:
+  std::unique_ptr<Catalog> catalog_;
+};
+
+using Lines = std::vector<std::string>;
+
+TEST_F(FeedTest, EachPathOnceWithItsLastState) {
+  fs::create_directories(Path("t2/d"));
+  Write(Path("t2/d/old"), "old");
+  Write(Path("t2/gone"), "gone");
+  Open();
+  const Token start = Settle();
+  EXPECT_EQ(Since(std::nullopt, 1, Full::kNoToken), (Lines{"A ", "A d", "A d/old", "A gone"}));
+  EXPECT_EQ(Since(start), Lines{});
+  Put("new", "1");
+  Put("new", "2");
+  Put("d/old", "changed");
+  fs::remove(Path("t2/gone"));
+  Touch("gone", Change::kName);
+  Put("briefly", "x");
+  fs::remove(Path("t2/briefly"));
+  Touch("briefly", Change::kName);
+  const Token second = Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "M d/old", "D gone", "A new"}));
+  EXPECT_EQ(Since(second), Lines{});
+  ::chmod(Path("t2/new").c_str(), 0600);
+  Touch("new", Change::kAttributes);
+  Settle();
+  EXPECT_EQ(Since(second), (Lines{"m new"}));
+  EXPECT_EQ(Since(start), (Lines{"m ", "M d/old", "D gone", "A new"}));
+}
+
+TEST_F(FeedTest, IdenticalBytesAreMetadata) {
+  Open();
+  Settle();
+  Put("a", "the same");
+  Put("b", "one");
+  const Token first = Settle();
+  for (int i = 0; i < 200 && catalog().checksummer()->Summed() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  ASSERT_EQ(catalog().checksummer()->Summed(), 2U);
+  Put("a", "the same");
+  Put("b", "two");
+  const Token second = Settle();
+  EXPECT_EQ(Since(first), (Lines{"m a", "M b"}));
+  // The content that somebody was told of is the one to compare with.
+  Put("b", "one");
+  Settle();
+  EXPECT_EQ(Since(second), (Lines{"M b"}));
+}
+
+TEST_F(FeedTest, RenamedDirectoriesAreGoneHereAndNewThere) {
+  fs::create_directories(Path("t2/a/x"));
+  fs::create_directories(Path("t2/a!"));
+  Write(Path("t2/a/x/f"), "f");
+  Write(Path("t2/a!/stays"), "s");
+  Open();
+  const Token start = Settle();
+  fs::rename(Path("t2/a"), Path("t2/b"));
+  Touch("a", Change::kSubtree);
+  Touch("b", Change::kSubtree);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "D a", "D a/x", "D a/x/f", "A b", "A b/x", "A b/x/f"}));
+}
+
+TEST_F(FeedTest, WhatChangedWhileNobodyTold) {
+  Write(Path("t2/a"), "a");
+  Write(Path("t2/b"), "b");
+  fs::create_directories(Path("t2/d/e"));
+  Write(Path("t2/d/e/f"), "f");
+  Open();
+  const Token start = Settle();
+  ::usleep(20000);
+  Write(Path("t2/a"), "other");
+  fs::remove(Path("t2/b"));
+  fs::remove_all(Path("t2/d"));
+  Write(Path("t2/d"), "now a file");
+  Open();  // as after a crash
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "M a", "D b", "M d", "D d/e", "D d/e/f"}));
+}
+
+TEST_F(FeedTest, HardLinksAndWhiteouts) {
+  Write(Path("t2/one"), "1");
+  fs::create_hard_link(Path("t2/one"), Path("t2/two"));
+  Open();
+  const Token start = Settle();
+  ::usleep(20000);
+  Put("one", "changed");
+  if (::mknod(Path("t2/hidden").c_str(), S_IFCHR, makedev(0, 0)) != 0) GTEST_SKIP() << "needs root";
+  Touch("hidden", Change::kName);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "D hidden", "M one", "M two"}));
+}
+
+TEST_F(FeedTest, TokensThatCannotBeAnswered) {
+  Open(10);
+  const Token start = Settle();
+  for (int i = 0; i < 50; ++i) Put("f" + std::to_string(i), "x");
+  Settle();
+  for (int i = 0; i < 50; ++i) {
+    fs::remove(Path("t2/f" + std::to_string(i)));
+    Touch("f" + std::to_string(i), Change::kName);
+  }
+  Settle();
+  for (int i = 0; i < 30 && Since(std::nullopt, 1, Full::kNoToken).size() != 1; ++i) ::usleep(100000);
+  for (int i = 0; i < 50; ++i) {
+    ::usleep(100000);
+    std::int64_t kept = 0;
+    ASSERT_TRUE(catalog().database().Read([&](Connection& connection) { kept = MetaNumber(connection, "kept.2"); }));
+    if (kept > start.seq) break;
+  }
+  EXPECT_EQ(Since(start, 1, Full::kTooOld), (Lines{"A "}));
+  EXPECT_EQ(Since(Token{"0123", 3}, 1, Full::kOtherDatabase), (Lines{"A "}));
+  EXPECT_EQ(Since(Token{start.database, 1 << 30}, 1, Full::kOtherDatabase), (Lines{"A "}));
+  EXPECT_FALSE(Token::Parse("nonsense"));
+  EXPECT_FALSE(Token::Parse("ab-12x"));
+  EXPECT_EQ(Token::Parse(start.Render())->seq, start.seq);
+}
+
+TEST_F(FeedTest, ALostDatabaseIsBuiltAgainAndItsTokensAreKnownAsForeign) {
+  Write(Path("t2/a"), "a");
+  Open();
+  const Token start = Settle();
+  Write(Path("state/catalog.db"), "garbage, and not even a page of it");
+  Open();
+  Settle();
+  EXPECT_EQ(Since(start, 1, Full::kOtherDatabase), (Lines{"A ", "A a"}));
+}
+
+TEST_F(FeedTest, MoreHintsThanTheQueueHoldsLoseNothing) {
+  Open();
+  const Token start = Settle();
+  fs::create_directories(Path("t2/d"));
+  for (int i = 0; i < 3; ++i) Write(Path("t2/d/real" + std::to_string(i)), "x");
+  for (std::size_t i = 0; i < 3 * HintQueue::kCapacity; ++i) Touch("d/none" + std::to_string(i), Change::kName);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "A d", "A d/real0", "A d/real1", "A d/real2"}));
+  EXPECT_GT(catalog().feed()->Now().overflows, 0U);
+}
+
+TEST_F(FeedTest, NamesAreBytes) {
+  Open();
+  const Token start = Settle();
+  const std::string name = std::string("\xff\n\1") + std::string(252, 'n');
+  Put(name, "x");
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "A " + name}));
+}
+
+}  // namespace
+}  // namespace tierfs::test
