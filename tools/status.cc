@@ -14,8 +14,7 @@
 namespace tierfs::tools {
 namespace {
 
-nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, int tier, Progress& progress,
-                          std::uint64_t& seen) {
+nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, int tier, Progress& progress, std::uint64_t& seen) {
   std::set<ino_t> linked;  // files with several names, which are counted once
   const std::string& path = config.tiers[static_cast<std::size_t>(tier - 1)];
   std::uint64_t files = 0;
@@ -35,7 +34,8 @@ nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, in
     if (++seen % 10000 == 0) progress.Show(seen);
   });
   struct statvfs space {};
-  nlohmann::json status = {{"tier", tier}, {"path", path}, {"files", files}, {"bytes", bytes}, {"misplaced", misplaced}, {"misplaced_paths", examples}};
+  nlohmann::json status = {{"tier", tier},   {"path", path},           {"files", files},
+                           {"bytes", bytes}, {"misplaced", misplaced}, {"misplaced_paths", examples}};
   if (!walked) status["error"] = std::string(walked.error().step) + ": " + std::strerror(walked.error().code);
   if (::statvfs(path.c_str(), &space) == 0) status["free"] = std::uint64_t{space.f_bavail} * space.f_frsize;
   return status;
@@ -65,6 +65,10 @@ void Print(const nlohmann::json& status) {
               << "  policy       " << daemon["rules"] << " rules\n"
               << "  open files   " << daemon["open_handles"] << " (" << daemon["passthrough_handles"] << " past the daemon), nodes "
               << daemon["nodes"] << "\n";
+    const auto& catalogue = daemon["catalogue"];
+    if (catalogue["trouble"] != "") std::cout << "  catalogue    " << Printable(catalogue["trouble"].get<std::string>()) << "\n";
+    for (const auto& note : catalogue["notes"]) std::cout << "  catalogue    " << Printable(note.get<std::string>()) << "\n";
+    for (const auto& intent : catalogue["open_intents"]) std::cout << "  under way    " << Printable(intent.get<std::string>()) << "\n";
     if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " directories\n";
   } else {
     std::cout << "  not mounted\n";

@@ -30,6 +30,7 @@ class Catalog {
   void Stop();
 
   [[nodiscard]] Journal& journal() { return journal_; }
+  [[nodiscard]] const Journal& journal() const { return journal_; }
   [[nodiscard]] ChangeFeed* feed() { return feed_.get(); }  // null without one
   [[nodiscard]] Checksummer* checksummer() { return checksummer_.get(); }
   [[nodiscard]] const Health& health() const { return health_; }

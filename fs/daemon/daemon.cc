@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "fs/catalog/catalog.h"
 #include "fs/config/config.h"
 #include "fs/config/identity.h"
 #include "fs/control/control.h"
@@ -67,18 +68,20 @@ bool IsMounted(const Config& config) {
 tl::expected<UniqueFd, std::string> LockState(const Config& config) {
   const std::string path = config.state + "/lock";
   UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  // On a disk that has become read-only the trees can still be shown.
+  if (!lock && errno == EROFS) lock = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!lock) {
-    return tl::unexpected(ConfigError{config.file, config.LineOf("state"),
-                                      "cannot use the state directory: " + path + ": " + std::strerror(errno) +
-                                          "; `tierctl init " + config.file + "` makes it"}
+    return tl::unexpected(ConfigError{
+        config.file, config.LineOf("state"),
+        "cannot use the state directory: " + path + ": " + std::strerror(errno) + "; `tierctl init " + config.file + "` makes it"}
                               .Render());
   }
   // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount shows in the mount table.
   for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
     if (patience <= 0 || IsMounted(config)) {
-      return tl::unexpected(ConfigError{config.file, config.LineOf("name"),
-                                        "'" + config.name + "' is mounted already; `tierctl status` shows where"}
-                                .Render());
+      return tl::unexpected(
+          ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' is mounted already; `tierctl status` shows where"}
+              .Render());
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(kLockStepMs));
   }
@@ -91,7 +94,12 @@ std::string FirstError(const policy::ParseResult& policy) {
   return text;
 }
 
-nlohmann::json StatusOf(Tree& tree, const Mount& mount, const Config& config, const std::string& mountpoint) {
+nlohmann::json StatusOf(const Catalog& catalog) {
+  return {
+      {"trouble", catalog.health().CurrentTrouble()}, {"notes", catalog.health().Notes()}, {"open_intents", catalog.journal().UnderWay()}};
+}
+
+nlohmann::json StatusOf(Tree& tree, const Catalog& catalog, const Mount& mount, const Config& config, const std::string& mountpoint) {
   const MountFacts facts = mount.Facts();
   const Tree::Counters counters = tree.Count();
   return {{"name", config.name},
@@ -107,7 +115,8 @@ nlohmann::json StatusOf(Tree& tree, const Mount& mount, const Config& config, co
           {"open_handles", counters.open_handles},
           {"passthrough_handles", counters.passthrough_handles},
           {"settling", tree.SettlingPending()},
-          {"rules", tree.CurrentPolicy()->rules().size()}};
+          {"rules", tree.CurrentPolicy()->rules().size()},
+          {"catalogue", StatusOf(catalog)}};
 }
 
 nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& request) {
@@ -133,7 +142,8 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   const auto config = LoadConfig(options.config);
   if (!config) return tl::unexpected(config.error().Render());
   const std::string given = options.mountpoint.empty() ? config->mountpoint : options.mountpoint;
-  if (given.empty()) return tl::unexpected(ConfigError{config->file, 1, "no mountpoint; name one on the command line or as 'mountpoint'"}.Render());
+  if (given.empty())
+    return tl::unexpected(ConfigError{config->file, 1, "no mountpoint; name one on the command line or as 'mountpoint'"}.Render());
   if (const auto paths = CheckPaths(*config, given); !paths) return tl::unexpected(paths.error().Render());
   if (const auto identity = CheckIdentity(*config); !identity) return tl::unexpected(identity.error().Render());
   const policy::ParseResult policy = LoadPolicy(*config);
@@ -161,7 +171,13 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
   auto layers = LayerSet::Open({config->tiers.begin(), config->tiers.end()}, config->lower, std::move(over), options.noatime);
   if (!layers) return Say(Describe(layers.error()));
+  Catalog catalog(config->state);
+  // What an earlier daemon left half done. It is known to the journal from here on, so that it shows as long as it is not finished.
+  if (const auto open = catalog.journal().Open(); open && !open->empty()) {
+    spdlog::warn("{} operations were under way when the last daemon of this mount ended", open->size());
+  }
   TreeOptions tree_options;
+  tree_options.journal = &catalog.journal();
   tree_options.cache_timeout = config->cache_timeout;
   tree_options.passthrough = options.passthrough && ::geteuid() == 0;
   Tree tree(std::move(*layers), policy.policy, tree_options);
@@ -176,13 +192,16 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
     mount_options.kernel_options.insert(mount_options.kernel_options.begin(), {"allow_other", "suid", "dev"});
   }
   Mount mount(tree, std::move(mount_options));
-  if (const Status started = mount.Start(mountpoint); !started) return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
+  if (const Status started = mount.Start(mountpoint); !started)
+    return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
 
   auto control = ControlServer::Start(
-      config->state, {{"status", [&](const nlohmann::json&) { return StatusOf(tree, mount, *config, mountpoint); }},
+      config->state, {{"status", [&](const nlohmann::json&) { return StatusOf(tree, catalog, mount, *config, mountpoint); }},
                       {"settle", [&](const nlohmann::json& request) { return Settle(tree, request); }},
                       {"reload", [&](const nlohmann::json& request) { return Reload(tree, *config, request); }},
-                      {"rescan", [&](const nlohmann::json&) { return nlohmann::json{{"nodes", tree.DropCaches()}}; }}});
+                      {"rescan", [&](const nlohmann::json&) {
+                         return nlohmann::json{{"nodes", tree.DropCaches()}};
+                       }}});
   if (!control) spdlog::error("no control socket, tierctl cannot reach this mount: {}", Describe(control.error()));
   spdlog::info("{} mounted at {}, {} rules", config->name, mountpoint, policy.policy->rules().size());
   const Status served = mount.Serve([&background] { background.Ready(); });

@@ -34,6 +34,8 @@
 
 namespace tierfs {
 
+class Journal;
+
 // What the tree asks of the kernel's side of the mount.
 class Kernel {
  public:
@@ -51,6 +53,7 @@ struct TreeOptions {
   std::chrono::nanoseconds cache_timeout{std::chrono::seconds(60)};  // how long the kernel may believe what it was told
   bool passthrough = true;
   std::size_t directory_fds = 1024;  // bound of the directory cache
+  Journal* journal = nullptr;        // where operations of several steps are written down first; none: they are not
 };
 
 struct Attributes {
