@@ -10,7 +10,12 @@ namespace {
 constexpr std::size_t kFew = 4;
 constexpr std::size_t kSlots = 1 << 13;
 // What an index takes for each of its positions, about.
-constexpr std::size_t kIndexBytes = 100;
+constexpr std::size_t kIndexBytes = 140;
+// A step over more positions than these is remembered.
+constexpr std::size_t kCheap = 8;
+// How the numbers of groups are told apart: of a state's index, of a state without one (then each position is a group), of the floating.
+constexpr std::uint32_t kSingle = 0x40000000;
+constexpr std::uint32_t kFloating = 0x80000000;
 
 std::size_t Mix(std::size_t hash, std::uint64_t value) { return hash ^ (value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2)); }
 
@@ -23,7 +28,11 @@ std::size_t HashOf(std::int64_t best, const std::vector<Position>& positions) {
 }  // namespace
 
 Automaton::Automaton(const std::vector<Rule>& rules, std::size_t budget)
-    : rules_(rules), budget_(budget), bare_(rules.size() + 1), slots_(new Slot[kSlots]()) {
+    : rules_(rules),
+      budget_(budget),
+      bare_(rules.size() + 1),
+      slots_(new Slot[kSlots]()),
+      transitions_(new std::atomic<const Transition*>[kSlots]()) {
   std::vector<Position> anchored;
   for (std::uint32_t rule = 0; rule < rules_.size(); ++rule) {
     if (rules_[rule].components[0].any_depth) {
@@ -45,6 +54,11 @@ Automaton::~Automaton() {
       delete state;
       state = next;
     }
+    for (const Transition* at = transitions_[i].load(std::memory_order_relaxed); at != nullptr;) {
+      const Transition* const next = at->chained;
+      delete at;
+      at = next;
+    }
   }
 }
 
@@ -60,63 +74,114 @@ Position Automaton::After(Position at) const noexcept {
   return at;
 }
 
-std::int64_t Automaton::Advance(const StateData& from, std::string_view name, bool is_dir, std::vector<Position>* next) const {
-  std::int64_t best = from.best;
-  const auto matched = [&](Position position) {
-    if (Ends(position)) {
-      if (is_dir || !rules_[position.rule].directories_only) best = std::max(best, std::int64_t{position.rule});
-    } else if (next != nullptr) {
-      next->push_back(After(position));
-    }
-  };
-  floating_index_->Find(rules_, name, best, matched);
+template <typename Matched>
+void Automaton::Meet(const StateData& from, std::string_view name, const std::int64_t& floor, Matched matched) const {
+  floating_index_->Find(rules_, name, floor, [&](const Group& group, std::uint32_t number) {
+    matched(group, kFloating + number, &floating_index_->PositionAt(group.first));
+  });
   if (from.index) {
-    from.index->Find(rules_, name, best, matched);
-  } else {
-    for (auto position = from.positions.rbegin(); position != from.positions.rend(); ++position) {
-      if (std::int64_t{position->rule} <= best) break;
-      if (rules_[position->rule].components[position->component].glob.Matches(name)) matched(*position);
-    }
+    from.index->Find(rules_, name, floor,
+                     [&](const Group& group, std::uint32_t number) { matched(group, number, &from.index->PositionAt(group.first)); });
+    return;
   }
-  return best;
+  for (std::size_t i = from.positions.size(); i-- > 0;) {
+    const Position& position = from.positions[i];
+    const Rule& rule = rules_[position.rule];
+    if (std::int64_t{position.rule} <= floor) return;
+    if (!rule.components[position.component].glob.Matches(name)) continue;
+    Group group;
+    group.Add(rule, position);
+    group.last = 1;
+    matched(group, kSingle + static_cast<std::uint32_t>(i), &position);
+  }
 }
 
-void Automaton::Complete(const StateData& from, std::int64_t best, std::vector<Position>& next) const {
-  next.insert(next.end(), from.lasting.begin(), from.lasting.end());
-  std::erase_if(next, [best](const Position& position) { return std::int64_t{position.rule} <= best; });
+std::vector<Position> Automaton::Next(const StateData& from, std::string_view name, std::int64_t& best) const {
+  std::vector<Position> next(from.lasting);
+  best = from.best;
+  Meet(from, name, best, [&](const Group& group, std::uint32_t, const Position* positions) {
+    best = std::max(best, group.ends);
+    for (const Position* at = positions; at != positions + (group.last - group.first); ++at) {
+      if (std::int64_t{at->rule} <= best) break;
+      if (at->component + 1 != rules_[at->rule].components.size()) next.push_back(After(*at));
+    }
+  });
+  std::erase_if(next, [&](const Position& position) { return std::int64_t{position.rule} <= best; });
   std::sort(next.begin(), next.end());
   next.erase(std::unique(next.begin(), next.end()), next.end());
+  return next;
+}
+
+void Automaton::Met::Sort() {
+  const auto last = groups_.begin() + static_cast<std::ptrdiff_t>(count_);
+  std::sort(groups_.begin(), last);
+  count_ = static_cast<std::size_t>(std::unique(groups_.begin(), last) - groups_.begin());
+}
+
+const Automaton::StateData* Automaton::Remembered(const StateData& from, const Met& met, std::size_t hash) const {
+  for (const Transition* at = transitions_[hash % kSlots].load(std::memory_order_acquire); at != nullptr; at = at->chained) {
+    if (at->from == &from && std::equal(met.begin(), met.end(), at->met.begin(), at->met.end())) return at->to;
+  }
+  return nullptr;
+}
+
+void Automaton::Remember(const StateData& from, const Met& met, std::size_t hash, const StateData* to) const {
+  const std::size_t cost = sizeof(Transition) + sizeof(std::uint32_t) * static_cast<std::size_t>(met.end() - met.begin());
+  if (spent_.load(std::memory_order_relaxed) + cost > budget_) return;
+  spent_.fetch_add(cost, std::memory_order_relaxed);
+  auto& slot = transitions_[hash % kSlots];
+  auto* made = new Transition{&from, {met.begin(), met.end()}, to, slot.load(std::memory_order_acquire)};
+  // Two threads may both add it: the one stands before the other and that is all.
+  while (!slot.compare_exchange_weak(made->chained, made, std::memory_order_acq_rel, std::memory_order_acquire)) {
+  }
+}
+
+const Automaton::StateData* Automaton::Lead(const StateData& whole, const StateData& parent, std::string_view name, bool& dear) const {
+  std::int64_t best = -1;
+  std::vector<Position> next = Next(whole, name, best);
+  dear = next.size() > kCheap;
+  if (next.empty()) return &bare_[static_cast<std::size_t>(best + 1)];
+  if (best == whole.best && next == whole.positions) return &parent;
+  return Intern(best, std::move(next), parent, name);
 }
 
 State Automaton::Step(State from, std::string_view name) const {
   const StateData& parent = Of(from);
-  return WithWhole(parent, [&](const StateData& whole) {
-    std::vector<Position> next;
-    const std::int64_t best = Advance(whole, name, true, &next);
-    // All names that match nothing lead to the same place.
-    const bool idle = best == whole.best && next.empty();
-    if (idle) {
-      if (const StateData* known = parent.idle.load(std::memory_order_acquire)) return State(known);
+  bool dear = false;
+  const std::unique_ptr<StateData> unfolded = parent.folded ? Unfold(parent) : nullptr;
+  const StateData& whole = unfolded ? *unfolded : parent;
+  Met met;
+  Meet(whole, name, whole.best, [&met](const Group&, std::uint32_t number, const Position*) { met.Add(number); });
+  // All names that match nothing lead to the same place.
+  if (met.Empty()) {
+    const StateData* to = parent.idle.load(std::memory_order_acquire);
+    if (to == nullptr) {
+      to = Lead(whole, parent, name, dear);
+      parent.idle.store(to, std::memory_order_release);
     }
-    Complete(whole, best, next);
-    const StateData* to = nullptr;
-    if (next.empty()) {
-      to = &bare_[static_cast<std::size_t>(best + 1)];
-    } else if (best == whole.best && next == whole.positions) {
-      to = &parent;
-    } else {
-      to = Intern(best, std::move(next), parent, name);
-    }
-    if (idle) parent.idle.store(to, std::memory_order_release);
     return State(to);
-  });
+  }
+  if (unfolded || met.Overflowed()) return State(Lead(whole, parent, name, dear));
+  met.Sort();
+  std::size_t hash = reinterpret_cast<std::uintptr_t>(&parent) >> 4;
+  for (const std::uint32_t group : met) hash = Mix(hash, group);
+  if (const StateData* known = Remembered(parent, met, hash)) return State(known);
+  const StateData* to = Lead(parent, parent, name, dear);
+  if (dear && !to->folded) Remember(parent, met, hash, to);
+  return State(to);
 }
 
 Decision Automaton::Classify(State from, std::string_view name, bool is_dir) const noexcept {
+  const auto decide = [&](const StateData& state) {
+    std::int64_t best = state.best;
+    Meet(state, name, best,
+         [&](const Group& group, std::uint32_t, const Position*) { best = std::max(best, is_dir ? group.ends : group.ends_for_files); });
+    return DecisionAt(best);
+  };
   const StateData& state = Of(from);
-  if (!state.folded) return DecisionAt(Advance(state, name, is_dir, nullptr));
+  if (!state.folded) return decide(state);
   try {
-    return DecisionAt(Advance(*Unfold(state), name, is_dir, nullptr));
+    return decide(*Unfold(state));
   } catch (const std::bad_alloc&) {
     return Decision{};  // no memory to work it out: when in doubt, back it up
   }
@@ -128,14 +193,10 @@ std::unique_ptr<Automaton::StateData> Automaton::Unfold(const StateData& folded)
   for (; at->folded; at = at->folded->parent) chain.push_back(at);
   std::unique_ptr<StateData> whole;
   for (auto state = chain.rbegin(); state != chain.rend(); ++state) {
-    const StateData& from = whole ? *whole : *at;
-    std::vector<Position> next;
-    const std::int64_t best = Advance(from, (*state)->folded->name, true, &next);
-    Complete(from, best, next);
     auto made = std::make_unique<StateData>();
-    made->best = best;
-    std::copy_if(next.begin(), next.end(), std::back_inserter(made->lasting), [this](Position p) { return Lasts(p); });
-    made->positions = std::move(next);
+    made->positions = Next(whole ? *whole : *at, (*state)->folded->name, made->best);
+    std::copy_if(made->positions.begin(), made->positions.end(), std::back_inserter(made->lasting),
+                 [this](Position p) { return Lasts(p); });
     whole = std::move(made);
   }
   return whole;
@@ -245,12 +306,15 @@ Policy::Size Automaton::MemoryUsed() const {
   Policy::Size size;
   size.states = bare_.size() + 1;
   size.bytes = sizeof *this + floating_index_->Bytes() + floating_.capacity() * sizeof(Position) + bare_.size() * sizeof(StateData) +
-               kSlots * sizeof(Slot) + bytes_of(*root_);
+               2 * kSlots * sizeof(Slot) + bytes_of(*root_);
   for (std::size_t i = 0; i < kSlots; ++i) {
     for (const StateData* at = slots_[i].load(std::memory_order_acquire); at != nullptr; at = at->chained) {
       ++size.states;
       if (at->folded) ++size.folded;
       size.bytes += bytes_of(*at);
+    }
+    for (const Transition* at = transitions_[i].load(std::memory_order_acquire); at != nullptr; at = at->chained) {
+      size.bytes += sizeof *at + at->met.capacity() * sizeof(std::uint32_t);
     }
   }
   return size;

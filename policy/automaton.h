@@ -1,6 +1,8 @@
 // The compiled form of the rules; see policy.h.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -12,12 +14,15 @@
 
 namespace tierfs::policy {
 
-// States are kept in a hash table that only ever grows: readers follow atomic pointers, a writer adds with one
-// compare-and-swap, nothing is freed before the automaton. So there are no locks.
+// States, and steps that are dear to work out, are kept in hash tables that only ever grow: readers follow atomic pointers, a writer adds
+// with one compare-and-swap, nothing is freed before the automaton. So there are no locks.
 //
-// Hostile patterns (`/x/**/a*/**/z`, many of them) have a set of states without useful bound. Past a budget a new state
-// is *folded*: it holds its parent and its name alone, and is worked out again from the nearest whole ancestor each
-// time it is used. Slower, the same answers, and a few dozen bytes for a directory.
+// Where a step leads hangs on the groups of positions that the name matches, not on the name itself: `/home/*/x` and five hundred rules
+// more beneath every user's home are worked out for the first user and found for the next.
+//
+// Hostile patterns (`/x/**/a*/**/z`, many of them) have a set of states without useful bound. Past a budget a new state is *folded*: it
+// holds its parent and its name alone, and is worked out again from the nearest whole ancestor each time it is used. Slower, the same
+// answers, and a few dozen bytes for a directory.
 class Automaton {
  public:
   Automaton(const std::vector<Rule>& rules, std::size_t budget);
@@ -50,20 +55,47 @@ class Automaton {
     std::string name;
   };
   using Slot = std::atomic<const StateData*>;
+  // The groups that a name matched, by number; see Meet. Nothing is remembered of a step that meets more.
+  class Met {
+   public:
+    void Add(std::uint32_t group) {
+      if (count_ < groups_.size()) groups_[count_] = group;
+      ++count_;
+    }
+    void Sort();
+    [[nodiscard]] bool Empty() const { return count_ == 0; }
+    [[nodiscard]] bool Overflowed() const { return count_ > groups_.size(); }
+    [[nodiscard]] const std::uint32_t* begin() const { return groups_.data(); }
+    [[nodiscard]] const std::uint32_t* end() const { return groups_.data() + std::min(count_, groups_.size()); }
+
+   private:
+    std::array<std::uint32_t, 16> groups_{};
+    std::size_t count_ = 0;
+  };
+  struct Transition {
+    const StateData* from;
+    std::vector<std::uint32_t> met;
+    const StateData* to;
+    const Transition* chained;
+  };
 
   [[nodiscard]] static const StateData& Of(State state) noexcept { return *static_cast<const StateData*>(state.data_); }
   [[nodiscard]] Decision DecisionAt(std::int64_t best) const noexcept;
-  // The best rule after `name`, given what `from` has. `next` (when wanted) collects the positions that go on, but for
-  // the lasting ones. Allocates only for `next`.
-  [[nodiscard]] std::int64_t Advance(const StateData& from, std::string_view name, bool is_dir, std::vector<Position>* next) const;
-  [[nodiscard]] bool Ends(Position position) const noexcept { return position.component + 1 == rules_[position.rule].components.size(); }
+  // Calls `matched(group, number, positions)` for each group of `from`, and of what is waited for everywhere, with a rule above `floor`
+  // whose pattern matches; `positions` points at the group's first. May repeat a group.
+  template <typename Matched>
+  void Meet(const StateData& from, std::string_view name, const std::int64_t& floor, Matched matched) const;
+  // The positions after a step from `from`, which raises `best`.
+  [[nodiscard]] std::vector<Position> Next(const StateData& from, std::string_view name, std::int64_t& best) const;
+  [[nodiscard]] const StateData* Remembered(const StateData& from, const Met& met, std::size_t hash) const;
+  void Remember(const StateData& from, const Met& met, std::size_t hash, const StateData* to) const;
+  // Where a step from `whole` leads, which is `parent` itself or what that stands for. `dear`: it took many positions to say so.
+  [[nodiscard]] const StateData* Lead(const StateData& whole, const StateData& parent, std::string_view name, bool& dear) const;
   [[nodiscard]] bool Lasts(Position position) const noexcept {
     return position.component > 0 && rules_[position.rule].components[position.component - 1].any_depth;
   }
   // The position waited for after `at`, with `**` passed.
   [[nodiscard]] Position After(Position at) const noexcept;
-  // Puts the positions after a step in order: with the lasting ones, without those that can no longer win.
-  void Complete(const StateData& from, std::int64_t best, std::vector<Position>& next) const;
   // What a folded state stands for.
   [[nodiscard]] std::unique_ptr<StateData> Unfold(const StateData& folded) const;
   // Calls `use` with a state that has its positions.
@@ -92,7 +124,8 @@ class Automaton {
   const StateData* root_ = nullptr;
 
   const std::unique_ptr<Slot[]> slots_;
-  mutable std::atomic<std::size_t> spent_{0};  // bytes, about, of whole states in the table
+  const std::unique_ptr<std::atomic<const Transition*>[]> transitions_;
+  mutable std::atomic<std::size_t> spent_{0};  // bytes, about, of whole states and of transitions in the tables
 };
 
 }  // namespace tierfs::policy

@@ -11,11 +11,15 @@ namespace tierfs::policy {
 inline constexpr std::size_t kMaxWarnings = 1000;
 
 // Warnings about a parsed policy, by file and line; with what the parser found suspicious. Their codes:
-//   never-wins           a later rule covers it whatever the path (not said of a preset's rule that a rule outside
-//   overrides) duplicate            a later rule is the same (likewise) tier1-cache          tier 1 for what is a cache
-//   by its name tier3-etc            tier 3 for configuration tier1-credential     tier 1, which may be published, for
-//   what holds secrets trailing-space, trailing-backslash, comment-in-pattern not-all-compared     there were too many
-//   rules to look for never-wins in all more                 kMaxWarnings are shown, and there are more
+//
+//   never-wins          a later rule covers it whatever the path (not said of a preset's rule that a rule outside it overrides)
+//   duplicate           a later rule is the same (likewise)
+//   tier1-cache         tier 1 for what is a cache by its name
+//   tier3-etc           tier 3 for configuration
+//   tier1-credential    tier 1, which may be published, for what holds secrets
+//   trailing-space, trailing-backslash, comment-in-pattern
+//   not-all-compared    there were too many rules to look for never-wins in all
+//   more                kMaxWarnings are shown, and there are more
 [[nodiscard]] std::vector<Diagnostic> Lint(const ParseResult& parsed);
 
 // Whether `later` wins for every path that `earlier` matches.

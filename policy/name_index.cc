@@ -52,16 +52,18 @@ std::size_t ByteTrie::Bytes() const {
 }
 
 NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions) {
-  using Table = std::map<std::string, std::vector<Position>>;
-  std::vector<Position> others;
-  std::unordered_map<std::string_view, std::vector<Position>> literals;
+  using Bucket = std::map<std::string_view, std::vector<Position>>;  // by pattern
+  using Table = std::map<std::string, Bucket>;
+  Bucket others;
+  std::unordered_map<std::string_view, Bucket> literals;
   Table suffixes;
   Table prefixes;
   Table runs;
   for (const Position& position : positions) {
     const Glob& glob = rules[position.rule].components[position.component].glob;
+    const auto add_to = [&](Bucket& bucket) { bucket[glob.text()].push_back(position); };
     if (glob.literal()) {
-      literals[*glob.literal()].push_back(position);
+      add_to(literals[*glob.literal()]);
       continue;
     }
     const std::string prefix = glob.LiteralPrefix().substr(0, ByteTrie::kMaxKey);
@@ -69,22 +71,30 @@ NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>
     std::reverse(suffix.begin(), suffix.end());
     suffix.resize(std::min(suffix.size(), ByteTrie::kMaxKey));
     if (!suffix.empty() && suffix.size() >= prefix.size()) {
-      suffixes[suffix].push_back(position);
+      add_to(suffixes[suffix]);
     } else if (!prefix.empty()) {
-      prefixes[prefix].push_back(position);
+      add_to(prefixes[prefix]);
     } else if (const std::string run = glob.LongestRun().substr(0, ByteTrie::kMaxKey); !run.empty()) {
-      runs[run].push_back(position);
+      add_to(runs[run]);
     } else {
-      others.push_back(position);
+      add_to(others);
     }
   }
 
   positions_.reserve(positions.size());
   offsets_.push_back(0);
-  const auto add = [this](std::vector<Position>& bucket) {
-    std::sort(bucket.begin(), bucket.end(), std::greater<>());
-    positions_.insert(positions_.end(), bucket.begin(), bucket.end());
-    offsets_.push_back(static_cast<std::uint32_t>(positions_.size()));
+  const auto add = [&](Bucket& bucket) {
+    for (auto& [text, same] : bucket) {
+      std::sort(same.begin(), same.end(), std::greater<>());
+      Group group;
+      group.first = static_cast<std::uint32_t>(positions_.size());
+      for (const Position& position : same) group.Add(rules[position.rule], position);
+      positions_.insert(positions_.end(), same.begin(), same.end());
+      group.last = static_cast<std::uint32_t>(positions_.size());
+      groups_.push_back(group);
+    }
+    std::sort(groups_.begin() + offsets_.back(), groups_.end(), [](const Group& a, const Group& b) { return a.highest > b.highest; });
+    offsets_.push_back(static_cast<std::uint32_t>(groups_.size()));
     return static_cast<std::uint32_t>(offsets_.size() - 2);
   };
   has_others_ = !others.empty();
@@ -100,12 +110,14 @@ NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>
   prefixes_ = trie_of(prefixes);
   runs_ = trie_of(runs);
   offsets_.shrink_to_fit();
+  groups_.shrink_to_fit();
 }
 
 std::size_t NameIndex::Bytes() const {
   constexpr std::size_t kHashNode = sizeof(std::pair<std::string_view, std::uint32_t>) + 2 * sizeof(void*);
-  return sizeof *this + positions_.capacity() * sizeof(Position) + offsets_.capacity() * sizeof(std::uint32_t) +
-         literals_.size() * kHashNode + literals_.bucket_count() * sizeof(void*) + suffixes_.Bytes() + prefixes_.Bytes() + runs_.Bytes();
+  return sizeof *this + positions_.capacity() * sizeof(Position) + groups_.capacity() * sizeof(Group) +
+         offsets_.capacity() * sizeof(std::uint32_t) + literals_.size() * kHashNode + literals_.bucket_count() * sizeof(void*) +
+         suffixes_.Bytes() + prefixes_.Bytes() + runs_.Bytes();
 }
 
 }  // namespace tierfs::policy

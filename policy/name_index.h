@@ -1,6 +1,7 @@
 // Which of many globs match a name, without trying each.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -60,22 +61,39 @@ class ByteTrie {
   std::vector<std::uint32_t> edge_targets_;
 };
 
-// Finds the positions whose glob matches a name: literals by one hash look-up; globs by what they begin with, end with
-// or hold, each by one walk in a trie that leaves few to try; only globs without any literal byte are tried for every
-// name.
+// Positions that wait for one and the same pattern: a name matches all of them or none. What a match of them decides is known beforehand.
+struct Group {
+  std::int64_t highest = -1;         // their highest rule
+  std::int64_t ends = -1;            // the highest of the rules whose last component this is; -1 when there is none
+  std::int64_t ends_for_files = -1;  // the same without the rules that are for directories alone
+  std::uint32_t first = 0;           // where its positions begin, the highest rule first
+  std::uint32_t last = 0;            // and end
+
+  // Takes in a position, of a rule no higher than those before it.
+  void Add(const Rule& rule, const Position& position) {
+    highest = std::max(highest, std::int64_t{position.rule});
+    if (position.component + 1 != rule.components.size()) return;
+    ends = std::max(ends, std::int64_t{position.rule});
+    if (!rule.directories_only) ends_for_files = std::max(ends_for_files, std::int64_t{position.rule});
+  }
+};
+
+// Finds the groups whose pattern matches a name: literals by one hash look-up; globs by what they begin with, end with or hold, each by
+// one walk in a trie that leaves few to try; only globs without any literal byte are tried for every name.
 class NameIndex {
  public:
   NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions);
 
-  // Calls `matched(position)` for each position of a rule above `floor` whose glob matches, in no particular order,
-  // perhaps more than once. `floor` may rise through the reference while it runs. Allocates nothing.
+  // Calls `matched(group, number)` for each group with a rule above `floor` whose pattern matches, in no particular order, perhaps more
+  // than once. `floor` may rise through the reference while it runs. Allocates nothing.
   template <typename Matched>
   void Find(const std::vector<Rule>& rules, std::string_view name, const std::int64_t& floor, Matched matched) const {
     const auto attempt = [&](std::uint32_t bucket) {
       for (std::uint32_t i = offsets_[bucket]; i < offsets_[bucket + 1]; ++i) {
-        const Position& position = positions_[i];
-        if (std::int64_t{position.rule} <= floor) return;
-        if (rules[position.rule].components[position.component].glob.Matches(name)) matched(position);
+        const Group& group = groups_[i];
+        if (group.highest <= floor) return;
+        const Position& position = positions_[group.first];
+        if (rules[position.rule].components[position.component].glob.Matches(name)) matched(group, i);
       }
     };
     if (!literals_.empty()) {
@@ -89,12 +107,15 @@ class NameIndex {
     if (has_others_) attempt(0);
   }
 
+  [[nodiscard]] const Group& GroupAt(std::uint32_t number) const { return groups_[number]; }
+  [[nodiscard]] const Position& PositionAt(std::uint32_t at) const { return positions_[at]; }
   [[nodiscard]] std::size_t Bytes() const;
 
  private:
-  // Buckets of positions, each with the highest rule first: bucket b is positions_[offsets_[b]] to
-  // positions_[offsets_[b + 1]]. Bucket 0 holds the globs without a literal byte.
+  // Buckets of groups, each with the one of the highest rule first: bucket b is groups_[offsets_[b]] to groups_[offsets_[b + 1]]. Bucket 0
+  // holds the globs without a literal byte.
   std::vector<Position> positions_;
+  std::vector<Group> groups_;
   std::vector<std::uint32_t> offsets_;
   bool has_others_ = false;
   std::unordered_map<std::string_view, std::uint32_t> literals_;  // the texts are the rules'

@@ -1,9 +1,9 @@
 // The text of a policy -> rules, or every error in it.
 //
 //   # comment
-//   TIER PATTERN        TIER is 1 to 4, tier1 to tier4, or build, data, state, bulk; PATTERN is gitignore's, without
-//   `!` include FILE        relative to the including file include <PRESET>    one of the rule sets that come with the
-//   program
+//   TIER PATTERN        TIER is 1 to 4, tier1 to tier4, or build, data, state, bulk; PATTERN is gitignore's, without `!`
+//   include FILE        relative to the including file
+//   include <PRESET>    one of the rule sets that come with the program
 #pragma once
 
 #include <functional>

@@ -5,8 +5,8 @@
 // the same at depth 1 and at depth 40. A step looks the name up among literal components by one hash, and among globs
 // by what they begin with, end with or hold; only those few that this leaves, and could still win, are tried.
 //
-// Shared by threads without locks: what is compiled is constant; states are made when they are first met, in a table
-// that only grows. Memory: a state is kept for each distinct set of positions that a directory was met with, within
+// Shared by threads without locks: what is compiled is constant; states, and steps that are dear to work out, are made when they are first
+// met, in tables that only grow. Memory: a state is kept for each distinct set of positions that a directory was met with, within
 // Limits::state_bytes; directories that are on the way to nothing share one state for each deciding rule.
 #pragma once
 

@@ -83,8 +83,8 @@ void FsyncDir(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
 }
 
 // chattr and lsattr, and the project quota calls: the inode flags of the backing file.
-void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_file_info* info, unsigned flags,
-           const void* in, std::size_t in_size, std::size_t out_size) {
+void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_file_info*, unsigned, const void* in, std::size_t in_size,
+           std::size_t out_size) {
   Reply reply(request, "ioctl");
   const auto wanted = static_cast<unsigned long>(command);
   if (wanted != FS_IOC_GETFLAGS && wanted != FS_IOC_SETFLAGS && wanted != FS_IOC_FSGETXATTR && wanted != FS_IOC_FSSETXATTR) {
@@ -96,18 +96,15 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_fi
   } value{};
   if (in_size > sizeof value || out_size > sizeof value) return reply.Fail(Error{EINVAL, "ioctl"});
   if (in_size > 0) std::memcpy(&value, in, in_size);
-  const auto run = [&](int fd) {
-    if (::ioctl(fd, wanted, &value) != 0) return reply.Fail(Error{errno, "ioctl"});
-    reply.WithIoctl(0, out_size > 0 ? &value : nullptr, out_size);
+  const auto run = [&](int fd) -> Status {
+    if (::ioctl(fd, wanted, &value) != 0) return FailErrno("ioctl");
+    return {};
   };
-  if ((flags & FUSE_IOCTL_DIR) != 0) {
-    const auto directory = TreeOf(request).OpenDirectoryFile(NodeId{node});
-    if (!directory) return reply.Fail(directory.error());
-    return run(directory->get());
-  }
-  const auto file = TreeOf(request).FileOf(HandleOf(info));
-  if (!file) return reply.Fail(Error{EBADF, "unknown handle"});
-  run(file->fd.get());
+  const bool changes = wanted == FS_IOC_SETFLAGS || wanted == FS_IOC_FSSETXATTR;
+  Tree& tree = TreeOf(request);
+  const Status done = changes ? tree.ChangeThroughFile(NodeId{node}, run) : tree.AskThroughFile(NodeId{node}, run);
+  if (!done) return reply.Fail(done.error());
+  reply.WithIoctl(0, out_size > 0 ? &value : nullptr, out_size);
 }
 
 }  // namespace

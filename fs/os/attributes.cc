@@ -1,6 +1,8 @@
 #include "fs/os/attributes.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -71,6 +73,22 @@ Status CloneAttributes(int from, const struct stat& from_stat, int to) {
   TIERFS_TRY(CloneXattrs(ProcPath(from), target));
   const KeepSetgid keep((from_stat.st_mode & S_ISGID) != 0);
   if (::chmod(target.c_str(), from_stat.st_mode & 07777) != 0) return FailErrno("chmod");
+  return {};
+}
+
+Status CloneDirectoryFlags(int from, int to) {
+  constexpr int kCloned = FS_APPEND_FL | FS_IMMUTABLE_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL | FS_NOCOW_FL;
+  TIERFS_ASSIGN(const UniqueFd source, OpenEntry(from, ".", O_RDONLY | O_DIRECTORY));
+  TIERFS_ASSIGN(const UniqueFd target, OpenEntry(to, ".", O_RDONLY | O_DIRECTORY));
+  int wanted = 0;
+  int flags = 0;
+  if (::ioctl(source.get(), FS_IOC_GETFLAGS, &wanted) != 0 || ::ioctl(target.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
+  wanted = (flags & ~kCloned) | (wanted & kCloned);
+  if (wanted == flags) return {};
+  // Another kind of file system may know fewer of them: those that forbid something are what must not be lost.
+  if (::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) == 0) return {};
+  wanted = flags | (wanted & (FS_APPEND_FL | FS_IMMUTABLE_FL));
+  if (wanted != flags && ::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) != 0) return FailErrno("FS_IOC_SETFLAGS");
   return {};
 }
 

@@ -28,4 +28,8 @@ inline constexpr size_t kXattrLimit = 65536;
 // kUnfinishedDirMode counts as unfinished until then.
 [[nodiscard]] Status CloneAttributes(int from, const struct stat& from_stat, int to);
 
+// Gives the directory `to` the inode flags of `from` that chattr(1) sets and that mean something to a reader or a backup: append-only,
+// immutable, no dump, no atime, synchronous, no copy-on-write. Where a file system has no such flags there is nothing to give.
+[[nodiscard]] Status CloneDirectoryFlags(int from, int to);
+
 }  // namespace tierfs

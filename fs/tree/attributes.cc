@@ -24,10 +24,17 @@ std::string_view OwnAttribute(std::string_view name) {
 
 bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || name == "system.posix_acl_default"; }
 
+// A descriptor that ioctls work on, of the entry `name` in `dir`, or of `dir` itself when there is no name.
+Result<UniqueFd> OpenReal(int dir, const std::string& name) {
+  if (!name.empty()) return OpenEntry(dir, name.c_str(), O_RDONLY | O_NONBLOCK);
+  UniqueFd fd(::open(ProcPath(dir).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return FailErrno("open of an unlinked file");
+  return fd;
+}
+
 bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
   return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
-         (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && !change.atime &&
-         !change.mtime;
+         (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && !change.atime && !change.mtime;
 }
 
 }  // namespace
@@ -103,6 +110,23 @@ Result<Attributes> Tree::SetAttributes(const Caller& caller, NodeId id, const At
   return Describe(*node, st);
 }
 
+Status Tree::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
+  TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
+  return ask(fd.get());
+}
+
+Status Tree::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>& change) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  return OnEachTierPart(node, [&](const Location& at) -> Status {
+    TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
+    return change(fd.get());
+  });
+}
+
 Result<std::string> Tree::OwnXattr(const NodePtr& node, std::string_view what) {
   const LayerIndex layer = node->Parts().First();
   if (what == "tier") return std::to_string(NumberOf(IsTier(layer) ? TierOf(layer) : TierId::kBulk));
@@ -164,8 +188,7 @@ Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const v
   bool keep_setgid = true;
   if (std::string_view(name) == "system.posix_acl_access") {
     TIERFS_ASSIGN(const struct stat st, StatNode(node));
-    keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid ||
-                  HasSupplementaryGroup(caller.pid, st.st_gid);
+    keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
   }
   return OnEachTierPart(node, [&](const Location& at) -> Status {
     const KeepSetgid keep(keep_setgid);

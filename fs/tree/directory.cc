@@ -10,6 +10,7 @@
 #include "fs/tree/tree.h"
 
 namespace tierfs {
+
 Result<std::vector<DirectoryEntry>> Tree::List(NodeId id) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr directory, GetDirectory(id));
@@ -84,13 +85,6 @@ Status Tree::SyncDirectory(NodeId id) {
     if (::fsync(real.get()) != 0) return FailErrno("fsync of a directory");
   }
   return {};
-}
-
-Result<UniqueFd> Tree::OpenDirectoryFile(NodeId id) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr directory, GetDirectory(id));
-  TIERFS_ASSIGN(const DirFd dir, OpenDir(directory, directory->Parts().First()));
-  return OpenEntry((*dir).get(), ".", O_RDONLY | O_DIRECTORY);
 }
 
 }  // namespace tierfs

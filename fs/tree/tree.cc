@@ -106,10 +106,13 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
   }
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent_fd, place.name.c_str(), O_PATH | O_DIRECTORY));
   TIERFS_ASSIGN(const struct stat made_stat, StatFd(made.get()));
-  if (IsUnfinishedDir(made_stat)) TIERFS_TRY(CloneAttributes((*model).get(), model_stat, made.get()));
-  // Nothing was made in the parent as the user sees it: its time stays.
+  if (IsUnfinishedDir(made_stat)) {
+    TIERFS_TRY(CloneAttributes((*model).get(), model_stat, made.get()));
+    TIERFS_TRY(CloneDirectoryFlags((*model).get(), made.get()));
+  }
+  // Nothing was made in the parent as the user sees it: its time stays. (That of an append-only directory cannot be set.)
   const timespec times[2] = {{0, UTIME_OMIT}, parent_stat.st_mtim};
-  if (::utimensat(parent_fd, "", times, AT_EMPTY_PATH) != 0) return FailErrno("utimensat of a cloned parent");
+  if (::utimensat(parent_fd, "", times, AT_EMPTY_PATH) != 0 && errno != EPERM) return FailErrno("utimensat of a cloned parent");
 
   const LayerMask grown = parts.With(tier);
   const BackingKey key = grown.First() == tier ? layers_.KeyOf(tier, made_stat) : nodes_.KeyOf(*directory);

@@ -115,8 +115,6 @@ class Tree {
   // "." and ".." first, then every entry once.
   [[nodiscard]] Result<std::vector<DirectoryEntry>> List(NodeId directory);
   [[nodiscard]] Status SyncDirectory(NodeId directory);
-  // A real descriptor of the directory's first part (for ioctls).
-  [[nodiscard]] Result<UniqueFd> OpenDirectoryFile(NodeId directory);
 
   // --- create.cc: new names. Durable when the directory is fsynced, as on the backing file system.
   [[nodiscard]] Result<Entry> MakeNode(const Caller& caller, NodeId parent, const char* name, mode_t mode, dev_t device);
@@ -143,6 +141,10 @@ class Tree {
   [[nodiscard]] Result<std::string> ListXattrs(NodeId node);
   [[nodiscard]] Status SetXattr(const Caller& caller, NodeId node, const char* name, const void* value, size_t size, int flags);
   [[nodiscard]] Status RemoveXattr(NodeId node, const char* name);
+  // For ioctls. Runs `ask` on a descriptor of a file, or of a directory's first part.
+  [[nodiscard]] Status AskThroughFile(NodeId node, const std::function<Status(int fd)>& ask);
+  // Runs `change` on a descriptor of a file, or of every part that a directory has in a tier; lower files are copied up first.
+  [[nodiscard]] Status ChangeThroughFile(NodeId node, const std::function<Status(int fd)>& change);
 
   // --- control.cc: for the operator
   // Takes a new policy for what is created from now on; what is there stays where it is.

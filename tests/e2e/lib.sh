@@ -27,13 +27,19 @@ stop_mount() {
   fail "the daemon stays after the unmount"
 }
 
+# Immutable and append-only entries, which a workload that was cut off may leave, resist rm.
+wipe() {
+  chattr -R -f -i -a "$@" 2>/dev/null || true
+  rm -rf "$@"
+}
+
 finish() {
   local status=$?
   cd /
   if mountpoint -q "$mnt"; then
     stop_mount || status=1
   fi
-  rm -rf "$base"
+  wipe "$base"
   exit "$status"
 }
 trap finish EXIT

@@ -1,9 +1,11 @@
 // States: that they say what the rules say one by one, when two of them are the same, and what they cost.
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "tests/policy/random_policy.h"
 #include "tests/policy/support.h"
+#include "tests/policy/workload.h"
 
 namespace tierfs::policy::testing {
 namespace {
@@ -38,6 +40,53 @@ TEST(Automaton, SaysWhatTheRulesSayOneByOne) {
       ASSERT_EQ(policy->DecisionOf(StateAt(*policy, path)), ByTheRules(*policy, path, true)) << path << "\n" << text;
     }
   }
+}
+
+// So many rules that most directories have more of them waiting than a step works out each time.
+TEST(Automaton, SaysTheSameWhereStepsAreRemembered) {
+  RandomPolicy random(6);
+  for (int round = 0; round < 15; ++round) {
+    const std::string text = RandomRules(random, 400);
+    const auto policy = PolicyOf(text);
+    for (int i = 0; i < 300; ++i) {
+      const std::string path = random.Path();
+      for (const bool is_dir : {false, true}) {
+        ASSERT_EQ(policy->DecisionFor(path, is_dir), ByTheRules(*policy, path, is_dir)) << path << "\n" << text;
+      }
+    }
+  }
+}
+
+TEST(Automaton, NamesThatMatchAlikeShareOneState) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "3 /home/*/.cache/app" + std::to_string(i) + "/\n";
+  const auto policy = PolicyOf(text);
+  const State first = StateAt(*policy, "home/first/.cache");
+  const Policy::Size before = policy->MemoryUsed();
+  for (int i = 0; i < 10000; ++i) EXPECT_EQ(StateAt(*policy, "home/user" + std::to_string(i) + "/.cache"), first);
+  EXPECT_EQ(policy->MemoryUsed().states, before.states);
+  EXPECT_EQ(policy->MemoryUsed().bytes, before.bytes);
+}
+
+// Rules are few or many: a step costs about the same. Measured as the least of several rounds, so that a busy machine does not count.
+TEST(Automaton, AStepWithFiveThousandRulesCostsLessThanThreeWithFive) {
+  const auto cost = [](std::size_t rules) {
+    const auto policy = PolicyOf(RulesFor(Kind::kLiteral, rules));
+    const std::vector<std::string> paths = PathsFor(rules);
+    auto least = std::chrono::nanoseconds::max();
+    int tier = 0;
+    for (int round = 0; round < 12; ++round) {
+      const auto start = std::chrono::steady_clock::now();
+      for (const std::string& path : paths) tier += NumberOf(policy->DecisionFor(path, false).tier);
+      least = std::min<std::chrono::nanoseconds>(least, std::chrono::steady_clock::now() - start);
+    }
+    EXPECT_GT(tier, 0);
+    return least;
+  };
+  const auto few = cost(5);
+  const auto many = cost(5000);
+  // Under a sanitizer the checks cost more than the steps.
+  EXPECT_LT(many, (kInstrumented ? 10 : 3) * few);
 }
 
 TEST(Automaton, PastTheMemoryItMayUseTheAnswersStayTheSame) {
