@@ -2,11 +2,11 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <fstream>
 #include <iostream>
 
 #include "fs/tier/walk.h"
 #include "policy/lint.h"
+#include "tools/expectations.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
 #include "tools/verb.h"
@@ -23,14 +23,24 @@ struct Request {
 };
 
 nlohmann::json ToJson(const policy::Diagnostic& diagnostic) {
-  return {{"file", diagnostic.source.file}, {"line", diagnostic.source.line}, {"column", diagnostic.source.column},
-          {"message", diagnostic.message}, {"code", diagnostic.code}};
+  return {{"file", diagnostic.source.file},
+          {"line", diagnostic.source.line},
+          {"column", diagnostic.source.column},
+          {"message", diagnostic.message},
+          {"code", diagnostic.code}};
+}
+
+// Each with its line and a caret; of a file that cannot be read there is no line to show.
+void PrintErrors(const std::vector<policy::Diagnostic>& errors) {
+  for (const auto& error : errors) {
+    std::cerr << "error: " << (error.source.line == 0 ? error.source.file + ": " + error.message + "\n" : error.Render());
+  }
 }
 
 // The policy of a file; its errors go to stderr.
 std::shared_ptr<const policy::Policy> Load(const std::string& file, Outcome& outcome) {
   const auto parsed = LoadPolicyFile(file);
-  for (const auto& error : parsed.errors) std::cerr << (error.source.line == 0 ? error.source.file + ": " + error.message + "\n" : error.Render());
+  PrintErrors(parsed.errors);
   if (!parsed.policy) outcome.code = kUsage;
   return parsed.policy;
 }
@@ -43,9 +53,10 @@ void Check(const Request& request, Outcome& outcome) {
     nlohmann::json lint = nlohmann::json::array();
     for (const auto& error : parsed.errors) errors.push_back(ToJson(error));
     for (const auto& warning : warnings) lint.push_back(ToJson(warning));
-    PrintJson({{"file", request.file}, {"errors", errors}, {"warnings", lint}, {"rules", parsed.policy ? parsed.policy->rules().size() : 0}});
+    PrintJson(
+        {{"file", request.file}, {"errors", errors}, {"warnings", lint}, {"rules", parsed.policy ? parsed.policy->rules().size() : 0}});
   } else {
-    for (const auto& error : parsed.errors) std::cerr << "error: " << (error.source.line == 0 ? error.source.file + ": " + error.message + "\n" : error.Render());
+    PrintErrors(parsed.errors);
     for (const auto& warning : warnings) std::cout << "warning [" << warning.code << "]: " << warning.Render();
     if (parsed.policy) std::cout << request.file << ": " << parsed.policy->rules().size() << " rules, " << warnings.size() << " warnings\n";
   }
@@ -56,44 +67,32 @@ void Check(const Request& request, Outcome& outcome) {
   }
 }
 
-// A line of a file of expectations: PATH -> TIER.
 void Test(const Request& request, Outcome& outcome) {
-  std::ifstream file(request.file);
-  if (!file) {
-    std::cerr << "tierctl: cannot read " << request.file << "\n";
-    outcome.code = kUsage;
-    return;
+  const Expectations expected = ReadExpectations(request.file);
+  PrintErrors(expected.errors);
+  const std::string file = request.other.empty() ? expected.policy_file : request.other;
+  if (expected.errors.empty() && file.empty()) {
+    std::cerr << request.file << ": names no policy; write 'policy FILE' into it or use --policy FILE\n";
   }
-  const auto policy = Load(request.other, outcome);
+  outcome.code = kUsage;
+  if (!expected.errors.empty() || file.empty()) return;
+  const auto policy = Load(file, outcome);
   if (!policy) return;
   nlohmann::json failures = nlohmann::json::array();
-  std::size_t number = 0;
-  std::size_t checked = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++number;
-    if (line.empty() || line[0] == '#') continue;
-    const std::size_t arrow = line.rfind(" -> ");
-    const std::string tier = arrow == std::string::npos ? "" : line.substr(arrow + 4);
-    if (tier.size() != 1 || tier[0] < '1' || tier[0] > '4') {
-      std::cerr << request.file << ":" << number << ": expected 'PATH -> TIER' with a tier of 1 to 4\n";
-      outcome.code = kUsage;
-      return;
-    }
-    std::string path = line.substr(0, arrow);
-    path.erase(path.find_last_not_of(' ') + 1);
-    const bool is_dir = !path.empty() && path.back() == '/';
-    const policy::Decision decision = policy->DecisionFor(path, is_dir);
-    ++checked;
-    if (NumberOf(decision.tier) == tier[0] - '0') continue;
+  for (const Expectation& line : expected.lines) {
+    const policy::Decision decision = policy->DecisionFor(line.path, line.is_dir);
+    if (decision.tier == line.tier) continue;
     const std::string by = decision.rule == policy::kNoRule ? "no rule" : policy->RuleOf(decision.rule).Describe();
-    failures.push_back({{"line", number}, {"path", path}, {"expected", tier[0] - '0'}, {"tier", NumberOf(decision.tier)}, {"rule", by}});
+    failures.push_back(
+        {{"line", line.line}, {"path", line.path}, {"expected", NumberOf(line.tier)}, {"tier", NumberOf(decision.tier)}, {"rule", by}});
     if (!request.json) {
-      std::cout << request.file << ":" << number << ": " << Printable(path) << " is tier " << NumberOf(decision.tier) << ", expected " << tier << " (" << by << ")\n";
+      std::cout << request.file << ":" << line.line << ": " << Printable(line.path) << " is tier " << NumberOf(decision.tier)
+                << ", expected " << NumberOf(line.tier) << " (" << by << ")\n";
     }
   }
-  if (request.json) PrintJson({{"checked", checked}, {"failures", failures}});
-  if (!request.json) std::cout << checked - failures.size() << " as expected, " << failures.size() << " not\n";
-  if (!failures.empty()) outcome.code = kFindings;
+  if (request.json) PrintJson({{"policy", file}, {"checked", expected.lines.size()}, {"failures", failures}});
+  if (!request.json) std::cout << expected.lines.size() - failures.size() << " as expected, " << failures.size() << " not\n";
+  outcome.code = failures.empty() ? kOk : kFindings;
 }
 
 void Diff(const Request& request, Outcome& outcome) {
@@ -160,8 +159,8 @@ void AddPolicy(CLI::App& app, Outcome& outcome) {
   check->callback([request, &outcome] { Check(*request, outcome); });
 
   auto* test = group->add_subcommand("test", "Checks a policy against a file of expectations, a line each: PATH -> TIER");
-  test->add_option("FILE", request->file, "the expectations; a path with a trailing slash is a directory; # comments")->required();
-  test->add_option("--policy", request->other, "the policy")->required();
+  test->add_option("FILE", request->file, "the expectations; a path with a slash at its end is a directory; # comments")->required();
+  test->add_option("--policy", request->other, "the policy; without it the one that a line 'policy FILE' in FILE names, relative to FILE");
   test->add_flag("--json", request->json, "for programs");
   test->callback([request, &outcome] { Test(*request, outcome); });
 

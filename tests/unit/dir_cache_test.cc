@@ -1,0 +1,70 @@
+// The bounded cache of open directories, and the tables of open files.
+#include "fs/tree/dir_cache.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "fs/tree/handle_table.h"
+
+namespace tierfs {
+namespace {
+
+using std::chrono::milliseconds;
+
+DirFd Open() { return std::make_shared<const UniqueFd>(::open("/", O_PATH | O_CLOEXEC)); }
+
+TEST(DirCache, DropsTheLeastRecentlyUsedPastItsBound) {
+  DirCache cache(3, std::chrono::hours(1));
+  for (std::uint64_t node = 1; node <= 3; ++node) cache.Put(NodeId{node}, 0, Open());
+  EXPECT_TRUE(cache.Get(NodeId{1}, 0));
+  cache.Put(NodeId{4}, 0, Open());
+  EXPECT_TRUE(cache.Get(NodeId{1}, 0));
+  EXPECT_FALSE(cache.Get(NodeId{2}, 0));
+  EXPECT_FALSE(cache.Get(NodeId{1}, 1)) << "another layer is another directory";
+}
+
+TEST(DirCache, ADescriptorLivesOnWithWhoeverUsesIt) {
+  DirCache cache(1, std::chrono::hours(1));
+  cache.Put(NodeId{1}, 0, Open());
+  const DirFd used = cache.Get(NodeId{1}, 0);
+  cache.Put(NodeId{2}, 0, Open());
+  EXPECT_GE(::fcntl((*used).get(), F_GETFD), 0);
+  const int number = (*cache.Get(NodeId{2}, 0)).get();
+  cache.Clear();
+  EXPECT_LT(::fcntl(number, F_GETFD), 0);
+}
+
+TEST(DirCache, WhatIsTooOldIsNotUsed) {
+  DirCache cache(3, milliseconds(30));
+  cache.Put(NodeId{1}, 0, Open());
+  std::this_thread::sleep_for(milliseconds(60));
+  EXPECT_FALSE(cache.Get(NodeId{1}, 0));
+  cache.Put(NodeId{1}, 0, Open());
+  EXPECT_TRUE(cache.Get(NodeId{1}, 0));
+}
+
+TEST(DirCache, DropTakesADirectoryOutOfEveryLayer) {
+  DirCache cache(9, std::chrono::hours(1));
+  for (const LayerIndex layer : {0, 3, 63}) cache.Put(NodeId{1}, layer, Open());
+  cache.Put(NodeId{2}, 0, Open());
+  cache.Drop(NodeId{1});
+  for (const LayerIndex layer : {0, 3, 63}) EXPECT_FALSE(cache.Get(NodeId{1}, layer));
+  EXPECT_TRUE(cache.Get(NodeId{2}, 0));
+}
+
+TEST(HandleTable, NumbersAreNeverUsedTwice) {
+  HandleTable table;
+  const HandleId first = table.Add(std::make_shared<OpenFile>());
+  EXPECT_NE(first.value, 0U) << "0 is no handle";
+  EXPECT_TRUE(table.Get(first));
+  EXPECT_TRUE(table.Remove(first));
+  EXPECT_FALSE(table.Remove(first));
+  EXPECT_FALSE(table.Get(first));
+  EXPECT_NE(table.Add(std::make_shared<OpenFile>()).value, first.value);
+  EXPECT_EQ(table.All().size(), 1U);
+}
+
+}  // namespace
+}  // namespace tierfs

@@ -1,0 +1,117 @@
+// Nodes and their inode numbers: references, places, and what moves with a file.
+#include "fs/tree/node_table.h"
+
+#include <gtest/gtest.h>
+
+namespace tierfs {
+namespace {
+
+constexpr BackingKey kRoot{0, 2};
+const LayerMask kTwo = LayerMask::Only(1);
+
+class Nodes : public ::testing::Test {
+ protected:
+  NodePtr Dir(const NodePtr& parent, const std::string& name, std::uint64_t inode) {
+    return table_.Reference(parent, name, BackingKey{0, inode}, S_IFDIR | 0755, kTwo);
+  }
+  NodePtr File(const NodePtr& parent, const std::string& name, std::uint64_t inode) {
+    return table_.Reference(parent, name, BackingKey{0, inode}, S_IFREG | 0644, kTwo);
+  }
+  NodeTable table_{kRoot, LayerMask::Tiers()};
+};
+
+TEST_F(Nodes, OneForAnInodeWhateverItsName) {
+  const NodePtr a = File(table_.root(), "a", 10);
+  const NodePtr b = File(table_.root(), "b", 10);
+  EXPECT_EQ(a, b);
+  EXPECT_EQ(table_.PlaceOf(*a).name, "b");
+  table_.Forget(a->id, 1);
+  EXPECT_EQ(table_.Get(a->id), a) << "two references were taken";
+  table_.Forget(a->id, 1);
+  EXPECT_EQ(table_.Get(a->id), nullptr);
+  EXPECT_EQ(table_.Find(BackingKey{0, 10}), nullptr);
+}
+
+TEST_F(Nodes, IdsAreNeverUsedTwice) {
+  const NodeId first = File(table_.root(), "a", 10)->id;
+  table_.Forget(first, 1);
+  EXPECT_NE(File(table_.root(), "a", 10)->id.value, first.value);
+  table_.Forget(kRootNode, 100);
+  EXPECT_NE(table_.Get(kRootNode), nullptr) << "the root stays";
+}
+
+TEST_F(Nodes, AParentStaysAsLongAsItsChildren) {
+  const NodePtr dir = Dir(table_.root(), "dir", 11);
+  const NodePtr file = File(dir, "file", 12);
+  table_.Forget(dir->id, 1);
+  EXPECT_EQ(table_.PathOf(*file), "dir/file");
+  EXPECT_NE(table_.Get(dir->id), nullptr);
+  table_.Forget(file->id, 1);
+  EXPECT_EQ(table_.size(), 1U) << "both are gone, only the root is left";
+}
+
+TEST_F(Nodes, AnotherKindOnTheSameInodeIsAnotherNode) {
+  const NodePtr file = File(table_.root(), "x", 10);
+  const NodePtr dir = Dir(table_.root(), "x", 10);
+  EXPECT_NE(file->id.value, dir->id.value);
+  EXPECT_EQ(table_.Find(BackingKey{0, 10}), dir);
+  table_.Forget(file->id, 1);
+  EXPECT_EQ(table_.Find(BackingKey{0, 10}), dir) << "forgetting the old one leaves the new one known";
+}
+
+TEST_F(Nodes, PathsFollowRenames) {
+  const NodePtr a = Dir(table_.root(), "a", 11);
+  const NodePtr b = Dir(table_.root(), "b", 12);
+  const NodePtr file = File(a, "file", 13);
+  table_.Renamed(a, b, "moved", kTwo);
+  EXPECT_EQ(table_.PathOf(*file), "b/moved/file");
+  table_.Renamed(b, a, "ring", kTwo);
+  EXPECT_EQ(table_.PathOf(*file), "b/moved/file") << "a directory never stands beneath itself";
+}
+
+TEST_F(Nodes, WhatIsUnlinkedHasNoPathAndItsInodeIsFree) {
+  const NodePtr file = File(table_.root(), "x", 10);
+  table_.Unlinked(file, *table_.root(), "x", true);
+  EXPECT_EQ(table_.PathOf(*file), std::nullopt);
+  EXPECT_EQ(table_.Find(BackingKey{0, 10}), nullptr);
+  EXPECT_NE(File(table_.root(), "x", 10)->id.value, file->id.value);
+}
+
+TEST_F(Nodes, AFileThatMovesKeepsItsNumberAndNobodyElseGetsIt) {
+  const NodePtr file = File(table_.root(), "x", 10);
+  const std::uint64_t number = file->ino;
+  table_.Rekey(file, BackingKey{1, 99}, LayerMask::Only(2));
+  EXPECT_EQ(file->ino, number);
+  EXPECT_EQ(file->Placement(), 2);
+  EXPECT_EQ(table_.NumberOf(BackingKey{1, 99}), number);
+  const std::uint64_t other = table_.NumberOf(BackingKey{0, 10});
+  EXPECT_NE(other, number) << "the old backing inode was used again";
+  EXPECT_EQ(table_.NumberOf(BackingKey{0, 10}), other);
+  table_.Unlinked(file, *table_.root(), "x", true);
+  EXPECT_NE(table_.NumberOf(BackingKey{1, 99}), number);
+}
+
+TEST_F(Nodes, NumbersTellFileSystemsApartAndDoNotHangOnTheDevice) {
+  EXPECT_NE(table_.NumberOf(BackingKey{0, 10}), table_.NumberOf(BackingKey{1, 10}));
+  NodeTable again{kRoot, LayerMask::Tiers()};
+  EXPECT_EQ(table_.NumberOf(BackingKey{1, 10}), again.NumberOf(BackingKey{1, 10})) << "the same after a remount";
+  const std::uint64_t huge = table_.NumberOf(BackingKey{0, ~std::uint64_t{0}});
+  EXPECT_NE(huge, table_.NumberOf(BackingKey{0, ~std::uint64_t{0} >> 8})) << "more than 56 bits do not fold onto another file";
+}
+
+TEST(States, AreWorkedOutAnewWhenTheirPlaceOrThePolicyChanges) {
+  const auto parsed = policy::Parse("3 /cache/\n1 *.conf\n", "t", nullptr);
+  NodeTable table{kRoot, LayerMask::Tiers()};
+  const NodePtr dir = table.Reference(table.root(), "srv", BackingKey{0, 11}, S_IFDIR, kTwo);
+  const auto tier_of = [&](const policy::Policy& rules, std::uint64_t epoch) {
+    return NumberOf(rules.Classify(table.StateOf(*dir, rules, epoch), "x", false).tier);
+  };
+  EXPECT_EQ(tier_of(*parsed.policy, 1), 2);
+  table.Renamed(dir, table.root(), "cache", kTwo);
+  EXPECT_EQ(tier_of(*parsed.policy, 1), 3);
+  const auto other = policy::Parse("4 /cache/\n", "t", nullptr);
+  EXPECT_EQ(tier_of(*other.policy, 2), 4);
+}
+
+}  // namespace
+}  // namespace tierfs
