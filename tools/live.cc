@@ -51,17 +51,20 @@ void AddReload(CLI::App& app, Outcome& outcome) {
   auto request = AddRequest(verb);
   verb->add_flag("-n,--dry-run", request->dry_run, "only check it");
   verb->callback([request, &outcome] {
-    Send(*request, "reload", outcome, [&](const nlohmann::json& reply) {
-      std::cout << (request->dry_run ? "good: " : "loaded: ") << reply["rules"] << " rules\n";
-    });
+    Send(*request, "reload", outcome,
+         [&](const nlohmann::json& reply) { std::cout << (request->dry_run ? "good: " : "loaded: ") << reply["rules"] << " rules\n"; });
   });
 }
 
 void AddRescan(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("rescan", "Makes changes that were done in the trees underneath visible at once");
+  auto* verb = app.add_subcommand(
+      "rescan",
+      "Takes in what was done in the trees underneath: the kernel's caches are dropped, the catalogue is compared with the trees");
   auto request = AddRequest(verb);
   verb->callback([request, &outcome] {
-    Send(*request, "rescan", outcome, [](const nlohmann::json& reply) { std::cout << "caches dropped for " << reply["nodes"] << " files\n"; });
+    Send(*request, "rescan", outcome, [](const nlohmann::json& reply) {
+      std::cout << "caches dropped for " << reply["nodes"] << " files, " << reply["differed"] << " changes that nobody had told of\n";
+    });
   });
 }
 

@@ -11,7 +11,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "A mount is named by its config file, its mountpoint, or NAME for /etc/tierfs/NAME.toml.\n"
-      "Exit codes: 0 done, 1 done with findings, 2 wrong usage or a file with errors, 3 it could not be done.");
+      "Exit codes: 0 done, 1 done with findings, 2 wrong usage or a file with errors, 3 it could not be done;\n"
+      "some verbs have more, which their own --help tells.");
   Outcome outcome;
   AddStatus(app, outcome);
   AddWhere(app, outcome);
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   AddReload(app, outcome);
   AddRescan(app, outcome);
   AddSettle(app, outcome);
+  AddChanges(app, outcome);
   AddPolicy(app, outcome);
   try {
     app.parse(argc, argv);

@@ -67,6 +67,14 @@ void Print(const nlohmann::json& status) {
               << daemon["nodes"] << "\n";
     const auto& catalogue = daemon["catalogue"];
     if (catalogue["trouble"] != "") std::cout << "  catalogue    " << Printable(catalogue["trouble"].get<std::string>()) << "\n";
+    if (catalogue["feed"]) {
+      std::cout << "  changes      "
+                << (catalogue["comparing"] ? "comparing the trees with the catalogue, " + catalogue["compared"].dump() + " entries so far"
+                                           : std::string("recorded"))
+                << "\n";
+    } else {
+      std::cout << "  changes      not recorded\n";
+    }
     for (const auto& note : catalogue["notes"]) std::cout << "  catalogue    " << Printable(note.get<std::string>()) << "\n";
     for (const auto& intent : catalogue["open_intents"]) std::cout << "  under way    " << Printable(intent.get<std::string>()) << "\n";
     if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " directories\n";

@@ -12,6 +12,7 @@ inline constexpr int kOk = 0;
 inline constexpr int kFindings = 1;  // it ran, and found what it looks for: warnings, mismatches
 inline constexpr int kUsage = 2;     // the command line or a file is wrong
 inline constexpr int kCannot = 3;    // it could not be done
+inline constexpr int kFullListing = 4;  // `changes`: the token could not be answered, everything was listed
 
 // What a verb leaves behind for main to return.
 struct Outcome {
@@ -27,6 +28,7 @@ void AddInit(CLI::App& app, Outcome& outcome);
 void AddReload(CLI::App& app, Outcome& outcome);
 void AddRescan(CLI::App& app, Outcome& outcome);
 void AddSettle(CLI::App& app, Outcome& outcome);
+void AddChanges(CLI::App& app, Outcome& outcome);
 void AddPolicy(CLI::App& app, Outcome& outcome);
 
 }  // namespace tierfs::tools

@@ -15,6 +15,7 @@ Catalog::Catalog(const std::string& state_dir) : database_(state_dir, health_), 
 }
 
 Catalog::Catalog(const std::string& state_dir, FeedOptions options) : Catalog(state_dir) {
+  if (options.trees.empty()) return;
   LayerMask summed;
   for (const auto& [tier, tree] : options.trees) {
     if (tier < LayerOf(TierId::kState)) summed = summed.With(tier);
@@ -41,10 +42,7 @@ Result<Token> Catalog::Settle() {
   if (!feed_) return Fail(ENOTSUP, "this mount has no change feed");
   TIERFS_TRY(feed_->Drain());
   checksummer_->SumStale(kSumBudget);
-  Token token;
-  TIERFS_ASSIGN(token.seq, feed_->Seal());
-  TIERFS_TRY(database_.Read([&](Connection& connection) { token.database = DatabaseId(connection); }));
-  return token;
+  return feed_->Seal();
 }
 
 }  // namespace tierfs

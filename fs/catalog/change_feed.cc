@@ -2,15 +2,11 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 #include <csignal>
 #include <cstring>
 
-#include "fs/catalog/checksum.h"
-#include "fs/os/beneath.h"
 #include "fs/os/priority.h"
 
 namespace tierfs {
@@ -18,8 +14,7 @@ namespace {
 
 constexpr auto kCollect = std::chrono::milliseconds(500);  // hints wait this long for more of their kind
 constexpr auto kRetry = std::chrono::seconds(5);
-constexpr std::size_t kBatch = 1000;                       // rows a transaction: the journal waits for no more than one
-constexpr std::size_t kMappedLimit = 4096;
+constexpr std::size_t kBatch = 1000;  // rows a transaction: the journal waits for no more than one
 
 LayerMask MaskOf(const std::map<LayerIndex, std::string>& trees) {
   LayerMask mask;
@@ -43,7 +38,11 @@ void Unify(std::vector<Hint>& hints) {
 }  // namespace
 
 ChangeFeed::ChangeFeed(Database& database, Health& health, FeedOptions options)
-    : Feed(MaskOf(options.trees)), database_(database), health_(health), options_(std::move(options)) {
+    : Feed(MaskOf(options.trees)),
+      database_(database),
+      health_(health),
+      options_(std::move(options)),
+      mapped_(roots_, [this](LayerIndex layer, std::string path, Change change) { Touched(layer, std::move(path), change); }) {
   for (const auto& [tier, tree] : options_.trees) {
     roots_.emplace(tier, UniqueFd(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
   }
@@ -67,7 +66,13 @@ void ChangeFeed::Stop() {
 }
 
 void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
-  if (Tracks(layer)) queue_.Add(layer, std::move(path), change);
+  if (tracked().Has(layer)) queue_.Add(layer, std::move(path), change);
+}
+
+void ChangeFeed::MayBeMapped(LayerIndex layer, UniqueFd file) {
+  if (mapped_.Add(layer, std::move(file))) return;
+  health_.Note(
+      "too many files stay mapped for writing after they were closed: changes made through some mappings show with the next rescan");
 }
 
 void ChangeFeed::Renewed() {
@@ -107,6 +112,7 @@ void ChangeFeed::Run() {
       compare_wanted_ = true;
       compare = !stop;
     }
+    mapped_.Sweep();
     const bool idle = hints.empty();
     Process(std::move(hints));
     if (compare) {
@@ -140,8 +146,8 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
   // Once for what was told, then for what that led to: a parent directory, other names of an inode. Those lead no further, or are known.
   for (int round = 0; round < 4 && !hints.empty(); ++round) {
     Unify(hints);
-    // Whatever changed before the hint has a time that is older than the present tick, so that a later change has another time.
-    std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
+    // Whatever changed before the hints then has a time that is older than the present tick, so that a later change has another time.
+    if (round == 0) std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
     std::vector<Hint> further;
     std::vector<const Hint*> subtrees;
     std::map<LayerIndex, Observer> observers;
@@ -149,7 +155,6 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
     std::vector<Sight> sights;
     bool done = true;
     for (const Hint& hint : hints) {
-      if (hint.change == Change::kMapped) LookAtMapped(hint);
       auto seen = observers.at(hint.tier).At(hint.path);
       if (!seen) {
         spdlog::warn("catalogue: {} in tier {}: {}", hint.path, hint.tier + 1, std::strerror(seen.error().code));
@@ -193,13 +198,16 @@ bool ChangeFeed::Apply(std::vector<Sight>& sights, bool first_time, std::vector<
 bool ChangeFeed::CompareAll() {
   differed_ = 0;
   compared_ = 0;
+  moved_.clear();
   for (const auto& [tier, root] : roots_) {
     bool built = false;
-    const Status read = database_.Read([&, layer = tier](Connection& connection) { built = MetaNumber(connection, TierKey("built", layer)) != 0; });
+    const Status read =
+        database_.Read([&, layer = tier](Connection& connection) { built = MetaNumber(connection, TierKey("built", layer)) != 0; });
     if (!read) return false;
     if (const Status done = CompareTree(tier, "", !built, true); !done) {
       if (done.error().code == ESHUTDOWN) return false;
-      health_.Trouble("tier " + std::to_string(tier + 1) + " cannot be read whole: " + done.error().step + ": " + std::strerror(done.error().code));
+      health_.Trouble("tier " + std::to_string(tier + 1) + " cannot be read whole: " + done.error().step + ": " +
+                      std::strerror(done.error().code));
       return false;
     }
     if (built) continue;
@@ -212,6 +220,8 @@ bool ChangeFeed::CompareAll() {
     });
     if (!marked) return false;
   }
+  // The walk may have gone on in a directory that had got another name meanwhile.
+  Process(std::exchange(moved_, {}));
   health_.Recovered();
   return true;
 }
@@ -270,45 +280,23 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
     if (sights.size() >= kBatch) TIERFS_TRY(apply());
     if (whole && ++walked % 4096 == 0) {
       TIERFS_TRY(apply());
-      // Hints go on coming in; they must not fill the queue meanwhile.
-      if (queue_.size() >= HintQueue::kCapacity / 4) Process(queue_.TakeAll(std::chrono::milliseconds(0)));
+      // Hints go on coming in; they must not fill the queue meanwhile. What was looked at before them is looked at anew.
+      if (queue_.size() >= HintQueue::kCapacity / 4) {
+        std::vector<Hint> hints = queue_.TakeAll(std::chrono::milliseconds(0));
+        std::copy_if(hints.begin(), hints.end(), std::back_inserter(moved_),
+                     [](const Hint& hint) { return hint.change == Change::kSubtree; });
+        Unify(moved_);
+        Process(std::move(hints));
+        observer = Observer(roots_.at(tier).get());
+        if (walking) {
+          TIERFS_ASSIGN(item.observed, observer.At(item.path));
+        }
+      }
       const std::lock_guard lock(mutex_);
       if (stopping_) return Fail(ESHUTDOWN, "stopped");
     }
   }
   return apply();
-}
-
-void ChangeFeed::LookAtMapped(const Hint& hint) {
-  auto file = OpenBeneath(roots_.at(hint.tier).get(), hint.path, O_RDONLY | O_NONBLOCK);
-  if (!file || !HasWriters(file->get())) return;
-  const auto st = StatFd(file->get());
-  if (!st || !S_ISREG(st->st_mode)) return;
-  const std::lock_guard lock(mapped_mutex_);
-  if (mapped_.size() < kMappedLimit) {
-    mapped_.insert_or_assign(st->st_ino, std::pair(hint.tier, std::move(*file)));
-  } else {
-    spdlog::warn("catalogue: too many mapped files to watch; {} is not", hint.path);
-  }
-}
-
-void ChangeFeed::LookAtAllMapped() {
-  const std::lock_guard lock(mapped_mutex_);
-  for (auto it = mapped_.begin(); it != mapped_.end();) {
-    const auto& [tier, file] = it->second;
-    // Writes the pages out and makes them read-only again: the next store moves the file's time.
-    ::fdatasync(file.get());
-    char path[PATH_MAX];
-    const ssize_t size = ::readlink(ProcPath(file.get()).c_str(), path, sizeof path);
-    char root[PATH_MAX];
-    const ssize_t root_size = ::readlink(ProcPath(roots_.at(tier).get()).c_str(), root, sizeof root);
-    const std::string_view whole(path, size > 0 ? static_cast<std::size_t>(size) : 0);
-    const std::string_view above(root, root_size > 0 ? static_cast<std::size_t>(root_size) : 0);
-    if (whole.size() > above.size() + 1 && whole.substr(0, above.size()) == above) {
-      Touched(tier, std::string(whole.substr(above.size() + 1)), Change::kContent);
-    }
-    it = HasWriters(file.get()) ? std::next(it) : mapped_.erase(it);
-  }
 }
 
 void ChangeFeed::KeepHouse() {
@@ -323,7 +311,8 @@ void ChangeFeed::KeepHouse() {
 }
 
 Status ChangeFeed::Drain() {
-  LookAtAllMapped();
+  if (tell_open_files_) tell_open_files_();
+  mapped_.LookAtAll();
   std::unique_lock lock(mutex_);
   const std::uint64_t ticket = ++asked_;
   queue_.Wake();
@@ -333,14 +322,16 @@ Status ChangeFeed::Drain() {
   return {};
 }
 
-Result<Sequence> ChangeFeed::Seal() {
-  Sequence seq = 0;
+Result<Token> ChangeFeed::Seal() {
+  Token token;
   TIERFS_TRY(database_.Write(Durability::kDurable, [&](Connection& connection) {
     ForgetStaleHashes(connection);
-    seq = MetaNumber(connection, "seq");
-    SetMetaNumber(connection, "told", seq);
+    token.seq = MetaNumber(connection, "seq");
+    token.database = DatabaseId(connection);
+    // Something has to be written for the commit to make what came before it durable.
+    SetMetaNumber(connection, "told", token.seq);
   }));
-  return seq;
+  return token;
 }
 
 Result<std::uint64_t> ChangeFeed::Rescan() {

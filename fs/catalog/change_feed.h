@@ -4,14 +4,17 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "fs/catalog/changes.h"
 #include "fs/catalog/database.h"
 #include "fs/catalog/hint_queue.h"
+#include "fs/catalog/mapped_files.h"
 #include "fs/catalog/recorder.h"
 
 namespace tierfs {
@@ -32,22 +35,25 @@ class ChangeFeed : public Feed {
   void Stop();
 
   void Touched(LayerIndex layer, std::string path, Change change) override;
+  void MayBeMapped(LayerIndex layer, UniqueFd file) override;
 
-  // Waits until everything that was told before the call is recorded, a comparison that is under way included. What was changed through
-  // mappings that outlived their file descriptor is looked at too.
+  // `tell` is called by each Drain: it tells of what is open for writing just now. Before the first Drain.
+  void AskForOpenFiles(std::function<void()> tell) { tell_open_files_ = std::move(tell); }
+  // Waits until everything that was told before the call is recorded, a comparison that is under way included. What is open for writing,
+  // or mapped so, is looked at too.
   [[nodiscard]] Status Drain();
-  // Makes all that is recorded durable, for somebody who is told of it; the number of its newest batch.
-  [[nodiscard]] Result<Sequence> Seal();
+  // Makes all that is recorded durable, for somebody who is told of it; the token of its newest batch.
+  [[nodiscard]] Result<Token> Seal();
   // Compares the whole trees with the rows; the number of paths that differed.
   [[nodiscard]] Result<std::uint64_t> Rescan();
   // After the database was made anew: all of it has to be read again.
   void Renewed();
 
   struct State {
-    bool comparing = false;        // the whole trees with the rows
-    std::uint64_t compared = 0;    // entries so far
-    std::size_t waiting = 0;       // hints
-    std::uint64_t overflows = 0;   // times that the queue was full
+    bool comparing = false;       // the whole trees with the rows
+    std::uint64_t compared = 0;   // entries so far
+    std::size_t waiting = 0;      // hints
+    std::uint64_t overflows = 0;  // times that the queue was full
   };
   [[nodiscard]] State Now() const;
   [[nodiscard]] int RootOf(LayerIndex tier) const { return roots_.at(tier).get(); }
@@ -60,8 +66,6 @@ class ChangeFeed : public Feed {
   [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
   [[nodiscard]] bool CompareAll();
   [[nodiscard]] Status CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole);
-  void LookAtMapped(const Hint& hint);
-  void LookAtAllMapped();
   void KeepHouse();
 
   Database& database_;
@@ -69,14 +73,13 @@ class ChangeFeed : public Feed {
   const FeedOptions options_;
   std::map<LayerIndex, UniqueFd> roots_;
   HintQueue queue_;
+  MappedFiles mapped_;
+  std::function<void()> tell_open_files_;
   std::thread thread_;
   GoneHashes gone_;             // of the thread
   std::uint64_t batches_ = 0;   // of the thread
   std::uint64_t differed_ = 0;  // of the thread: rows written by the comparison under way
-
-  // Files whose descriptor was closed while a writable mapping of them lives on.
-  std::mutex mapped_mutex_;
-  std::map<std::uint64_t, std::pair<LayerIndex, UniqueFd>> mapped_;  // by inode
+  std::vector<Hint> moved_;     // of the thread: directories that moved during the comparison under way
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable progress_;

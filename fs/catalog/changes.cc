@@ -32,8 +32,9 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
   const Full full = FullOrNot(connection, tier, since);
   SQLite::Statement& rows =
       full == Full::kNo
-          ? connection.Use("SELECT path, present, type, added, content FROM entries INDEXED BY changed "
-                           "WHERE seq > 0 AND tier = ? AND seq > ? ORDER BY path")
+          ? connection.Use(
+                "SELECT path, present, type, added, content FROM entries INDEXED BY changed "
+                "WHERE seq > 0 AND tier = ? AND seq > ? ORDER BY path")
           : connection.Use("SELECT path, present, type, added, content FROM entries WHERE tier = ? AND present ORDER BY path");
   rows.bind(1, tier);
   if (full == Full::kNo) rows.bind(2, since->seq);
@@ -42,7 +43,7 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     change.path = PathFromStored(BytesOf(rows.getColumn(0)));
     const bool present = rows.getColumn(1).getInt() != 0;
     change.whiteout = present && rows.getColumn(2).getUInt() == kWhiteoutType;
-    if (!present || change.whiteout) {
+    if (!present) {
       change.what = 'D';
     } else if (full != Full::kNo || rows.getColumn(3).getInt64() > since->seq) {
       change.what = 'A';

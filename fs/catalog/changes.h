@@ -21,7 +21,7 @@ struct Token {
 
 struct ChangedPath {
   char what = 'A';        // A added, M content, m metadata only, D deleted
-  bool whiteout = false;  // of D: the mark of a deleted lower entry stands there
+  bool whiteout = false;  // not of D: the mark of a deleted lower entry stands there, an entry of the tree like any other
   std::string path;       // "" is the tree itself
 };
 

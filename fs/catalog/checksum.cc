@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fs/os/beneath.h"
+#include "fs/os/writers.h"
 
 namespace tierfs {
 namespace {
@@ -42,13 +43,6 @@ std::string HexOf(const std::string& hash) {
     text += kDigits[static_cast<unsigned char>(c) & 15];
   }
   return text;
-}
-
-bool HasWriters(int file) {
-  // A read lease is granted only where nobody has the file open for writing, which a writable mapping counts as (fcntl(2)).
-  if (::fcntl(file, F_SETLEASE, F_RDLCK) != 0) return true;
-  ::fcntl(file, F_SETLEASE, F_UNLCK);
-  return false;
 }
 
 bool IsAsRecorded(int file, const Row& row) {

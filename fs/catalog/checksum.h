@@ -10,7 +10,8 @@
 
 namespace tierfs {
 
-// The sum of all that the open file holds, 16 bytes. `progress` hears of each piece that was read (bytes) and may stop it by false: then ECANCELED.
+// The sum of all that the open file holds, 16 bytes. `progress` hears of each piece that was read (bytes) and may stop it by false: then
+// ECANCELED.
 [[nodiscard]] Result<std::string> ChecksumOf(int file, const std::function<bool(std::size_t)>& progress);
 [[nodiscard]] std::string HexOf(const std::string& hash);
 
@@ -19,8 +20,5 @@ namespace tierfs {
 [[nodiscard]] Result<UniqueFd> OpenAsRecorded(int root, const Row& row);
 // Whether the open file still is what the row says.
 [[nodiscard]] bool IsAsRecorded(int file, const Row& row);
-
-// Whether somebody has the file open, or mapped, for writing. `file` must be open for reading alone. True when it cannot be told.
-[[nodiscard]] bool HasWriters(int file);
 
 }  // namespace tierfs

@@ -62,8 +62,7 @@ void Checksummer::Run() {
 
 bool Checksummer::SumSome(LayerIndex tier, Unhashed which, std::string& after, bool quiet_only, const std::function<bool()>& go_on) {
   std::vector<Row> rows;
-  const Status read =
-      feed_.database().Read([&](Connection& connection) { rows = UnhashedRows(connection, tier, which, after, kPage); });
+  const Status read = feed_.database().Read([&](Connection& connection) { rows = UnhashedRows(connection, tier, which, after, kPage); });
   if (!read || rows.empty()) return false;
   after = rows.back().path;
   std::vector<std::pair<const Row*, std::string>> sums;

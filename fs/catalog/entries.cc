@@ -40,8 +40,8 @@ std::optional<Row> FindRow(Connection& connection, LayerIndex tier, const std::s
 }
 
 void PutRow(Connection& connection, LayerIndex tier, const Row& row) {
-  SQLite::Statement& put = connection.Use(
-      "INSERT OR REPLACE INTO entries(tier, " TIERFS_ROW_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  SQLite::Statement& put =
+      connection.Use("INSERT OR REPLACE INTO entries(tier, " TIERFS_ROW_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   put.bind(1, tier);
   BindBytes(put, 2, StoredPath(row.path));
   put.bind(3, row.seen.present ? 1 : 0);
@@ -94,12 +94,13 @@ std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode) {
 }
 
 std::vector<Row> UnhashedRows(Connection& connection, LayerIndex tier, Unhashed which, const std::string& after, int limit) {
-  SQLite::Statement& rows =
-      which == Unhashed::kStale
-          ? connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries INDEXED BY stale WHERE present AND hash IS NOT NULL AND "
-                           "hashed <> content AND tier = ? AND path > ? ORDER BY path LIMIT ?")
-          : connection.Use("SELECT " TIERFS_ROW_COLUMNS " FROM entries INDEXED BY unhashed WHERE present AND type = 32768 AND "
-                           "hash IS NULL AND tier = ? AND path > ? ORDER BY path LIMIT ?");
+  SQLite::Statement& rows = which == Unhashed::kStale
+                                ? connection.Use("SELECT " TIERFS_ROW_COLUMNS
+                                                 " FROM entries INDEXED BY stale WHERE present AND hash IS NOT NULL AND "
+                                                 "hashed <> content AND tier = ? AND path > ? ORDER BY path LIMIT ?")
+                                : connection.Use("SELECT " TIERFS_ROW_COLUMNS
+                                                 " FROM entries INDEXED BY unhashed WHERE present AND type = 32768 AND "
+                                                 "hash IS NULL AND tier = ? AND path > ? ORDER BY path LIMIT ?");
   rows.bind(1, tier);
   BindBytes(rows, 2, StoredPath(after));
   rows.bind(3, limit);
@@ -150,8 +151,7 @@ void PruneDeletions(Connection& connection, std::int64_t keep) {
   count.executeStep();
   if (count.getColumn(0).getInt64() <= keep) return;
   // Half of what may be kept stays, so that this is not done for every deletion.
-  SQLite::Statement& edge =
-      connection.Use("SELECT seq FROM entries INDEXED BY gone WHERE NOT present ORDER BY seq DESC LIMIT 1 OFFSET ?");
+  SQLite::Statement& edge = connection.Use("SELECT seq FROM entries INDEXED BY gone WHERE NOT present ORDER BY seq DESC LIMIT 1 OFFSET ?");
   edge.bind(1, keep / 2);
   if (!edge.executeStep()) return;
   const Sequence last = edge.getColumn(0).getInt64();

@@ -16,12 +16,12 @@ using Sequence = std::int64_t;
 
 struct Row {
   std::string path;
-  Observed seen;          // not present: a deletion that is remembered
-  Sequence seq = 0;       // of the newest change
-  Sequence added = 0;     // of its coming into being
-  Sequence content = 0;   // of its newest content
-  Sequence hashed = 0;    // the content that the checksum is of
-  std::string hash;       // 16 bytes, or none
+  Observed seen;         // not present: a deletion that is remembered
+  Sequence seq = 0;      // of the newest change
+  Sequence added = 0;    // of its coming into being
+  Sequence content = 0;  // of its newest content
+  Sequence hashed = 0;   // the content that the checksum is of
+  std::string hash;      // 16 bytes, or none
 };
 
 [[nodiscard]] std::optional<Row> FindRow(Connection& connection, LayerIndex tier, const std::string& path);

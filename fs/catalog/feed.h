@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "fs/os/unique_fd.h"
 #include "fs/tier/layer.h"
 
 namespace tierfs {
@@ -16,18 +17,22 @@ class Feed {
     kAttributes,  // owner, mode, times, xattrs, ACLs
     kName,        // an entry came, went, was replaced or got another name
     kContent,     // it was open for writing, or truncated
-    kMapped,      // the same, and a writable mapping of it may live on
+    kUnknown,     // the same, and its times may not show it
     kSubtree,     // a directory came, went, or changed its place, with everything beneath it
   };
 
   virtual ~Feed() = default;
   // `path` relative to the tree; "" is its root.
   virtual void Touched(LayerIndex layer, std::string path, Change change) = 0;
-  // Whether changes in that layer are of interest.
-  [[nodiscard]] bool Tracks(LayerIndex layer) const { return tracked_.Has(layer); }
+  // The last descriptor that could write to a file was closed, but a mapping of it that can may live on. `file` is open for reading.
+  virtual void MayBeMapped(LayerIndex layer, UniqueFd file) = 0;
+  // The layers in which changes are of interest.
+  [[nodiscard]] LayerMask tracked() const { return tracked_; }
 
  protected:
   explicit Feed(LayerMask tracked) : tracked_(tracked) {}
+
+ private:
   const LayerMask tracked_;
 };
 

@@ -39,7 +39,7 @@ class Observer {
   [[nodiscard]] Result<Observed> At(const std::string& path);
 
  private:
-  const int root_;
+  int root_;
   std::string directory_;
   UniqueFd directory_fd_;
 };

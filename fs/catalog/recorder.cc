@@ -81,7 +81,7 @@ void Recorder::Record(const Sight& sight) {
   if (!sight.seen.present) return Absent(sight.tier, sight.path);
   auto found = FindRow(connection_, sight.tier, sight.path);
   const bool known = found && found->seen.present;
-  if (known && Same(found->seen, sight.seen)) return;
+  if (known && Same(found->seen, sight.seen) && sight.change != Feed::Change::kUnknown) return;
   Row row;
   if (known) {
     row = std::move(*found);

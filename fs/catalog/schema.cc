@@ -9,7 +9,8 @@ namespace {
 //           cannot be answered; built.N: tier N has been read whole once.
 // intents   what is under way, with its steps.
 // entries   what the feed knows of the tracked trees. Paths as StoredPath gives them. A row that is not present is a deletion that is
-//           remembered, type 0 is a whiteout. seq: the batch of its newest change, added and content: those of its coming into being and of its newest content;
+//           remembered, type 0 is a whiteout. seq: the batch of its newest
+//           change, added and content: those of its coming into being and of its newest content;
 //           0 is "since for ever", older than every token, and not indexed. The checksum (XXH3, 128 bits) is that of the content of batch
 //           `hashed`; times are nanoseconds. links: the link count when that was seen.
 constexpr const char* kVersion1 = R"sql(

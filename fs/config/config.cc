@@ -77,6 +77,7 @@ class Reader {
       if (!seconds || *seconds < 0 || *seconds > 1e6) return Error("cache_timeout", "'cache_timeout' has to be seconds, 0 to 1000000");
       config_.cache_timeout = std::chrono::milliseconds(static_cast<std::int64_t>(*seconds * 1000));
     }
+    Feed();
     Tiers();
     if (problem_) return tl::unexpected(*problem_);
     if (config_.name.empty()) return Error("name", "no name; add: name = \"myservice\"");
@@ -131,6 +132,19 @@ class Reader {
     }
   }
 
+  void Feed() {
+    const auto* value = table_.get("feed");
+    if (value == nullptr) return;
+    const std::string mend = "'feed' has to be a list of the tiers whose changes are recorded, out of 1, 2 and 3";
+    if (!value->is_array()) return Problem("feed", mend);
+    config_.feed.clear();
+    for (const auto& entry : *value->as_array()) {
+      const auto number = entry.value_exact<std::int64_t>();
+      if (!number || *number < 1 || *number > 3) return Problem("feed", mend);
+      config_.feed.push_back(static_cast<TierId>(*number));
+    }
+  }
+
   void Tiers() {
     const auto* tier = table_.get("tier");
     if (tier == nullptr || !tier->is_table()) return Problem("tier", "no [tier] table; add it, with a directory for each of 1 to 4");
@@ -173,11 +187,12 @@ const std::vector<ConfigKey>& ConfigKeys() {
       {"name", "TEXT", "the mount's name, as tierctl and the identity marks know it"},
       {"policy", "FILE", "the policy; or give the rules inline"},
       {"rules", "TEXT", "the rules themselves, instead of a policy file"},
-      {"state", "DIR", "where the daemon keeps what it can make anew: lock, control socket"},
+      {"state", "DIR", "where the daemon keeps what it can make anew: lock, control socket, catalogue"},
       {"mountpoint", "DIR", "where `tierfs CONFIG` mounts when the command line names no mountpoint"},
       {"lower", "[DIR, ...]", "read-only layers underneath, uppermost first; \"over\" is the directory that is mounted over"},
       {"over", "true|false", "the same as \"over\" at the end of lower"},
       {"cache_timeout", "SECONDS", "changes made in the trees underneath are seen within this time at the latest (60)"},
+      {"feed", "[TIER, ...]", "the tiers whose changes are recorded for `tierctl changes` ([1, 2])"},
       {"tier.1", "DIR", "the tree of tier 1, build"},
       {"tier.2", "DIR", "the tree of tier 2, data"},
       {"tier.3", "DIR", "the tree of tier 3, state"},

@@ -37,6 +37,7 @@ struct Config {
   bool over = false;         // the directory that is mounted over is the lowest layer
   std::string state;         // catalogue and work files
   std::array<std::string, kTierCount> tiers;
+  std::vector<TierId> feed{TierId::kBuild, TierId::kData};  // the tiers whose changes are recorded
   std::chrono::milliseconds cache_timeout{std::chrono::seconds(60)};
 
   // The line of a key ("name", "tier.2"), for errors that show later; 0 when it is not in the file.

@@ -20,6 +20,7 @@
 #include "fs/config/config.h"
 #include "fs/config/identity.h"
 #include "fs/control/control.h"
+#include "fs/daemon/catalog_verbs.h"
 #include "fs/fuse/mount.h"
 #include "fs/os/mount_table.h"
 #include "fs/tree/tree.h"
@@ -58,6 +59,7 @@ void RaiseFileLimit() {
 
 constexpr int kLockPatienceMs = 10'000;
 constexpr int kLockStepMs = 20;
+constexpr int kUnmountMs = 500;  // a daemon that ends closes its connection before it takes its mount away
 
 bool IsMounted(const Config& config) {
   const auto mounts = TierfsMounts();
@@ -78,7 +80,7 @@ tl::expected<UniqueFd, std::string> LockState(const Config& config) {
   }
   // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount shows in the mount table.
   for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
-    if (patience <= 0 || IsMounted(config)) {
+    if (patience <= 0 || (patience <= kLockPatienceMs - kUnmountMs && IsMounted(config))) {
       return tl::unexpected(
           ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' is mounted already; `tierctl status` shows where"}
               .Render());
@@ -94,12 +96,13 @@ std::string FirstError(const policy::ParseResult& policy) {
   return text;
 }
 
-nlohmann::json StatusOf(const Catalog& catalog) {
-  return {
-      {"trouble", catalog.health().CurrentTrouble()}, {"notes", catalog.health().Notes()}, {"open_intents", catalog.journal().UnderWay()}};
+FeedOptions FeedOptionsOf(const Config& config) {
+  FeedOptions feed;
+  for (const TierId tier : config.feed) feed.trees[LayerOf(tier)] = config.tiers[static_cast<std::size_t>(NumberOf(tier) - 1)];
+  return feed;
 }
 
-nlohmann::json StatusOf(Tree& tree, const Catalog& catalog, const Mount& mount, const Config& config, const std::string& mountpoint) {
+nlohmann::json StatusOf(Tree& tree, Catalog& catalog, const Mount& mount, const Config& config, const std::string& mountpoint) {
   const MountFacts facts = mount.Facts();
   const Tree::Counters counters = tree.Count();
   return {{"name", config.name},
@@ -116,7 +119,7 @@ nlohmann::json StatusOf(Tree& tree, const Catalog& catalog, const Mount& mount, 
           {"passthrough_handles", counters.passthrough_handles},
           {"settling", tree.SettlingPending()},
           {"rules", tree.CurrentPolicy()->rules().size()},
-          {"catalogue", StatusOf(catalog)}};
+          {"catalogue", CatalogStatus(catalog)}};
 }
 
 nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& request) {
@@ -171,13 +174,14 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
   auto layers = LayerSet::Open({config->tiers.begin(), config->tiers.end()}, config->lower, std::move(over), options.noatime);
   if (!layers) return Say(Describe(layers.error()));
-  Catalog catalog(config->state);
+  Catalog catalog(config->state, FeedOptionsOf(*config));
   // What an earlier daemon left half done. It is known to the journal from here on, so that it shows as long as it is not finished.
   if (const auto open = catalog.journal().Open(); open && !open->empty()) {
     spdlog::warn("{} operations were under way when the last daemon of this mount ended", open->size());
   }
   TreeOptions tree_options;
   tree_options.journal = &catalog.journal();
+  tree_options.feed = catalog.feed();
   tree_options.cache_timeout = config->cache_timeout;
   tree_options.passthrough = options.passthrough && ::geteuid() == 0;
   Tree tree(std::move(*layers), policy.policy, tree_options);
@@ -191,17 +195,17 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
     // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory that it replaces.
     mount_options.kernel_options.insert(mount_options.kernel_options.begin(), {"allow_other", "suid", "dev"});
   }
+  if (ChangeFeed* feed = catalog.feed()) feed->AskForOpenFiles([&tree] { tree.TellOpenFiles(); });
+  catalog.Start();
   Mount mount(tree, std::move(mount_options));
   if (const Status started = mount.Start(mountpoint); !started)
     return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
 
-  auto control = ControlServer::Start(
-      config->state, {{"status", [&](const nlohmann::json&) { return StatusOf(tree, catalog, mount, *config, mountpoint); }},
-                      {"settle", [&](const nlohmann::json& request) { return Settle(tree, request); }},
-                      {"reload", [&](const nlohmann::json& request) { return Reload(tree, *config, request); }},
-                      {"rescan", [&](const nlohmann::json&) {
-                         return nlohmann::json{{"nodes", tree.DropCaches()}};
-                       }}});
+  auto verbs = CatalogVerbs(catalog, tree);
+  verbs["status"] = [&](const nlohmann::json&) { return StatusOf(tree, catalog, mount, *config, mountpoint); };
+  verbs["settle"] = [&](const nlohmann::json& request) { return Settle(tree, request); };
+  verbs["reload"] = [&](const nlohmann::json& request) { return Reload(tree, *config, request); };
+  auto control = ControlServer::Start(config->state, std::move(verbs));
   if (!control) spdlog::error("no control socket, tierctl cannot reach this mount: {}", Describe(control.error()));
   spdlog::info("{} mounted at {}, {} rules", config->name, mountpoint, policy.policy->rules().size());
   const Status served = mount.Serve([&background] { background.Ready(); });

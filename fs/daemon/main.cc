@@ -5,8 +5,7 @@
 int main(int argc, char** argv) {
   const auto options = tierfs::ParseCommandLine(argc, argv);
   if (!options) {
-    std::fprintf(options.error().failed ? stderr : stdout, "%s%s", options.error().text.c_str(),
-                 options.error().failed ? "\n" : "");
+    std::fprintf(options.error().failed ? stderr : stdout, "%s%s", options.error().text.c_str(), options.error().failed ? "\n" : "");
     return options.error().failed ? 2 : 0;
   }
   if (options->remount) {

@@ -4,6 +4,8 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
+#include <climits>
+
 namespace tierfs {
 namespace {
 
@@ -23,7 +25,16 @@ Result<UniqueFd> OpenAt2(int dir, const char* path, int flags, mode_t mode) {
 }  // namespace
 
 Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_t mode) {
-  return OpenAt2(root, path.empty() ? "." : path.c_str(), flags, mode);
+  // The kernel takes at most PATH_MAX bytes at once: a longer way is gone in pieces.
+  std::size_t start = 0;
+  UniqueFd at;
+  while (path.size() - start >= PATH_MAX) {
+    const std::size_t slash = path.rfind('/', start + PATH_MAX - 1);
+    if (slash == std::string::npos || slash <= start) return Fail(ENAMETOOLONG, "openat2");
+    TIERFS_ASSIGN(at, OpenAt2(at ? at.get() : root, path.substr(start, slash - start).c_str(), O_PATH | O_DIRECTORY, 0));
+    start = slash + 1;
+  }
+  return OpenAt2(at ? at.get() : root, start == path.size() ? "." : path.c_str() + start, flags, mode);
 }
 
 Result<UniqueFd> OpenEntry(int dir, const char* name, int flags, mode_t mode) {

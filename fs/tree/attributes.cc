@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "fs/os/attributes.h"
+#include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
 #include "fs/tree/tree.h"
 
@@ -39,8 +40,10 @@ bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
 
 }  // namespace
 
-Status Tree::OnEachTierPart(const NodePtr& node, const std::function<Status(const Location&)>& apply) {
+Status Tree::OnEachTierPart(const NodePtr& node, Feed::Change change, const std::function<Status(const Location&)>& apply) {
   TIERFS_TRY(CopyUp(node));
+  // A part that fails does not undo what was done to those before it.
+  const AtEnd tell([&] { TellNode(*node, change); });
   // A directory that is being cloned into one more tier just now must not keep the old attributes there.
   std::unique_lock growth(growth_, std::defer_lock);
   if (node->IsDir()) growth.lock();
@@ -105,7 +108,8 @@ Result<Attributes> Tree::SetAttributes(const Caller& caller, NodeId id, const At
     TIERFS_ASSIGN(const struct stat st, StatFd(file->fd.get()));
     if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) open_fd = file->fd.get();
   }
-  TIERFS_TRY(OnEachTierPart(node, [&](const Location& at) { return ApplyChange(at, caller, change, open_fd); }));
+  const Feed::Change kind = change.size ? Feed::Change::kContent : Feed::Change::kAttributes;
+  TIERFS_TRY(OnEachTierPart(node, kind, [&](const Location& at) { return ApplyChange(at, caller, change, open_fd); }));
   TIERFS_ASSIGN(const struct stat st, StatNode(node));
   return Describe(*node, st);
 }
@@ -121,7 +125,7 @@ Status Tree::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask)
 Status Tree::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>& change) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  return OnEachTierPart(node, [&](const Location& at) -> Status {
+  return OnEachTierPart(node, Feed::Change::kAttributes, [&](const Location& at) -> Status {
     TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
     return change(fd.get());
   });
@@ -190,7 +194,7 @@ Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const v
     TIERFS_ASSIGN(const struct stat st, StatNode(node));
     keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
   }
-  return OnEachTierPart(node, [&](const Location& at) -> Status {
+  return OnEachTierPart(node, Feed::Change::kAttributes, [&](const Location& at) -> Status {
     const KeepSetgid keep(keep_setgid);
     const auto set = at.name.empty() ? ::setxattr : ::lsetxattr;
     if (set(at.Proc().c_str(), name, value, size, flags) != 0) return FailErrno("setxattr");
@@ -202,7 +206,7 @@ Status Tree::RemoveXattr(NodeId id, const char* name) {
   if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  return OnEachTierPart(node, [&](const Location& at) -> Status {
+  return OnEachTierPart(node, Feed::Change::kAttributes, [&](const Location& at) -> Status {
     const auto remove = at.name.empty() ? ::removexattr : ::lremovexattr;
     if (remove(at.Proc().c_str(), name) != 0) return FailErrno("removexattr");
     return {};

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/tier/entry.h"
@@ -14,12 +15,14 @@ Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const ch
   TIERFS_ASSIGN(DirFd dir, OpenDirForWriting(parent, tier));
   if (parent->Parts().InLower().Empty()) {
     TIERFS_TRY(make((*dir).get()));
+    Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
     return Made{tier, std::move(dir)};
   }
   TIERFS_ASSIGN(const Found before, Resolve(parent, name));
   if (before.Exists()) return Fail(EEXIST, "entry exists");
   TIERFS_ASSIGN(const LayerMask shields, ClearForCreation(parent, name, tier, before.whiteouts, is_dir));
   TIERFS_TRY(make((*dir).get()));
+  const AtEnd tell([&] { Tell(LayerMask::Only(tier), parent, name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName); });
   if (is_dir && !before.whiteouts.Empty()) TIERFS_TRY(HideLowerEntries(parent, name, (*dir).get()));
   TIERFS_TRY(RemoveWhiteouts(parent, name, shields));
   return Made{tier, std::move(dir)};
@@ -89,6 +92,7 @@ Result<Entry> Tree::Link(NodeId id, NodeId parent_id, const char* name) {
     if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
     return {};
   }));
+  TellNode(*node, Feed::Change::kName);  // it has one name more
   TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
   if (entry.id == node->id) node->pinned.Reset();
   return entry;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/copy.h"
@@ -57,6 +58,7 @@ Status Tree::CopyUp(const NodePtr& node, off_t limit) {
   // The directory as the user sees it gains nothing: its time stays.
   TIERFS_ASSIGN(const struct stat dir_stat, StatFd((*dir).get()));
 
+  const AtEnd tell([&] { Tell(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kContent); });
   moves_.fetch_add(1, std::memory_order_acq_rel);
   if (S_ISREG(st.st_mode)) {
     TIERFS_ASSIGN(const UniqueFd copy, CopyToInvisible(source, st, (*dir).get(), limit));

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
 #include "fs/tree/tree.h"
 
@@ -81,9 +82,17 @@ bool Tree::MayMapForWriting(const OpenFile& file) {
 }
 
 void Tree::Release(HandleId handle) {
-  const auto file = handles_.Remove(handle);
+  auto file = handles_.Get(handle);
   if (!file) return;
-  Node& node = *file->node;
+  // While it can be told of by TellOpenFiles: there is no instant at which what it wrote is unknown.
+  Closing closing = TellClosing(*file);
+  (void)handles_.Remove(handle);
+  const NodePtr keep = file->node;
+  const AtEnd tell([&] {
+    file.reset();
+    TellClosed(std::move(closing));
+  });
+  Node& node = *keep;
   const std::lock_guard lock(node.mutex);
   OpenState& open = node.open;
   if (file->mode == DataMode::kCached) --open.cached;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
@@ -39,6 +40,7 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   const LayerIndex layer = found.parts.First();
   TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
   if (node) TIERFS_TRY(Pin(node, (*dir).get(), name));
+  const AtEnd tell([&] { Tell(LayerMask::Only(layer), parent, name, Feed::Change::kName); });
   const auto remove = [&]() -> Status {
     if (IsTier(layer) && ::unlinkat((*dir).get(), name, 0) != 0) return FailErrno("unlinkat");
     return {};
@@ -78,6 +80,7 @@ Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
   if (!entries.empty()) return Fail(ENOTEMPTY, "rmdir");
 
   LayerMask holding = found.parts.InTiers();
+  const AtEnd tell([&] { Tell(found.parts, parent, name, Feed::Change::kSubtree); });
   const auto remove = [&]() -> Status {
     // The best protected part last: until it is gone the directory is there, with the attributes that it had.
     for (int layer = kTierCount - 1; layer >= 0; --layer) {

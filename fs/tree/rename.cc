@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
 #include "fs/tier/entry.h"
 #include "fs/tree/tree.h"
@@ -56,6 +57,15 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     TIERFS_TRY(resolve());
   }
   if (!source.found.Exists()) return Fail(ENOENT, "rename");
+  // Every layer that an entry of either name is in, or comes into: also when only some of the steps could be done.
+  const AtEnd tell([&] {
+    LayerMask layers(source.found.parts.bits() | target.found.parts.bits());
+    const bool is_dir = source.found.IsDir() || target.found.IsDir();
+    for (const Side& side : {source, target}) layers = layers.With(LayerOf(DecisionFor(side.parent, side.name, is_dir).tier));
+    for (const Side& side : {source, target}) {
+      Tell(layers, side.parent, side.name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName);
+    }
+  });
   if ((flags & RENAME_NOREPLACE) != 0 && target.found.Exists()) return Fail(EEXIST, "rename");
   if (exchange) return target.found.Exists() ? Exchange(source, target) : Fail(ENOENT, "exchange");
   if (target.found.Exists() && source.found.key == target.found.key) return {};  // two names of one file: POSIX says nothing happens

@@ -105,6 +105,7 @@ Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, bool dr
   if (failed == 0) nodes_.Renamed(node, parent, name, LayerMask::Only(home));
   moves_.fetch_add(1, std::memory_order_acq_rel);
   if (failed != 0) return Fail(error, "renameat2");
+  Tell(LayerMask::Only(from).With(home), parent, name, Feed::Change::kName);
   ++settled.moved;
   return {};
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
+#include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/tier/entry.h"
@@ -104,6 +105,7 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
   if (::mkdirat(parent_fd, place.name.c_str(), kUnfinishedDirMode) != 0 && errno != EEXIST) {
     return FailErrno("mkdirat of a cloned parent");
   }
+  const AtEnd tell([&] { Tell(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kName); });
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent_fd, place.name.c_str(), O_PATH | O_DIRECTORY));
   TIERFS_ASSIGN(const struct stat made_stat, StatFd(made.get()));
   if (IsUnfinishedDir(made_stat)) {

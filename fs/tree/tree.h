@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/catalog/feed.h"
 #include "fs/os/caller.h"
 #include "fs/os/copy.h"
 #include "fs/os/result.h"
@@ -53,6 +54,7 @@ struct TreeOptions {
   std::chrono::nanoseconds cache_timeout{std::chrono::seconds(60)};  // how long the kernel may believe what it was told
   bool passthrough = true;
   std::size_t directory_fds = 1024;  // bound of the directory cache
+  Feed* feed = nullptr;              // is told what changes in the tiers that it tracks; none: nobody is
   Journal* journal = nullptr;        // where operations of several steps are written down first; none: they are not
 };
 
@@ -146,6 +148,10 @@ class Tree {
   // Runs `change` on a descriptor of a file, or of every part that a directory has in a tier; lower files are copied up first.
   [[nodiscard]] Status ChangeThroughFile(NodeId node, const std::function<Status(int fd)>& change);
 
+  // --- tell.cc: what the change feed hears
+  // Tells of every file that is open for writing, so that what was written up to now is looked at.
+  void TellOpenFiles();
+
   // --- control.cc: for the operator
   // Takes a new policy for what is created from now on; what is there stays where it is.
   void SetPolicy(std::shared_ptr<const policy::Policy> policy);
@@ -233,6 +239,18 @@ class Tree {
                                     const std::function<Status(int dir)>& make);
   [[nodiscard]] Result<Entry> MadeEntry(const NodePtr& parent, const char* name, const Made& made);
 
+  // tell.cc. Call them after the change, with the layers that it may have touched.
+  [[nodiscard]] LayerMask Told(LayerMask layers) const;
+  void Tell(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change);
+  void TellNode(const Node& node, Feed::Change change);
+  struct Closing {
+    LayerIndex layer = kNoLayer;
+    UniqueFd reader;
+  };
+  // Before a handle leaves the table, and after its descriptor is closed.
+  [[nodiscard]] Closing TellClosing(const OpenFile& file);
+  void TellClosed(Closing closing);
+
   // open.cc
   [[nodiscard]] Result<Opened> AddHandle(const NodePtr& node, UniqueFd fd, int flags);
   [[nodiscard]] static int BackingFlags(int flags);
@@ -272,7 +290,7 @@ class Tree {
   [[nodiscard]] Status ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd);
   [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, std::string_view what);
   // Runs `apply(const Location&)` on a file, or on every part of a directory that is in a tier; what is in no tier yet is copied up.
-  [[nodiscard]] Status OnEachTierPart(const NodePtr& node, const std::function<Status(const Location&)>& apply);
+  [[nodiscard]] Status OnEachTierPart(const NodePtr& node, Feed::Change change, const std::function<Status(const Location&)>& apply);
 
   // move.cc
   // Makes sure that the node is in a tier: copies a lower file's first `limit` bytes and its attributes, durably, or makes a lower

@@ -36,7 +36,9 @@ Result<bool> Tree::LowerShows(const NodePtr& parent, const char* name) {
 
 Status Tree::PutWhiteout(const NodePtr& parent, const char* name, LayerIndex tier) {
   TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(parent, tier));
-  return MakeWhiteout((*dir).get(), name);
+  TIERFS_TRY(MakeWhiteout((*dir).get(), name));
+  Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
+  return {};
 }
 
 Status Tree::RemoveWhiteouts(const NodePtr& parent, const char* name, LayerMask tiers) {
@@ -45,6 +47,7 @@ Status Tree::RemoveWhiteouts(const NodePtr& parent, const char* name, LayerMask 
     const auto st = StatEntry((*dir).get(), name);
     if (!st || !IsWhiteout(*st)) continue;
     if (::unlinkat((*dir).get(), name, 0) != 0 && errno != ENOENT) return FailErrno("unlinkat of a whiteout");
+    Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
   }
   return {};
 }

@@ -145,7 +145,7 @@ TEST_F(FeedTest, HardLinksAndWhiteouts) {
   if (::mknod(Path("t2/hidden").c_str(), S_IFCHR, makedev(0, 0)) != 0) GTEST_SKIP() << "needs root";
   Touch("hidden", Change::kName);
   Settle();
-  EXPECT_EQ(Since(start), (Lines{"m ", "D hidden", "M one", "M two"}));
+  EXPECT_EQ(Since(start), (Lines{"m ", "A hidden", "M one", "M two"}));
 }
 
 TEST_F(FeedTest, TokensThatCannotBeAnswered) {

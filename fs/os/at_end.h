@@ -1,0 +1,20 @@
+#pragma once
+
+#include <utility>
+
+namespace tierfs {
+
+// Runs `work` when its scope is left, whichever way.
+template <typename Work>
+class AtEnd {
+ public:
+  explicit AtEnd(Work work) : work_(std::move(work)) {}
+  ~AtEnd() { work_(); }
+  AtEnd(const AtEnd&) = delete;
+  AtEnd& operator=(const AtEnd&) = delete;
+
+ private:
+  Work work_;
+};
+
+}  // namespace tierfs

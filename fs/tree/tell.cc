@@ -1,0 +1,59 @@
+// What the change feed is told. Each call comes after the change, and where nobody wants to hear of the layers it costs one comparison.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fs/os/beneath.h"
+#include "fs/os/writers.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+
+LayerMask Tree::Told(LayerMask layers) const {
+  return options_.feed == nullptr ? LayerMask() : LayerMask(layers.bits() & options_.feed->tracked().bits());
+}
+
+void Tree::Tell(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change) {
+  const LayerMask told = Told(layers);
+  if (told.Empty()) return;
+  const auto above = nodes_.PathOf(*parent);
+  if (!above) return;  // it went with its directory
+  for (const LayerIndex layer : told) options_.feed->Touched(layer, above->empty() ? name : *above + "/" + name, change);
+}
+
+void Tree::TellNode(const Node& node, Feed::Change change) {
+  const LayerMask told = Told(node.Parts());
+  if (told.Empty()) return;
+  const auto path = nodes_.PathOf(node);
+  if (!path) return;  // it has no name that anybody could back up
+  for (const LayerIndex layer : told) options_.feed->Touched(layer, *path, change);
+}
+
+void Tree::TellOpenFiles() {
+  if (options_.feed == nullptr) return;
+  for (const auto& file : handles_.All()) {
+    if (!file->writer || Told(file->node->Parts()).Empty()) continue;
+    Feed::Change change = Feed::Change::kContent;
+    if (MayMapForWriting(*file)) {
+      // Writes the pages out, after which the next store into a mapping moves the file's times.
+      if (::fdatasync(file->fd.get()) != 0 || !StoresMoveTimes(file->fd.get())) change = Feed::Change::kUnknown;
+    }
+    TellNode(*file->node, change);
+  }
+}
+
+Tree::Closing Tree::TellClosing(const OpenFile& file) {
+  Closing closing;
+  if (!file.writer) return closing;
+  TellNode(*file.node, Feed::Change::kContent);
+  const LayerMask told = Told(file.node->Parts());
+  if (told.Empty() || !MayMapForWriting(file)) return closing;
+  closing.layer = told.First();
+  closing.reader = UniqueFd(::open(ProcPath(file.fd.get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
+  return closing;
+}
+
+void Tree::TellClosed(Closing closing) {
+  if (closing.reader) options_.feed->MayBeMapped(closing.layer, std::move(closing.reader));
+}
+
+}  // namespace tierfs

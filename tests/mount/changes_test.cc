@@ -1,0 +1,275 @@
+// tierctl changes on a real mount: what a backup job is told.
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/mount/layers.h"
+
+namespace tierfs::test {
+namespace {
+
+using nlohmann::json;
+using Lines = std::set<std::string>;
+
+class Changes : public OverlayTest {
+ protected:
+  static Ran Tierctl(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), TIERCTL_BINARY);
+    return Execute(arguments);
+  }
+
+  // The records since the last call (or the token `since`), without those of directories whose times moved alone.
+  Lines Since(const std::string& since, int tier = 2, int code = 0) {
+    const Ran ran = Tierctl({"changes", "-0", "--tier", std::to_string(tier), "--since", since, ConfigFile()});
+    EXPECT_EQ(ran.code, code) << ran.err;
+    return Records(ran.out, tier);
+  }
+  Lines New() { return Since(token_); }
+  // A token for what is there now.
+  std::string Token() {
+    const Ran ran = Tierctl({"changes", "-0", ConfigFile()});
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    (void)Records(ran.out, 2);
+    return token_;
+  }
+
+  std::string token_ = "";
+
+ private:
+  Lines Records(const std::string& out, int tier) {
+    Lines lines;
+    std::string last;
+    for (std::size_t at = 0; at < out.size();) {
+      const std::size_t end = out.find('\0', at);
+      if (end == std::string::npos) {
+        ADD_FAILURE() << "a record without an end";
+        break;
+      }
+      last = out.substr(at, end - at);
+      at = end + 1;
+      struct stat st {};
+      const bool directory = ::lstat(Tier(tier, last.substr(2)).c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+      if (last[0] != '=' && !(last[0] == 'm' && directory)) lines.insert(last);
+    }
+    EXPECT_EQ(last.substr(0, 2), "= ") << "the next token comes last";
+    token_ = last.substr(std::min<std::size_t>(2, last.size()));
+    return lines;
+  }
+};
+
+TEST_F(Changes, EveryKindOfChangeIsListedOnce) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d/e"));
+  for (const char* name : {"written", "truncated", "moved", "replaced", "removed", "mode", "xattr", "linked"}) WriteFile(Mnt(name), name);
+  Token();
+  EXPECT_EQ(New(), Lines{});
+
+  WriteFile(Mnt("new"), "1");
+  WriteFile(Mnt("new"), "2");
+  WriteFile(Mnt("written"), "other");
+  ASSERT_EQ(::truncate(Mnt("truncated").c_str(), 3), 0);
+  ASSERT_EQ(::rename(Mnt("moved").c_str(), Mnt("d/moved").c_str()), 0);
+  WriteFile(Mnt("x.tmp"), "new content");  // tier 3
+  ASSERT_EQ(::rename(Mnt("x.tmp").c_str(), Mnt("replaced").c_str()), 0);
+  ASSERT_EQ(::unlink(Mnt("removed").c_str()), 0);
+  ASSERT_EQ(::chmod(Mnt("mode").c_str(), 0600), 0);
+  ASSERT_EQ(::setxattr(Mnt("xattr").c_str(), "user.x", "1", 1, 0), 0);
+  ASSERT_EQ(::link(Mnt("linked").c_str(), Mnt("d/link").c_str()), 0);
+  ASSERT_EQ(::symlink("new", Mnt("symlink").c_str()), 0);
+  ASSERT_EQ(::mkfifo(Mnt("fifo").c_str(), 0600), 0);
+  MakeDirs(Mnt("made/inside"));
+  ASSERT_EQ(::rmdir(Mnt("d/e").c_str()), 0);
+  EXPECT_EQ(New(), (Lines{"A new", "M written", "M truncated", "D moved", "A d/moved", "M replaced", "D removed", "m mode", "m xattr",
+                          "m linked", "A d/link", "A symlink", "A fifo", "A made", "A made/inside", "D d/e"}));
+  EXPECT_EQ(New(), Lines{});
+}
+
+TEST_F(Changes, OtherTiersAreNotTouched) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("usr/lib"));
+  MakeDirs(Mnt("etc"));
+  Token();
+  WriteFile(Mnt("usr/lib/a"), "4");
+  WriteFile(Mnt("etc/a"), "1");
+  const std::string before = token_;
+  EXPECT_EQ(New(), Lines{});
+  EXPECT_EQ(Since(before, 1), Lines{"A etc/a"});
+  const Ran refused = Tierctl({"changes", "--tier", "3", ConfigFile()});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("'feed'"), std::string::npos) << refused.err;
+}
+
+TEST_F(Changes, TierThreeByOption) {
+  AddToConfig("feed = [2, 3]");
+  ASSERT_TRUE(Mount()) << Refusal();
+  const std::string start = Token();
+  WriteFile(Mnt("x.tmp"), "3");
+  EXPECT_EQ(Since(start, 3), Lines{"A x.tmp"});
+  EXPECT_EQ(Tierctl({"changes", "--tier", "1", ConfigFile()}).code, 2);
+}
+
+TEST_F(Changes, ARenamedDirectoryIsListedWithAllThatIsInIt) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("a/b"));
+  WriteFile(Mnt("a/b/f"), "f");
+  WriteFile(Mnt("a/x.tmp"), "tier 3");
+  Token();
+  ASSERT_EQ(::rename(Mnt("a").c_str(), Mnt("z").c_str()), 0);
+  EXPECT_EQ(New(), (Lines{"D a", "D a/b", "D a/b/f", "A z", "A z/b", "A z/b/f"}));
+}
+
+TEST_F(Changes, WhatIsHeldOpenIsLookedAt) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("log"), "begin\n");
+  WriteFile(Mnt("database"), std::string(8192, '0'));
+  const int log = ::open(Mnt("log").c_str(), O_WRONLY | O_APPEND);
+  const int database = ::open(Mnt("database").c_str(), O_RDWR);
+  ASSERT_GE(log, 0);
+  ASSERT_GE(database, 0);
+  Token();
+  EXPECT_EQ(New(), Lines{}) << "open, and not written to";
+  ASSERT_EQ(::write(log, "more\n", 5), 5);
+  EXPECT_EQ(New(), Lines{"M log"});
+  ASSERT_EQ(::pwrite(database, "1", 1, 5000), 1);
+  EXPECT_EQ(New(), Lines{"M database"});
+  EXPECT_EQ(New(), Lines{});
+  auto* page = static_cast<char*>(::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, database, 0));
+  ASSERT_NE(page, MAP_FAILED);
+  for (int round = 0; round < 3; ++round) {
+    page[10] = static_cast<char>('a' + round);
+    ASSERT_EQ(::msync(page, 8192, Passthrough() ? MS_ASYNC : MS_SYNC), 0);
+    EXPECT_EQ(New(), Lines{"M database"}) << "stores into one page, round " << round;
+  }
+  ::close(database);
+  ::close(log);
+  page[20] = 'z';
+  ASSERT_EQ(::msync(page, 8192, Passthrough() ? MS_ASYNC : MS_SYNC), 0);
+  EXPECT_EQ(New(), Lines{"M database"}) << "through a mapping that outlived the descriptor";
+  page[21] = 'z';
+  ASSERT_EQ(::munmap(page, 8192), 0);
+  EXPECT_EQ(New(), Lines{"M database"}) << "stored before the mapping went";
+  EXPECT_EQ(New(), Lines{});
+}
+
+// Where a store into a mapping moves no time, what may be stored into counts as changed.
+TEST_F(Changes, MappingsOnAMemoryFileSystem) {
+  UseTier(2, MakeFileSystem(FileSystem::kTmpfs, 16) + "/tier2");
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), std::string(4096, '0'));
+  const int file = ::open(Mnt("a").c_str(), O_RDWR);
+  ASSERT_GE(file, 0);
+  auto* page = static_cast<char*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+  ASSERT_NE(page, MAP_FAILED);
+  page[0] = '1';
+  Token();
+  page[1] = '1';
+  ASSERT_EQ(::msync(page, 4096, MS_SYNC), 0);
+  EXPECT_EQ(New(), Lines{"M a"});
+  ::close(file);
+  Token();
+  page[2] = '1';
+  ASSERT_EQ(::munmap(page, 4096), 0);
+  EXPECT_EQ(New(), Lines{"M a"});
+  EXPECT_EQ(New(), Lines{});
+}
+
+TEST_F(Changes, AfterAKillNothingIsForgotten) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("old"), "old");
+  WriteFile(Mnt("gone"), "gone");
+  MakeDirs(Mnt("d"));
+  Token();
+  WriteFile(Mnt("old"), "changed");
+  WriteFile(Mnt("d/new"), "new");
+  ASSERT_EQ(::unlink(Mnt("gone").c_str()), 0);
+  KillDaemon();
+  WriteFile(Tier(2, "underneath"), "while nothing was mounted");
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(New(), (Lines{"M old", "A d/new", "D gone", "A underneath"}));
+}
+
+TEST_F(Changes, ARescanFindsWhatWasDoneUnderneath) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  Token();
+  WriteFile(Tier(2, "b"), "underneath");
+  EXPECT_EQ(New(), Lines{});
+  const Ran rescan = Tierctl({"rescan", "--json", ConfigFile()});
+  EXPECT_EQ(rescan.code, 0) << rescan.err;
+  EXPECT_GE(json::parse(rescan.out)["differed"], 1);
+  EXPECT_EQ(ReadFile(Mnt("b")), "underneath");
+  EXPECT_EQ(New(), Lines{"A b"});
+}
+
+TEST_F(Changes, CopyUpAndWhiteoutsAreEntriesOfTheTree) {
+  const std::string lower = AddLower("lower");
+  MakeDirs(lower + "/d");
+  WriteFile(lower + "/d/kept", "kept");
+  WriteFile(lower + "/d/gone", "gone");
+  ASSERT_TRUE(Mount()) << Refusal();
+  Token();
+  ASSERT_EQ(::chmod(Mnt("d/kept").c_str(), 0600), 0);
+  ASSERT_EQ(::unlink(Mnt("d/gone").c_str()), 0);
+  const std::string before = token_;
+  EXPECT_EQ(New(), (Lines{"A d", "A d/kept", "A d/gone"}));
+  const json changes = json::parse(Tierctl({"changes", "--json", "--since", before, ConfigFile()}).out);
+  EXPECT_EQ(changes["full"], false);
+  EXPECT_EQ(changes["token"], token_);
+  for (const json& change : changes["changes"]) EXPECT_EQ(change.value("whiteout", false), change["path"] == "d/gone") << change;
+}
+
+TEST_F(Changes, SettlingAndAReloadMoveBetweenTheListings) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  const std::string start = Token();
+  SetPolicy("1 /a\n");
+  ASSERT_EQ(Tierctl({"reload", ConfigFile()}).code, 0);
+  ASSERT_EQ(Tierctl({"settle", ConfigFile()}).code, 0);
+  EXPECT_EQ(Since(start, 2), Lines{"D a"});
+  EXPECT_EQ(Since(start, 1), Lines{"A a"});
+}
+
+TEST_F(Changes, NamesAreBytesAndLinesStayLines) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const std::string start = Token();
+  WriteFile(Mnt("line\nbreak"), "");
+  WriteFile(Mnt("\xff"), "");
+  EXPECT_EQ(Since(start), (Lines{"A line\nbreak", "A \xff"}));
+  const Ran text = Tierctl({"changes", "--since", start, ConfigFile()});
+  EXPECT_NE(text.out.find("A \"line\\012break\"\n"), std::string::npos) << text.out;
+  const json changes = json::parse(Tierctl({"changes", "--json", "--since", start, ConfigFile()}).out);
+  EXPECT_EQ(changes["changes"].back()["bytes"], "ff");
+}
+
+TEST_F(Changes, ADatabaseMadeAnewMeansEverything) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  const std::string start = Token();
+  Unmount();
+  for (const char* part : {"", "-wal", "-shm"}) ::unlink((Base("state/catalog.db") + part).c_str());
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(Since(start, 2, 4), (Lines{"A .", "A a"}));
+  EXPECT_EQ(ReadFile(Mnt("a")), "a");
+}
+
+TEST_F(Changes, BadInput) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(Tierctl({"changes", "--help"}).code, 0);
+  EXPECT_EQ(Tierctl({"changes"}).code, 2);
+  EXPECT_EQ(Tierctl({"changes", "--since", "nonsense", ConfigFile()}).code, 2);
+  EXPECT_EQ(Tierctl({"changes", "--tier", "4", ConfigFile()}).code, 2);
+  EXPECT_EQ(Tierctl({"changes", "--tier", "x", ConfigFile()}).code, 2);
+  EXPECT_EQ(Tierctl({"changes", "/none.toml"}).code, 2);
+  EXPECT_EQ(Shell(std::string(TIERCTL_BINARY) + " changes " + ConfigFile() + " >/dev/full").code, 3);
+  Unmount();
+  const Ran unmounted = Tierctl({"changes", ConfigFile()});
+  EXPECT_EQ(unmounted.code, 3);
+  EXPECT_NE(unmounted.err.find("not mounted"), std::string::npos);
+  AddToConfig("feed = [4]");
+  EXPECT_FALSE(Mount());
+  EXPECT_NE(Refusal().find("'feed'"), std::string::npos) << Refusal();
+}
+
+}  // namespace
+}  // namespace tierfs::test

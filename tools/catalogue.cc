@@ -1,0 +1,49 @@
+#include "tools/catalogue.h"
+
+#include "fs/catalog/checksum.h"
+
+namespace tierfs::tools {
+
+tl::expected<void, std::string> ReadCatalogue(const Config& config, const std::function<void(Connection&)>& work) {
+  const std::string path = config.state + "/catalog.db";
+  try {
+    Connection connection(path, SQLite::OPEN_READONLY);
+    connection.Run("BEGIN");
+    work(connection);
+    return {};
+  } catch (const SQLite::Exception& problem) {
+    return tl::unexpected("tierctl: " + path + ": " + problem.what());
+  }
+}
+
+std::string Quoted(const std::string& path) {
+  bool plain = path.empty() || path[0] != '"';
+  std::string text = "\"";
+  for (const char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      text += '\\';
+      text += c;
+      plain = plain && c != '\\';
+    } else if (byte < 0x20 || byte == 0x7F) {
+      plain = false;
+      static constexpr char kOctal[] = "01234567";
+      text += {'\\', kOctal[byte >> 6], kOctal[(byte >> 3) & 7], kOctal[byte & 7]};
+    } else {
+      text += c;
+    }
+  }
+  return plain ? path : text + "\"";
+}
+
+nlohmann::json PathToJson(const std::string& path) {
+  nlohmann::json entry = {{"path", path}};
+  try {
+    (void)entry.dump();
+  } catch (const nlohmann::json::type_error&) {
+    entry["bytes"] = HexOf(path);
+  }
+  return entry;
+}
+
+}  // namespace tierfs::tools
