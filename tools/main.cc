@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
   AddRescan(app, outcome);
   AddSettle(app, outcome);
   AddChanges(app, outcome);
+  AddVerify(app, outcome);
+  AddCheck(app, outcome);
   AddPolicy(app, outcome);
   try {
     app.parse(argc, argv);

@@ -55,10 +55,12 @@ Progress::~Progress() {
   if (shown_) std::fputs("\r\033[K", stderr);
 }
 
-void Progress::Show(std::uint64_t done) {
+void Progress::Show(std::uint64_t done) { Show(std::to_string(done)); }
+
+void Progress::Show(const std::string& text) {
   if (!terminal_) return;
   shown_ = true;
-  std::fprintf(stderr, "\r%s %llu\033[K", what_.c_str(), static_cast<unsigned long long>(done));
+  std::fprintf(stderr, "\r%s %s\033[K", what_.c_str(), text.c_str());
 }
 
 }  // namespace tierfs::tools

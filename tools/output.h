@@ -29,6 +29,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void Show(std::uint64_t done);
+  void Show(const std::string& text);
 
  private:
   const std::string what_;

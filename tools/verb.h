@@ -13,6 +13,7 @@ inline constexpr int kFindings = 1;  // it ran, and found what it looks for: war
 inline constexpr int kUsage = 2;     // the command line or a file is wrong
 inline constexpr int kCannot = 3;    // it could not be done
 inline constexpr int kFullListing = 4;  // `changes`: the token could not be answered, everything was listed
+inline constexpr int kCorrupt = 5;      // `verify`: content changed that nobody wrote
 
 // What a verb leaves behind for main to return.
 struct Outcome {
@@ -29,6 +30,8 @@ void AddReload(CLI::App& app, Outcome& outcome);
 void AddRescan(CLI::App& app, Outcome& outcome);
 void AddSettle(CLI::App& app, Outcome& outcome);
 void AddChanges(CLI::App& app, Outcome& outcome);
+void AddVerify(CLI::App& app, Outcome& outcome);
+void AddCheck(CLI::App& app, Outcome& outcome);
 void AddPolicy(CLI::App& app, Outcome& outcome);
 
 }  // namespace tierfs::tools

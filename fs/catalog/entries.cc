@@ -107,6 +107,24 @@ std::vector<Row> UnhashedRows(Connection& connection, LayerIndex tier, Unhashed 
   return AllRows(rows);
 }
 
+std::vector<Row> FileRows(Connection& connection, LayerIndex tier, const std::string& after, int limit) {
+  SQLite::Statement& rows = connection.Use("SELECT " TIERFS_ROW_COLUMNS
+                                           " FROM entries WHERE tier = ? AND path > ? AND present AND type = 32768 ORDER BY path LIMIT ?");
+  rows.bind(1, tier);
+  BindBytes(rows, 2, StoredPath(after));
+  rows.bind(3, limit);
+  return AllRows(rows);
+}
+
+FileCount CountFiles(Connection& connection, LayerIndex tier, bool all) {
+  SQLite::Statement& count = connection.Use(
+      "SELECT count(*), ifnull(sum(size), 0) FROM entries WHERE tier = ?1 AND present AND type = 32768 AND (?2 OR hash IS NOT NULL)");
+  count.bind(1, tier);
+  count.bind(2, all ? 1 : 0);
+  if (!count.executeStep()) return {};
+  return {static_cast<std::uint64_t>(count.getColumn(0).getInt64()), static_cast<std::uint64_t>(count.getColumn(1).getInt64())};
+}
+
 void PutHash(Connection& connection, LayerIndex tier, const Row& row, const std::string& hash) {
   SQLite::Statement& put = connection.Use(
       "UPDATE entries SET content = CASE WHEN hash = ?1 THEN hashed ELSE content END, "

@@ -39,6 +39,14 @@ struct LinkedName {
 // Files whose checksum is missing, or is that of an older content (first), after a path.
 enum class Unhashed { kStale, kNever };
 [[nodiscard]] std::vector<Row> UnhashedRows(Connection& connection, LayerIndex tier, Unhashed which, const std::string& after, int limit);
+// Regular files in the order of their paths, those after a path.
+[[nodiscard]] std::vector<Row> FileRows(Connection& connection, LayerIndex tier, const std::string& after, int limit);
+// How many there are, and their sizes: all, or those with a checksum.
+struct FileCount {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+};
+[[nodiscard]] FileCount CountFiles(Connection& connection, LayerIndex tier, bool all);
 // Notes the checksum of the content that `row` was when it was read. The same sum as before means that the content never changed.
 void PutHash(Connection& connection, LayerIndex tier, const Row& row, const std::string& hash);
 // The rows whose content changed since their checksum lose it: somebody has been told of that change.

@@ -1,0 +1,208 @@
+// tierctl check and verify on a real mount: each finding is made, found, and mended.
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/mount/layers.h"
+
+namespace tierfs::test {
+namespace {
+
+using nlohmann::json;
+
+class Check : public OverlayTest {
+ protected:
+  static Ran Tierctl(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), TIERCTL_BINARY);
+    return Execute(arguments);
+  }
+  // "code path" of each finding.
+  std::set<std::string> Findings(const std::vector<std::string>& options = {}) {
+    std::vector<std::string> arguments{"check", "--json", ConfigFile()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Ran ran = Tierctl(arguments);
+    const json answer = json::parse(ran.out, nullptr, false);
+    EXPECT_TRUE(answer.is_object()) << ran.out << ran.err;
+    if (!answer.is_object()) return {};
+    std::set<std::string> found;
+    bool left = false;
+    for (const json& each : answer["findings"]) {
+      found.insert(each["code"].get<std::string>() + " " + each["path"].get<std::string>());
+      EXPECT_NE(each["cure"], "");
+      left = left || each["state"] != "repaired";
+    }
+    EXPECT_EQ(ran.code, left ? 1 : 0) << ran.out;
+    return found;
+  }
+  // Found; not mended by a dry run; mended; gone.
+  void ExpectMended(const std::set<std::string>& findings) {
+    EXPECT_EQ(Findings(), findings);
+    EXPECT_EQ(Findings({"--repair", "-n"}), findings);
+    EXPECT_EQ(Findings({"--repair"}), findings);
+    EXPECT_EQ(Findings(), std::set<std::string>{});
+  }
+};
+
+TEST_F(Check, AHealthyMountHasNoFindings) {
+  const std::string lower = AddLower("lower");
+  WriteFile(lower + "/gone", "x");
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("usr/lib"));
+  WriteFile(Mnt("usr/lib/x.tmp"), "3");
+  WriteFile(Mnt("a"), "2");
+  ASSERT_EQ(::unlink(Mnt("gone").c_str()), 0);
+  EXPECT_EQ(Findings(), std::set<std::string>{});
+  EXPECT_EQ(Tierctl({"check", Mnt()}).out, "test: nothing found\n");
+  Unmount();
+  EXPECT_EQ(Findings(), std::set<std::string>{});
+}
+
+TEST_F(Check, DuplicatesThatAreAlikeAreMendedAndOthersLeft) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("same"), "one");
+  WriteFile(Mnt("other"), "one");
+  Unmount();
+  ASSERT_EQ(Shell("cp -a " + Tier(2, "same") + " " + Tier(4, "same")).code, 0);
+  WriteFile(Tier(3, "other"), "two");
+  EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"duplicate same", "duplicate other"}));
+  EXPECT_EQ(TreesWith("same"), std::set<int>{2});
+  EXPECT_EQ(TreesWith("other"), (std::set<int>{2, 3})) << "nobody but the owner can tell which one is meant";
+  EXPECT_EQ(Findings(), std::set<std::string>{"duplicate other"});
+  ASSERT_EQ(::unlink(Tier(3, "other").c_str()), 0);
+  SkipKernelComparison();
+}
+
+TEST_F(Check, MisplacedFilesAreSettled) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d"));
+  WriteFile(Mnt("d/a"), "a");
+  SetPolicy("3 a\n");
+  ASSERT_EQ(Tierctl({"reload", ConfigFile()}).code, 0);
+  ExpectMended({"misplaced d/a"});
+  EXPECT_EQ(TreesWith("d/a"), std::set<int>{3});
+}
+
+TEST_F(Check, StrayWhiteouts) {
+  const std::string lower = AddLower("lower");
+  WriteFile(lower + "/needed", "x");
+  ASSERT_TRUE(Mount()) << Refusal();
+  ASSERT_EQ(::unlink(Mnt("needed").c_str()), 0);
+  WriteFile(Mnt("file"), "x");
+  ASSERT_EQ(::mknod(Tier(4, "stray").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  ASSERT_EQ(::mknod(Tier(4, "file").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  ExpectMended({"stray-whiteout stray", "stray-whiteout file"});
+  EXPECT_EQ(Whiteouts().size(), 1U);
+  EXPECT_FALSE(Exists(Mnt("needed")));
+}
+
+TEST_F(Check, DirectoriesWhosePartsDiffer) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d"));
+  WriteFile(Mnt("d/a"), "2");
+  WriteFile(Mnt("d/x.tmp"), "3");
+  MakeDirs(Mnt("e"));
+  WriteFile(Mnt("e/x.tmp"), "3");
+  Unmount();
+  ASSERT_EQ(::chmod(Tier(3, "d").c_str(), 0700), 0);
+  ASSERT_EQ(::setxattr(Tier(3, "d").c_str(), "user.x", "1", 1, 0), 0);
+  ASSERT_EQ(::chmod(Tier(3, "e").c_str(), 01000), 0);  // as a crash leaves it while it is being cloned
+  const struct stat before = Stat(Tier(3, "d"));
+  ExpectMended({"directory-attributes d", "unfinished-directory e"});
+  EXPECT_EQ(Stat(Tier(3, "d")).st_mode, Stat(Tier(2, "d")).st_mode);
+  EXPECT_EQ(Stat(Tier(3, "d")).st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+  EXPECT_EQ(Xattr(Tier(3, "d"), "user.x"), "");
+}
+
+TEST_F(Check, ForeignAttributesAndMounts) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d"));
+  WriteFile(Mnt("a"), "2");
+  Unmount();
+  ASSERT_EQ(::setxattr(Tier(2, "a").c_str(), "trusted.overlay.metacopy", "y", 1, 0), 0);
+  ExpectMended({"foreign-attribute a"});
+  ASSERT_EQ(Execute({"mount", "-t", "tmpfs", "tierfs-test", Tier(2, "d")}).code, 0);
+  EXPECT_EQ(Findings({"--repair"}), std::set<std::string>{"foreign-mount d"});
+  ASSERT_EQ(Execute({"umount", Tier(2, "d")}).code, 0);
+}
+
+TEST_F(Check, WhatWasChangedUnderneathDiffersUntilARescan) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "2");
+  EXPECT_EQ(Findings(), std::set<std::string>{});
+  WriteFile(Tier(2, "underneath"), "x");
+  ExpectMended({"catalogue-differs "});
+}
+
+TEST_F(Check, ADamagedDatabaseIsRemovedAndMadeAnew) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (int i = 0; i < 200; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
+  ASSERT_EQ(Tierctl({"changes", ConfigFile()}).code, 0);
+  Unmount();
+  const std::string database = Base("state/catalog.db");
+  std::string bytes = ReadFile(database);
+  ASSERT_GT(bytes.size(), 20000U);
+  for (std::size_t at = 4096; at < bytes.size(); at += 512) bytes.replace(at, 16, "garbage, garbage");
+  WriteFile(database, bytes);
+  EXPECT_EQ(Findings(), std::set<std::string>{"catalogue-damaged "});
+  EXPECT_EQ(Findings({"--repair"}), std::set<std::string>{"catalogue-damaged "});
+  EXPECT_FALSE(Exists(database));
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(Findings(), std::set<std::string>{});
+  EXPECT_EQ(Tierctl({"changes", ConfigFile()}).code, 0);
+}
+
+TEST_F(Check, VerifyFindsWhatChangedWithoutAWrite) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("rots"), std::string(100000, 'a'));
+  WriteFile(Mnt("stays"), std::string(100000, 'a'));
+  WriteFile(Mnt("grows"), "a");
+  ASSERT_EQ(Tierctl({"changes", ConfigFile()}).code, 0);
+  // Checksums are taken some seconds after the last change.
+  json summary = json::object();
+  for (int i = 0; i < 300 && summary.value("files", 0) != 3; ++i) {
+    ::usleep(100000);
+    summary = json::parse(Tierctl({"verify", "--json", ConfigFile()}).out, nullptr, false);
+  }
+  ASSERT_EQ(summary["files"], 3) << summary;
+  EXPECT_EQ(summary["bytes"], 200001);
+  Unmount();
+  WriteFile(Tier(2, "grows"), "and says so");
+  // The disk's error: other bytes, and no time moves. The clock is not ours to set, so the record is made to fit the file instead.
+  ASSERT_EQ(Shell("printf b | dd of=" + Tier(2, "rots") + " bs=1 seek=5000 conv=notrunc status=none").code, 0);
+  const struct stat st = Stat(Tier(2, "rots"));
+  const auto ns = [](const timespec& time) { return std::to_string(std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec); };
+  const Ran fitted = Shell("sqlite3 " + Base("state/catalog.db") + " \"UPDATE entries SET mtime = " + ns(st.st_mtim) +
+                           ", ctime = " + ns(st.st_ctim) + " WHERE path = CAST('rots' AS BLOB)\"");
+  ASSERT_EQ(fitted.code, 0) << fitted.err;
+  const Ran ran = Tierctl({"verify", "--json", ConfigFile()});
+  EXPECT_EQ(ran.code, 5) << ran.err;
+  summary = json::parse(ran.out, nullptr, false);
+  ASSERT_EQ(summary["corrupt"].size(), 1U) << summary;
+  EXPECT_EQ(summary["corrupt"][0]["path"], "rots");
+  EXPECT_NE(summary["corrupt"][0]["recorded"], summary["corrupt"][0]["found"]);
+  EXPECT_EQ(summary["changed_since"], 1);
+  const Ran text = Tierctl({"verify", "--tier", "2", "--full", "--rate", "1000", ConfigFile()});
+  EXPECT_EQ(text.code, 5);
+  EXPECT_NE(text.out.find("corrupt: tier 2 rots\n"), std::string::npos) << text.out;
+  EXPECT_EQ(Tierctl({"verify", "--tier", "1", ConfigFile()}).code, 0);
+}
+
+TEST_F(Check, BadInput) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* verb : {"check", "verify", "rescan"}) {
+    EXPECT_EQ(Tierctl({verb, "--help"}).code, 0);
+    EXPECT_EQ(Tierctl({verb}).code, 2);
+    EXPECT_EQ(Tierctl({verb, "/none.toml"}).code, 2);
+    EXPECT_EQ(Tierctl({verb, "--nonsense", ConfigFile()}).code, 2);
+  }
+  EXPECT_EQ(Tierctl({"check", "-n", ConfigFile()}).code, 2);
+  EXPECT_EQ(Tierctl({"verify", "--tier", "3", ConfigFile()}).code, 2);
+  EXPECT_EQ(Tierctl({"verify", "--rate", "-1", ConfigFile()}).code, 2);
+  EXPECT_EQ(Tierctl({"verify", "--rate", "x", ConfigFile()}).code, 2);
+  Unmount();
+  EXPECT_EQ(Tierctl({"rescan", ConfigFile()}).code, 3);
+}
+
+}  // namespace
+}  // namespace tierfs::test

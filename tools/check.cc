@@ -1,0 +1,97 @@
+// tierctl check: the trees, the lower layers and the catalogue of a mount against what they have to be.
+#include "tools/check.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <iostream>
+
+#include "fs/os/unique_fd.h"
+#include "tools/catalogue.h"
+#include "tools/mounts.h"
+#include "tools/verb.h"
+
+namespace tierfs::tools {
+namespace {
+
+struct Request {
+  std::string mount;
+  bool repair = false;
+  bool dry_run = false;
+  bool json = false;
+};
+
+void Check(const Request& request, Outcome& outcome) {
+  const auto fail = [&outcome](int code, const std::string& line) {
+    std::cerr << line << "\n";
+    outcome.code = code;
+  };
+  if (request.dry_run && !request.repair) return fail(kUsage, "tierctl: -n says what --repair would do; give both");
+  const auto config = FindConfig(request.mount);
+  if (!config) return fail(kUsage, config.error());
+  const policy::ParseResult policy = LoadPolicy(*config);
+  if (!policy.policy) return fail(kUsage, policy.errors.front().Headline());
+  const bool mounted = Ask(*config, {{"verb", "status"}}).has_value();
+  // While nothing is mounted nothing may be mounted meanwhile.
+  UniqueFd lock;
+  if (!mounted) {
+    lock = UniqueFd(::open((config->state + "/lock").c_str(), O_RDONLY | O_CLOEXEC));
+    if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+      return fail(kCannot, "tierctl: '" + config->name + "': a daemon holds the state directory but does not answer");
+    }
+  }
+  Progress progress("checking:");
+  const Subject subject{*config, *policy.policy, mounted};
+  auto findings = CheckTrees(subject, progress);
+  if (!findings) return fail(kCannot, findings.error());
+  for (Finding& finding : CheckCatalogue(subject, progress)) findings->push_back(std::move(finding));
+
+  std::size_t left = 0;
+  std::size_t mended = 0;
+  nlohmann::json all = nlohmann::json::array();
+  for (const Finding& finding : *findings) {
+    std::string state = "found";
+    if (request.repair && !finding.repair) state = "left";
+    if (request.repair && finding.repair) {
+      state = "would be repaired";
+      if (!request.dry_run) {
+        const Repaired repaired = finding.repair();
+        state = repaired ? "repaired" : "not repaired: " + repaired.error();
+      }
+    }
+    ++(state == "repaired" ? mended : left);
+    nlohmann::json entry = PathToJson(finding.path);
+    entry.update({{"code", finding.code}, {"what", finding.what}, {"cure", finding.cure}, {"state", state}});
+    if (!request.json) {
+      std::cout << finding.code << (finding.path.empty() ? "" : " " + Quoted(finding.path)) << ": " << Printable(finding.what) << "\n";
+      std::cout << (request.repair ? "  " + Printable(state) + "; cure: " : "  cure: ") << Printable(finding.cure) << "\n";
+    }
+    all.push_back(std::move(entry));
+  }
+  // The trees were changed beneath the daemon.
+  if (mounted && mended > 0) (void)Ask(*config, {{"verb", "rescan"}});
+  if (request.json) {
+    PrintJson({{"mounted", mounted}, {"findings", all}});
+  } else if (findings->empty()) {
+    std::cout << config->name << ": nothing found\n";
+  }
+  if (left > 0) outcome.code = kFindings;
+}
+
+}  // namespace
+
+void AddCheck(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("check", "Looks for what is not as it has to be in the trees and the catalogue, and mends it");
+  auto request = std::make_shared<Request>();
+  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
+  verb->add_flag("--repair", request->repair, "mend what can be mended without a decision");
+  verb->add_flag("-n,--dry-run", request->dry_run, "with --repair: only say what would be mended");
+  verb->add_flag("--json", request->json, "for programs");
+  verb->footer(
+      "Works mounted and unmounted. Codes: duplicate, misplaced, stray-whiteout, directory-attributes, unfinished-directory,\n"
+      "foreign-mount, foreign-attribute, open-intent, catalogue-damaged, catalogue-differs. Exit code 1: something was found and is\n"
+      "not mended.");
+  verb->callback([request, &outcome] { Check(*request, outcome); });
+}
+
+}  // namespace tierfs::tools
