@@ -77,8 +77,9 @@ struct BackingKey {
   bool operator==(const BackingKey&) const = default;
 };
 
+// noexcept: then hash tables do not store it beside each key, which a million files would pay for.
 struct BackingKeyHash {
-  std::size_t operator()(const BackingKey& key) const {
+  std::size_t operator()(const BackingKey& key) const noexcept {
     return (key.inode ^ (std::uint64_t{key.file_system} << 56)) * 0x9E3779B97F4A7C15ULL >> 7;
   }
 };

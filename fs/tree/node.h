@@ -11,6 +11,8 @@
 
 #include "fs/os/unique_fd.h"
 #include "fs/tier/layer.h"
+#include "fs/tree/small_mutex.h"
+#include "fs/tree/small_name.h"
 #include "policy/policy.h"
 
 namespace tierfs {
@@ -50,7 +52,7 @@ struct Node {
 
   // Guarded by NodeTable's mutex.
   std::shared_ptr<Node> parent;  // of one of its names; empty for the root
-  std::string name;              // that name; empty when it has none left
+  SmallName name;                // that name; empty when it has none left
   BackingKey key;                // of a directory: the key of its first part
   std::uint64_t lookups = 0;     // references that the kernel holds
   std::uint64_t children = 0;    // nodes whose parent this is
@@ -58,11 +60,12 @@ struct Node {
   std::uint64_t state_epoch = 0;
 
   // Held while a file is opened, closed, copied up, moved or removed. Guards what follows.
-  std::mutex mutex;
+  SmallMutex mutex;
   OpenState open;
   UniqueFd pinned;  // keeps an unlinked file reachable until the kernel forgets it
 };
 
 using NodePtr = std::shared_ptr<Node>;
+using NodeLock = std::unique_lock<SmallMutex>;
 
 }  // namespace tierfs

@@ -128,15 +128,15 @@ NodeTable::Place NodeTable::PlaceOf(const Node& node) const {
 
 std::optional<std::string> NodeTable::PathOf(const Node& node) const {
   const std::lock_guard lock(mutex_);
-  std::vector<const std::string*> names;
+  std::vector<std::string_view> names;
   for (const Node* at = &node; at != root_.get(); at = at->parent.get()) {
     if (!at->parent) return std::nullopt;
-    names.push_back(&at->name);
+    names.push_back(at->name);
   }
   std::string path;
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     if (!path.empty()) path += '/';
-    path += **name;
+    path += *name;
   }
   return path;
 }

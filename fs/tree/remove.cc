@@ -30,9 +30,9 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   if (!found.Exists()) return Fail(ENOENT, "unlink");
   if (found.IsDir()) return Fail(EISDIR, "unlink");
   const NodePtr node = nodes_.Find(found.key);
-  std::unique_lock<std::mutex> lock;
+  NodeLock lock;
   if (node) {
-    lock = std::unique_lock(node->mutex);
+    lock = NodeLock(node->mutex);
     // It may have been settled, or copied up, before the lock was ours.
     TIERFS_ASSIGN(found, Resolve(parent, name));
     if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
@@ -90,7 +90,7 @@ Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
     }
     return {};
   };
-  const auto lock = std::unique_lock(node->mutex);
+  const auto lock = NodeLock(node->mutex);
   {
     TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, found.parts.First()));
     TIERFS_TRY(Pin(node, (*dir).get(), name));

@@ -18,13 +18,13 @@ class LockBoth {
   LockBoth(Node* a, Node* b) {
     if (a == b) b = nullptr;
     if (a != nullptr && b != nullptr && b->id.value < a->id.value) std::swap(a, b);
-    if (a != nullptr) first_ = std::unique_lock(a->mutex);
-    if (b != nullptr) second_ = std::unique_lock(b->mutex);
+    if (a != nullptr) first_ = NodeLock(a->mutex);
+    if (b != nullptr) second_ = NodeLock(b->mutex);
   }
 
  private:
-  std::unique_lock<std::mutex> first_;
-  std::unique_lock<std::mutex> second_;
+  NodeLock first_;
+  NodeLock second_;
 };
 
 Status RenameAt(int from, const char* from_name, int to, const char* to_name, unsigned flags) {

@@ -33,9 +33,12 @@ wipe() {
   rm -rf "$@"
 }
 
+undo() { :; }  # a workload's own, for what it has to take back before its directory goes
+
 finish() {
   local status=$?
   cd /
+  undo
   if mountpoint -q "$mnt"; then
     stop_mount || status=1
   fi

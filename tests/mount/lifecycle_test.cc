@@ -3,9 +3,11 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 
+#include "fs/os/mount_table.h"
 #include "tests/mount/fixture.h"
 
 namespace tierfs::test {
@@ -63,7 +65,11 @@ TEST_F(Lifecycle, SigtermUnmountsInOrder) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   ::kill(DaemonPid(), SIGTERM);
-  for (int i = 0; i < 500 && Exists(Mnt("a")); ++i) ::usleep(10000);
+  const auto is_mounted = [this] {
+    const auto mounts = TierfsMounts();
+    return std::any_of(mounts.begin(), mounts.end(), [this](const MountedFs& each) { return each.mountpoint == Mnt(); });
+  };
+  for (int i = 0; i < 500 && is_mounted(); ++i) ::usleep(10000);
   EXPECT_FALSE(Exists(Mnt("a")));
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
@@ -118,6 +124,25 @@ TEST_F(Lifecycle, ForegroundLogsToStderr) {
                         Mnt() + "; wait)");
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_NE(ReadFile(Base("log")).find("test mounted at " + Mnt()), std::string::npos);
+}
+
+TEST_F(Lifecycle, OperationsAreLoggedOnlyWhenAskedFor) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  const auto log_at = [this](const std::string& level) {
+    const Ran ran = Shell(std::string(TIERFS_BINARY) + " -f " + ConfigFile() + " " + Mnt() + " -o log=" + level + " 2>" + Base("log") +
+                          " & for i in $(seq 500); do grep -q tierfs /proc/self/mounts && mountpoint -q " + Mnt() +
+                          " && break; sleep 0.02; done; cat " + Mnt("none") + " 2>/dev/null; rmdir " + Mnt("gone") +
+                          " 2>/dev/null; setfattr -n user.tierfs.x -v 1 " + Mnt() + " 2>/dev/null; umount " + Mnt() + "; wait");
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ReadFile(Base("log"));
+  };
+  EXPECT_EQ(log_at("error"), "");
+  const std::string info = log_at("info");
+  EXPECT_NE(info.find("mounted at"), std::string::npos) << info;
+  EXPECT_EQ(info.find("setxattr"), std::string::npos) << info;
+  const std::string debug = log_at("debug");
+  EXPECT_NE(debug.find("setxattr: Operation not permitted"), std::string::npos) << debug;
 }
 
 TEST_F(Lifecycle, PassthroughIsOnUnlessSwitchedOff) {

@@ -1,10 +1,14 @@
 // Every write goes to the tier of its path, and the backing trees hold what the policy says and nothing else.
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <tuple>
 
+#include "fs/os/unique_fd.h"
 #include "tests/mount/fixture.h"
+#include "tests/mount/layers.h"
 
 namespace tierfs::test {
 namespace {
@@ -83,9 +87,39 @@ TEST_F(Routing, NamesAreBytes) {
   EXPECT_EQ(ReadFile(Mnt(strange)), "s");
 }
 
-TEST_F(Routing, StatfsIsThatOfTheTierThatThePathWritesTo) {
+class Space : public OverlayTest {};
+
+TEST_F(Space, IsThatOfTheTierThatThePathWritesTo) {
+  const std::string small = MakeFileSystem(FileSystem::kTmpfs, 16);
+  UseTier(3, small + "/tier3");
+  MakeDirs(small + "/tier3");
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("var/cache"));
   MakeDirs(Mnt("usr"));
-  EXPECT_EQ(Shell("stat -f -c %b " + Mnt("usr")).out, Shell("stat -f -c %b " + Tier(4)).out);
+  WriteFile(Mnt("var/cache/x"), std::string(100'000, 'x'));
+  WriteFile(Mnt("y"), "y");
+  const auto space = [](const std::string& path) {
+    struct statvfs st {};
+    EXPECT_EQ(::statvfs(path.c_str(), &st), 0) << path;
+    return std::make_tuple(st.f_blocks, st.f_frsize, st.f_files, st.f_namemax);
+  };
+  const auto disk = space(Tier(4));
+  const auto memory = space(small);
+  ASSERT_NE(disk, memory);
+  EXPECT_EQ(space(Mnt("var/cache")), memory);
+  EXPECT_EQ(space(Mnt("var/cache/x")), memory);
+  EXPECT_EQ(space(Mnt("var")), disk);
+  EXPECT_EQ(space(Mnt("usr")), disk);
+  EXPECT_EQ(space(Mnt("y")), disk);
+  EXPECT_EQ(space(Mnt()), disk);
+  // A full tier says so, and the others go on.
+  const UniqueFd full(::open(Mnt("var/cache/full").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  const std::string block(1 << 20, 'f');
+  ssize_t written = 0;
+  for (int i = 0; i < 32 && written >= 0; ++i) written = ::write(full.get(), block.data(), block.size());
+  EXPECT_EQ(errno, ENOSPC);
+  WriteFile(Mnt("z"), "z");
+  EXPECT_EQ(ReadFile(Mnt("z")), "z");
 }
 
 TEST_F(Routing, XattrsTellTheStory) {
