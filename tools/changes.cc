@@ -14,6 +14,7 @@ struct Request {
   std::string mount;
   int tier = 2;
   std::string since;
+  bool tree = false;
   bool nul = false;
   bool json = false;
 };
@@ -71,6 +72,10 @@ void Changes(const Request& request, Outcome& outcome) {
     outcome.code = kUsage;
     return;
   }
+  if (request.tree) {
+    std::cout << config->tiers[static_cast<std::size_t>(request.tier - 1)] << "\n";
+    return;
+  }
   std::optional<Token> since;
   if (!request.since.empty() && !(since = Token::Parse(request.since))) {
     std::cerr << "tierctl: '" << Printable(request.since) << "' is not a token; take the one that the last listing ended with\n";
@@ -115,6 +120,7 @@ void AddChanges(CLI::App& app, Outcome& outcome) {
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
   verb->add_option("-t,--tier", request->tier, "which tier (2)")->check(CLI::Range(1, 3));
   verb->add_option("-s,--since", request->since, "the token that the last listing ended with; without it everything there is is listed");
+  verb->add_flag("--tree", request->tree, "only print the directory that the paths are relative to");
   verb->add_flag("-0", request->nul, "end each record with a NUL, paths as they are");
   verb->add_flag("--json", request->json, "for programs");
   verb->footer(

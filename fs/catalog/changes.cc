@@ -1,6 +1,7 @@
 #include "fs/catalog/changes.h"
 
 #include <charconv>
+#include <set>
 
 namespace tierfs {
 namespace {
@@ -33,11 +34,13 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
   SQLite::Statement& rows =
       full == Full::kNo
           ? connection.Use(
-                "SELECT path, present, type, added, content FROM entries INDEXED BY changed "
+                "SELECT path, present, type, added, content, links, inode FROM entries INDEXED BY changed "
                 "WHERE seq > 0 AND tier = ? AND seq > ? ORDER BY path")
-          : connection.Use("SELECT path, present, type, added, content FROM entries WHERE tier = ? AND present ORDER BY path");
+          : connection.Use(
+                "SELECT path, present, type, added, content, links, inode FROM entries WHERE tier = ? AND present ORDER BY path");
   rows.bind(1, tier);
   if (full == Full::kNo) rows.bind(2, since->seq);
+  std::set<std::int64_t> linked;
   while (rows.executeStep()) {
     ChangedPath change;
     change.path = PathFromStored(BytesOf(rows.getColumn(0)));
@@ -50,7 +53,17 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     } else {
       change.what = rows.getColumn(4).getInt64() > since->seq ? 'M' : 'm';
     }
+    if (full == Full::kNo && change.what == 'A' && rows.getColumn(5).getInt64() > 1) linked.insert(rows.getColumn(6).getInt64());
     visit(change);
+  }
+  // The other names of an inode that got one: whoever copies the new name alone makes a second file of it.
+  for (const std::int64_t inode : linked) {
+    SQLite::Statement& names = connection.Use(
+        "SELECT path FROM entries INDEXED BY linked WHERE present AND links > 1 AND inode = ? AND tier = ? AND seq <= ? ORDER BY path");
+    names.bind(1, inode);
+    names.bind(2, tier);
+    names.bind(3, since->seq);
+    while (names.executeStep()) visit(ChangedPath{'m', false, PathFromStored(BytesOf(names.getColumn(0)))});
   }
   return full;
 }

@@ -28,8 +28,8 @@ struct ChangedPath {
 // Why a listing is of everything there is, rather than of what changed.
 enum class Full { kNo, kNoToken, kOtherDatabase, kTooOld };
 
-// Each path once, with its last state, in the order of a walk. Without a token, or with one that cannot be answered, every entry as added.
-// Throws SQLite::Exception.
+// Each path once, with its last state, in the order of a walk; then, as metadata, the unchanged names of files that got another one.
+// Without a token, or with one that cannot be answered, every entry as added. Throws SQLite::Exception.
 Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<Token>& since,
                  const std::function<void(const ChangedPath&)>& visit);
 

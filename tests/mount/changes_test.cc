@@ -256,6 +256,7 @@ TEST_F(Changes, ADatabaseMadeAnewMeansEverything) {
 TEST_F(Changes, BadInput) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Tierctl({"changes", "--help"}).code, 0);
+  EXPECT_EQ(Tierctl({"changes", "--tree", "--tier", "1", Mnt()}).out, Tier(1) + "\n");
   EXPECT_EQ(Tierctl({"changes"}).code, 2);
   EXPECT_EQ(Tierctl({"changes", "--since", "nonsense", ConfigFile()}).code, 2);
   EXPECT_EQ(Tierctl({"changes", "--tier", "4", ConfigFile()}).code, 2);
