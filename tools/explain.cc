@@ -35,7 +35,8 @@ tl::expected<Subject, std::string> SubjectOf(const Question& question, const std
     const std::string absolute = AbsolutePath(path);
     const auto mount = MountOf(absolute);
     if (question.config.empty() && !mount) {
-      return tl::unexpected("tierctl: " + Printable(path) + " is not on a tierfs mount; name the mount with --config or the rules with --policy");
+      return tl::unexpected("tierctl: " + Printable(path) +
+                            " is not on a tierfs mount; name the mount with --config or the rules with --policy");
     }
     const auto config = FindConfig(question.config.empty() ? mount->config : question.config);
     if (!config) return tl::unexpected(config.error());
@@ -70,10 +71,12 @@ void Print(const std::string& path, const nlohmann::json& answer) {
   if (answer["rule"].is_null()) {
     std::cout << "  no rule matches: what no rule matches is data\n";
   } else {
-    std::cout << "  by       " << answer["rule"]["rule"].get<std::string>() << "   (matches " << Printable(answer["rule"]["matched"].get<std::string>()) << ")\n";
+    std::cout << "  by       " << answer["rule"]["rule"].get<std::string>() << "   (matches "
+              << Printable(answer["rule"]["matched"].get<std::string>()) << ")\n";
   }
   for (const auto& rule : answer["overrode"]) {
-    std::cout << "  overrode " << rule["rule"].get<std::string>() << "   (matches " << Printable(rule["matched"].get<std::string>()) << ")\n";
+    std::cout << "  overrode " << rule["rule"].get<std::string>() << "   (matches " << Printable(rule["matched"].get<std::string>())
+              << ")\n";
   }
   if (answer.contains("may_change_below")) {
     std::cout << "  beneath it these rules can still say otherwise:\n";

@@ -37,7 +37,9 @@ tl::expected<nlohmann::json, std::string> Ask(const Config& config, const nlohma
   const auto reply = AskDaemon(config.state, request);
   if (!reply) {
     const bool absent = reply.error().code == ENOENT || reply.error().code == ECONNREFUSED;
-    return tl::unexpected("tierctl: '" + config.name + "': " + (absent ? "not mounted: no daemon answers" : std::string(reply.error().step) + ": " + std::strerror(reply.error().code)));
+    return tl::unexpected(
+        "tierctl: '" + config.name +
+        "': " + (absent ? "not mounted: no daemon answers" : std::string(reply.error().step) + ": " + std::strerror(reply.error().code)));
   }
   if (!reply->value("ok", false)) return tl::unexpected("tierctl: '" + config.name + "': " + reply->value("error", "the daemon refused"));
   return *reply;

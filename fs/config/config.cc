@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <optional>
-#include <toml++/toml.h>
 
 namespace tierfs {
 namespace fs = std::filesystem;
@@ -53,8 +53,8 @@ class Reader {
     for (const auto& [key, value] : table_) config_.lines[std::string(key.str())] = value.source().begin.line;
     for (const auto& [key, value] : table_) {
       const std::string name(key.str());
-      const bool known = name == "tier" || std::any_of(ConfigKeys().begin(), ConfigKeys().end(),
-                                                       [&](const ConfigKey& each) { return name == each.name; });
+      const bool known =
+          name == "tier" || std::any_of(ConfigKeys().begin(), ConfigKeys().end(), [&](const ConfigKey& each) { return name == each.name; });
       if (!known) return Error(name, "unknown key '" + name + "'" + Suggestion(name));
     }
     config_.name = Text("name");
@@ -155,7 +155,8 @@ class Reader {
       if (number.size() != 1 || number[0] < '1' || number[0] > '4') {
         return Problem(name, "unknown tier '" + std::string(number) + "'; there are 1 to 4");
       }
-      if (!value.is_string() || value.as_string()->get().empty()) return Problem(name, "tier " + std::string(number) + " has to be a directory in quotes");
+      if (!value.is_string() || value.as_string()->get().empty())
+        return Problem(name, "tier " + std::string(number) + " has to be a directory in quotes");
       config_.tiers[static_cast<std::size_t>(number[0] - '1')] = Absolute(value.as_string()->get());
     }
     for (int number = 1; number <= kTierCount; ++number) {
@@ -173,9 +174,7 @@ class Reader {
 
 }  // namespace
 
-std::string ConfigError::Render() const {
-  return file + (line == 0 ? "" : ":" + std::to_string(line)) + ": " + message;
-}
+std::string ConfigError::Render() const { return file + (line == 0 ? "" : ":" + std::to_string(line)) + ": " + message; }
 
 std::size_t Config::LineOf(const std::string& key) const {
   const auto found = lines.find(key);

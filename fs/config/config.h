@@ -29,13 +29,13 @@ using ConfigResult = tl::expected<T, ConfigError>;
 struct Config {
   std::string file;  // absolute
   std::string name;
-  std::string mountpoint;    // where `tierfs CONFIG` and the unit mount it; may be empty
-  std::string policy_file;   // absolute; empty when the rules are inline
-  std::string rules;         // inline rules
-  std::size_t rules_line = 0;  // where their first line stands in the file
+  std::string mountpoint;          // where `tierfs CONFIG` and the unit mount it; may be empty
+  std::string policy_file;         // absolute; empty when the rules are inline
+  std::string rules;               // inline rules
+  std::size_t rules_line = 0;      // where their first line stands in the file
   std::vector<std::string> lower;  // uppermost first
-  bool over = false;         // the directory that is mounted over is the lowest layer
-  std::string state;         // catalogue and work files
+  bool over = false;               // the directory that is mounted over is the lowest layer
+  std::string state;               // catalogue and work files
   std::array<std::string, kTierCount> tiers;
   std::vector<TierId> feed{TierId::kBuild, TierId::kData};  // the tiers whose changes are recorded
   std::chrono::milliseconds cache_timeout{std::chrono::seconds(60)};

@@ -82,8 +82,9 @@ ConfigResult<Found> Look(const Config& config, bool adopt) {
       continue;
     }
     if ((*mark)->name != config.name || (*mark)->tier != tier) {
-      return TierError(config, tier, path + " belongs to tier " + std::to_string((*mark)->tier) + " of '" + (*mark)->name +
-                                         "'; give this mount a directory of its own");
+      return TierError(config, tier,
+                       path + " belongs to tier " + std::to_string((*mark)->tier) + " of '" + (*mark)->name +
+                           "'; give this mount a directory of its own");
     }
     if (!found.id.empty() && found.id != (*mark)->id) {
       return TierError(config, tier, path + " was initialised at another time than the other tiers; is the right disk mounted?");
@@ -103,9 +104,10 @@ ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, 
   if (!found) return tl::unexpected(found.error());
   for (int tier = 1; tier <= kTierCount; ++tier) {
     if (found->id.empty() || adopt || found->marked[static_cast<std::size_t>(tier - 1)]) continue;
-    return TierError(config, tier, config.tiers[static_cast<std::size_t>(tier - 1)] +
-                                       " has no identity mark while other tiers have theirs; mount its disk, or, if it is new, "
-                                       "`tierctl init --adopt`");
+    return TierError(config, tier,
+                     config.tiers[static_cast<std::size_t>(tier - 1)] +
+                         " has no identity mark while other tiers have theirs; mount its disk, or, if it is new, "
+                         "`tierctl init --adopt`");
   }
   const std::string id = found->id.empty() ? RandomId() : found->id;
   std::vector<InitStep> steps;
@@ -126,8 +128,8 @@ ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, 
     steps.push_back({"mark " + path + " as tier " + std::to_string(tier) + " of '" + config.name + "'"});
     const std::string mark = config.name + "/" + std::to_string(tier) + "/" + id;
     if (!dry_run && ::setxattr(path.c_str(), MarkName(), mark.data(), mark.size(), 0) != 0) {
-      return TierError(config, tier, "cannot mark " + path + ": " + std::strerror(errno) +
-                                         "; the file system has to keep extended attributes");
+      return TierError(config, tier,
+                       "cannot mark " + path + ": " + std::strerror(errno) + "; the file system has to keep extended attributes");
     }
   }
   std::error_code problem;

@@ -58,8 +58,8 @@ ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoin
                           inner.what + " and " + outer.what + " are one directory, " + inner.path + "; give each its own");
         }
       } else if (Within(inner.path, outer.path)) {
-        return KeyError(config, inner.key, inner.what + " (" + inner.path + ") is within " + outer.what + " (" + outer.path +
-                                               "); move one of them out");
+        return KeyError(config, inner.key,
+                        inner.what + " (" + inner.path + ") is within " + outer.what + " (" + outer.path + "); move one of them out");
       }
     }
   }
@@ -70,9 +70,8 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
   for (const Named& place : LayersOf(config)) {
     std::error_code problem;
     const fs::path real = fs::canonical(place.path, problem);
-    const std::string mend = place.key == "lower"
-                                 ? "is its file system mounted?"
-                                 : "is its disk mounted? `tierctl init " + config.file + "` makes new tier directories";
+    const std::string mend = place.key == "lower" ? "is its file system mounted?"
+                                                  : "is its disk mounted? `tierctl init " + config.file + "` makes new tier directories";
     if (problem) return KeyError(config, place.key, place.what + ": " + place.path + ": " + problem.message() + "; " + mend);
     if (!fs::is_directory(real, problem)) return KeyError(config, place.key, place.what + ": " + place.path + " is not a directory");
   }
@@ -82,7 +81,8 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
     if (problem == std::errc::not_connected) {
       return KeyError(config, "mountpoint", "the daemon that served " + mountpoint + " has died; umount " + mountpoint + " first");
     }
-    if (problem) return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + ": " + problem.message() + "; make the directory first");
+    if (problem)
+      return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + ": " + problem.message() + "; make the directory first");
     if (!directory) return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + " is not a directory");
   }
   return CheckApart(config, mountpoint);

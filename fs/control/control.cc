@@ -52,8 +52,7 @@ Status WriteLine(int socket, const nlohmann::json& message) {
 
 }  // namespace
 
-Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& state_dir,
-                                                            std::map<std::string, ControlHandler> handlers) {
+Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& state_dir, std::map<std::string, ControlHandler> handlers) {
   std::unique_ptr<ControlServer> server(new ControlServer());
   server->handlers_ = std::move(handlers);
   server->state_dir_ = UniqueFd(::open(state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -26,7 +26,7 @@ class ControlServer {
  public:
   // Listens at once; a socket that an earlier daemon left behind is replaced. The caller holds the lock on the state directory.
   [[nodiscard]] static Result<std::unique_ptr<ControlServer>> Start(const std::string& state_dir,
-                                                                   std::map<std::string, ControlHandler> handlers);
+                                                                    std::map<std::string, ControlHandler> handlers);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;

@@ -10,14 +10,14 @@ namespace tierfs {
 
 struct DaemonOptions {
   std::string config;
-  std::string mountpoint;                   // empty: the config's
+  std::string mountpoint;  // empty: the config's
   bool foreground = false;
   bool debug = false;
   bool passthrough = true;
   bool io_uring = true;
   bool nonempty = false;
   bool noatime = false;
-  bool remount = false;                     // change the flags of a mount that stands
+  bool remount = false;  // change the flags of a mount that stands
   std::string log_level = "info";
   std::vector<std::string> kernel_options;  // those for the kernel and libfuse, as given
 };

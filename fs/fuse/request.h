@@ -14,8 +14,6 @@ namespace tierfs {
   const fuse_ctx* context = fuse_req_ctx(request);
   return Caller{context->uid, context->gid, context->pid, context->umask};
 }
-[[nodiscard]] inline HandleId HandleOf(const fuse_file_info* info) {
-  return info == nullptr ? HandleId{} : HandleId{info->fh};
-}
+[[nodiscard]] inline HandleId HandleOf(const fuse_file_info* info) { return info == nullptr ? HandleId{} : HandleId{info->fh}; }
 
 }  // namespace tierfs

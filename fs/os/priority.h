@@ -2,8 +2,8 @@
 
 namespace tierfs {
 
-// From here on this thread gets the processor and the disk when nobody else wants them (sched(7): SCHED_IDLE; ioprio_set(2): the idle class,
-// which only some I/O schedulers heed).
+// From here on this thread gets the processor and the disk when nobody else wants them (sched(7): SCHED_IDLE; ioprio_set(2): the idle
+// class, which only some I/O schedulers heed).
 void YieldToEverybody();
 
 // Makes this thread's name visible in ps and top; at most 15 characters.

@@ -26,10 +26,10 @@ using Status = Result<void>;
 }  // namespace tierfs
 
 // Returns the error of `expression` to the caller, or goes on.
-#define TIERFS_TRY(expression)                                              \
-  do {                                                                      \
-    auto tierfs_status = (expression);                                      \
-    if (!tierfs_status) return tl::unexpected(tierfs_status.error());       \
+#define TIERFS_TRY(expression)                                        \
+  do {                                                                \
+    auto tierfs_status = (expression);                                \
+    if (!tierfs_status) return tl::unexpected(tierfs_status.error()); \
   } while (false)
 
 #define TIERFS_CONCAT_INNER(a, b) a##b
@@ -37,7 +37,7 @@ using Status = Result<void>;
 
 // `TIERFS_ASSIGN(auto fd, Open(...))`: declares or assigns the value, or returns the error to the caller.
 #define TIERFS_ASSIGN(target, expression) TIERFS_ASSIGN_AS(TIERFS_CONCAT(tierfs_result_, __LINE__), target, expression)
-#define TIERFS_ASSIGN_AS(result, target, expression)         \
-  auto result = (expression);                                \
-  if (!result) return tl::unexpected(result.error());        \
+#define TIERFS_ASSIGN_AS(result, target, expression)  \
+  auto result = (expression);                         \
+  if (!result) return tl::unexpected(result.error()); \
   target = std::move(*result)

@@ -13,7 +13,7 @@ namespace tierfs {
 struct WalkedEntry {
   std::string path;  // relative to the tree, without a leading slash
   struct stat st;
-  bool whiteout;     // the mark of a deleted lower entry
+  bool whiteout;  // the mark of a deleted lower entry
 };
 
 // Calls `visit` for everything beneath the directory `root`, a directory before what is in it. Never follows a symlink, keeps one

@@ -42,7 +42,8 @@ class FeedTest : public InDirectory {
     std::vector<std::string> lines;
     Full full{};
     const Status read = catalog_->database().Read([&](Connection& connection) {
-      full = ListChanges(connection, tier, token, [&](const ChangedPath& change) { lines.push_back(std::string(1, change.what) + " " + change.path); });
+      full = ListChanges(connection, tier, token,
+                         [&](const ChangedPath& change) { lines.push_back(std::string(1, change.what) + " " + change.path); });
     });
     EXPECT_TRUE(read);
     EXPECT_EQ(static_cast<int>(full), static_cast<int>(expected));

@@ -210,7 +210,7 @@ void Model::Rename() {
       [&](const std::string& root) -> long {
         return ::renameat2(AT_FDCWD, (root + "/" + from).c_str(), AT_FDCWD, (root + "/" + to).c_str(), flags);
       },
-      exchange && several_disks_ ? EXDEV : 0);
+      exchange&& several_disks_ ? EXDEV : 0);
   if (done) known_.push_back(to);
 }
 

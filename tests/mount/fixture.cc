@@ -90,7 +90,8 @@ Ran Shell(const std::string& line) { return Execute({"/bin/sh", "-c", line}); }
 void WriteFile(const std::string& path, const std::string& content) {
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   ASSERT_TRUE(file) << path << ": " << std::strerror(errno);
-  ASSERT_EQ(::write(file.get(), content.data(), content.size()), static_cast<ssize_t>(content.size())) << path << ": " << std::strerror(errno);
+  ASSERT_EQ(::write(file.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()))
+      << path << ": " << std::strerror(errno);
 }
 
 std::string ReadFile(const std::string& path) {
@@ -156,7 +157,8 @@ MountTest::MountTest() {
   fs::create_directory(base_ + "/mnt");
   SetPolicy(kDefaultPolicy);
   // The daemon's stderr is gone once it serves: what a sanitizer has to say goes to a file that TearDown looks for.
-  for (const char* tool : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) ::setenv(tool, ("log_path=" + base_ + "/sanitizer").c_str(), 1);
+  for (const char* tool : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
+    ::setenv(tool, ("log_path=" + base_ + "/sanitizer").c_str(), 1);
 }
 
 MountTest::~MountTest() {

@@ -73,7 +73,8 @@ TEST_F(Parity, NamesAndPaths) {
     seen << Errno(::rmdir((dir + "/d").c_str())) << Errno(::unlink((dir + "/d").c_str())) << Errno(::rmdir((dir + "/d/.").c_str()))
          << Errno(::rmdir((dir + "/d/..").c_str())) << "\n";
     seen << Errno(::open((dir + "/d").c_str(), O_WRONLY)) << Errno(::open((dir + "/file").c_str(), O_DIRECTORY | O_RDONLY)) << "\n";
-    seen << Errno(::link((dir + "/d").c_str(), (dir + "/l").c_str())) << Errno(::link((dir + "/file").c_str(), (dir + "/d").c_str())) << "\n";
+    seen << Errno(::link((dir + "/d").c_str(), (dir + "/l").c_str())) << Errno(::link((dir + "/file").c_str(), (dir + "/d").c_str()))
+         << "\n";
   });
 }
 
@@ -104,7 +105,11 @@ TEST_F(Parity, OwnersModesAndSetid) {
     ::chmod((dir + "/f").c_str(), 06775);
     seen << As(1000, 1000, {}, [&] { return ::truncate((dir + "/f").c_str(), 3) == 0; }) << Bits(dir + "/f") << "\n";
     ::chmod((dir + "/f").c_str(), 06777);
-    seen << As(1001, 1001, {}, [&] { UniqueFd fd(::open((dir + "/f").c_str(), O_WRONLY)); return ::write(fd.get(), "x", 1) == 1; })
+    seen << As(1001, 1001, {},
+               [&] {
+                 UniqueFd fd(::open((dir + "/f").c_str(), O_WRONLY));
+                 return ::write(fd.get(), "x", 1) == 1;
+               })
          << Bits(dir + "/f") << "\n";
     seen << As(1000, 1000, {}, [&] { return ::chmod((dir + "/f").c_str(), 02755) == 0; }) << Bits(dir + "/f") << "\n";
     ::chown((dir + "/f").c_str(), 1000, 50);
@@ -116,13 +121,18 @@ TEST_F(Parity, OwnersModesAndSetid) {
     ::chown((dir + "/g").c_str(), 0, 60);
     ::chmod((dir + "/g").c_str(), 02777);
     seen << As(1000, 1000, {}, [&] { return ::mkdir((dir + "/g/sub").c_str(), 0755) == 0; }) << Bits(dir + "/g/sub") << "\n";
-    seen << As(1000, 1000, {}, [&] { UniqueFd fd(::open((dir + "/g/file").c_str(), O_CREAT | O_WRONLY, 02755)); return bool(fd); })
+    seen << As(1000, 1000, {},
+               [&] {
+                 UniqueFd fd(::open((dir + "/g/file").c_str(), O_CREAT | O_WRONLY, 02755));
+                 return bool(fd);
+               })
          << Bits(dir + "/g/file") << "\n";
     ::mkdir((dir + "/t").c_str(), 0777);
     ::chmod((dir + "/t").c_str(), 01777);
     WriteFile(dir + "/t/roots", "");
     seen << As(1000, 1000, {}, [&] { return ::unlink((dir + "/t/roots").c_str()) == 0 || errno != EPERM; }) << "\n";
-    seen << As(1000, 1000, {}, [&] { return ::rename((dir + "/t/roots").c_str(), (dir + "/t/mine").c_str()) == 0 || errno != EPERM; }) << "\n";
+    seen << As(1000, 1000, {}, [&] { return ::rename((dir + "/t/roots").c_str(), (dir + "/t/mine").c_str()) == 0 || errno != EPERM; })
+         << "\n";
   });
 }
 
@@ -132,7 +142,10 @@ TEST_F(Parity, PermissionsOfOtherUsersGroupsAndAcls) {
     ::chown((dir + "/f").c_str(), 1000, 50);
     ::chmod((dir + "/f").c_str(), 0640);
     const auto reads = [&](uid_t uid, gid_t gid, std::vector<gid_t> groups) {
-      return As(uid, gid, groups, [&] { UniqueFd fd(::open((dir + "/f").c_str(), O_RDONLY)); return bool(fd); });
+      return As(uid, gid, groups, [&] {
+        UniqueFd fd(::open((dir + "/f").c_str(), O_RDONLY));
+        return bool(fd);
+      });
     };
     seen << reads(1000, 1000, {}) << reads(1001, 1001, {}) << reads(1001, 50, {}) << reads(1001, 1001, {50}) << "\n";
     Shell("setfacl -m u:1001:r " + dir + "/f");
@@ -157,12 +170,15 @@ TEST_F(Parity, Times) {
     };
     seen << set({1, 123456789}, {2, 987654321}) << ' ' << Stat(f).st_atim.tv_nsec << ' ' << Stat(f).st_mtim.tv_nsec << "\n";
     seen << set({0, UTIME_OMIT}, {5, 0}) << ' ' << Stat(f).st_atim.tv_sec << ' ' << Stat(f).st_mtim.tv_sec << "\n";
-    seen << set({0, UTIME_NOW}, {0, UTIME_OMIT}) << ' ' << (Stat(f).st_atim.tv_sec > 1'000'000'000) << ' ' << Stat(f).st_mtim.tv_sec << "\n";
+    seen << set({0, UTIME_NOW}, {0, UTIME_OMIT}) << ' ' << (Stat(f).st_atim.tv_sec > 1'000'000'000) << ' ' << Stat(f).st_mtim.tv_sec
+         << "\n";
     seen << set({-1, 0}, {-2, 0}) << ' ' << Stat(f).st_mtim.tv_sec << "\n";
     seen << set({0, 2'000'000'000}, {0, 0}) << "\n";
     ::chmod(f.c_str(), 0666);
-    seen << As(1000, 1000, {}, [&] { return ::utimensat(AT_FDCWD, f.c_str(), nullptr, 0) == 0; })
-         << As(1000, 1000, {}, [&] { const timespec t[2] = {{1, 0}, {1, 0}}; return ::utimensat(AT_FDCWD, f.c_str(), t, 0) == 0 || errno != EPERM; }) << "\n";
+    seen << As(1000, 1000, {}, [&] { return ::utimensat(AT_FDCWD, f.c_str(), nullptr, 0) == 0; }) << As(1000, 1000, {}, [&] {
+      const timespec t[2] = {{1, 0}, {1, 0}};
+      return ::utimensat(AT_FDCWD, f.c_str(), t, 0) == 0 || errno != EPERM;
+    }) << "\n";
     const auto moved = [&](const std::function<void()>& act) {
       const auto before = Stat(f);
       ::usleep(20'000);
@@ -175,7 +191,10 @@ TEST_F(Parity, Times) {
     moved([&] { ::link(f.c_str(), (f + "2").c_str()); });
     moved([&] { ::rename((f + "2").c_str(), (f + "3").c_str()); });
     moved([&] { ::truncate(f.c_str(), 10); });
-    moved([&] { UniqueFd fd(::open(f.c_str(), O_WRONLY)); (void)!::write(fd.get(), "y", 1); });
+    moved([&] {
+      UniqueFd fd(::open(f.c_str(), O_WRONLY));
+      (void)!::write(fd.get(), "y", 1);
+    });
     moved([&] { ::setxattr(f.c_str(), "user.x", "1", 1, 0); });
     moved([&] { (void)ReadFile(f); });
   });
@@ -186,13 +205,17 @@ TEST_F(Parity, DataOfEveryKind) {
     const std::string f = dir + "/f";
     UniqueFd fd(::open(f.c_str(), O_RDWR | O_CREAT, 0644));
     seen << ::pwrite(fd.get(), "end", 3, 1 << 20) << ' ' << Bits(f) << "\n";
-    seen << ::lseek(fd.get(), 0, SEEK_DATA) << ' ' << ::lseek(fd.get(), 0, SEEK_HOLE) << ' ' << Errno(::lseek(fd.get(), 2 << 20, SEEK_DATA)) << "\n";
-    seen << Errno(::fallocate(fd.get(), 0, 0, 65536)) << ' ' << Errno(::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 1 << 20, 1 << 20)) << ' ' << Bits(f) << "\n";
+    seen << ::lseek(fd.get(), 0, SEEK_DATA) << ' ' << ::lseek(fd.get(), 0, SEEK_HOLE) << ' ' << Errno(::lseek(fd.get(), 2 << 20, SEEK_DATA))
+         << "\n";
+    seen << Errno(::fallocate(fd.get(), 0, 0, 65536)) << ' ' << Errno(::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 1 << 20, 1 << 20)) << ' '
+         << Bits(f) << "\n";
     const std::string block(65536, 'b');
     seen << ::pwrite(fd.get(), block.data(), block.size(), 0) << "\n";
-    seen << Errno(::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 8192)) << Errno(::fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 32768, 4096)) << "\n";
+    seen << Errno(::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 8192))
+         << Errno(::fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 32768, 4096)) << "\n";
     char byte = 'q';
-    seen << ::pread(fd.get(), &byte, 1, 5000) << int(byte) << ::pread(fd.get(), &byte, 1, 33000) << int(byte) << ::pread(fd.get(), &byte, 1, 100) << int(byte) << "\n";
+    seen << ::pread(fd.get(), &byte, 1, 5000) << int(byte) << ::pread(fd.get(), &byte, 1, 33000) << int(byte)
+         << ::pread(fd.get(), &byte, 1, 100) << int(byte) << "\n";
     UniqueFd copy(::open((dir + "/copy").c_str(), O_RDWR | O_CREAT, 0644));
     off_t from = 0;
     off_t to = 100;
@@ -243,7 +266,11 @@ TEST_F(Parity, LocksFifosAndSockets) {
     lock.l_type = F_WRLCK;
     lock.l_len = 1;
     seen << Errno(::fcntl(one.get(), F_SETLK, &lock));
-    seen << As(0, 0, {}, [&] { const UniqueFd own(::open(f.c_str(), O_RDWR)); struct flock theirs = lock; return ::fcntl(own.get(), F_SETLK, &theirs) != 0 && errno == EAGAIN; }) << "\n";
+    seen << As(0, 0, {}, [&] {
+      const UniqueFd own(::open(f.c_str(), O_RDWR));
+      struct flock theirs = lock;
+      return ::fcntl(own.get(), F_SETLK, &theirs) != 0 && errno == EAGAIN;
+    }) << "\n";
     seen << Errno(::mkfifo((dir + "/fifo").c_str(), 0600)) << "\n";
     const UniqueFd fifo(::open((dir + "/fifo").c_str(), O_RDWR | O_NONBLOCK));
     pollfd poll{fifo.get(), POLLIN | POLLOUT, 0};
@@ -256,7 +283,8 @@ TEST_F(Parity, LocksFifosAndSockets) {
     std::snprintf(address.sun_path, sizeof address.sun_path, "%s/sock", dir.c_str());
     seen << Errno(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address)) << Errno(::listen(socket.get(), 1));
     const UniqueFd client(::socket(AF_UNIX, SOCK_STREAM, 0));
-    seen << Errno(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address)) << S_ISSOCK(Stat(dir + "/sock").st_mode) << "\n";
+    seen << Errno(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address)) << S_ISSOCK(Stat(dir + "/sock").st_mode)
+         << "\n";
   });
 }
 
@@ -269,9 +297,12 @@ TEST_F(Parity, Xattrs) {
     seen << Errno(::getxattr(f.c_str(), "user.none", nullptr, 0)) << Errno(::removexattr(f.c_str(), "user.none")) << "\n";
     char small[1];
     ::setxattr(f.c_str(), "user.long", "0123456789", 10, 0);
-    seen << ::getxattr(f.c_str(), "user.long", nullptr, 0) << Errno(::getxattr(f.c_str(), "user.long", small, 1)) << Errno(::listxattr(f.c_str(), small, 1)) << ::listxattr(f.c_str(), nullptr, 0) << "\n";
-    seen << Errno(::setxattr(f.c_str(), "bogus.name", "1", 1, 0)) << Errno(::setxattr(f.c_str(), ("user." + std::string(300, 'x')).c_str(), "1", 1, 0)) << "\n";
-    seen << Errno(::setxattr(f.c_str(), "trusted.t", "1", 1, 0)) << As(1000, 1000, {}, [&] { return ::getxattr(f.c_str(), "trusted.t", nullptr, 0) < 0 && errno == ENODATA; }) << "\n";
+    seen << ::getxattr(f.c_str(), "user.long", nullptr, 0) << Errno(::getxattr(f.c_str(), "user.long", small, 1))
+         << Errno(::listxattr(f.c_str(), small, 1)) << ::listxattr(f.c_str(), nullptr, 0) << "\n";
+    seen << Errno(::setxattr(f.c_str(), "bogus.name", "1", 1, 0))
+         << Errno(::setxattr(f.c_str(), ("user." + std::string(300, 'x')).c_str(), "1", 1, 0)) << "\n";
+    seen << Errno(::setxattr(f.c_str(), "trusted.t", "1", 1, 0))
+         << As(1000, 1000, {}, [&] { return ::getxattr(f.c_str(), "trusted.t", nullptr, 0) < 0 && errno == ENODATA; }) << "\n";
     ::symlink("f", (dir + "/l").c_str());
     seen << Errno(::lsetxattr((dir + "/l").c_str(), "user.x", "1", 1, 0)) << "\n";
     seen << Shell("setcap cap_net_raw+ep " + f + " && getcap " + f + " | sed 's/.* //'").out;
@@ -312,17 +343,32 @@ TEST_F(Parity, ManyThreadsDoEverythingAtOnce) {
           const std::string b = dir + "/n" + std::to_string(::rand_r(&seed) % 7) + (i % 3 == 0 ? ".tmp" : "");
           int error = 0;
           switch (::rand_r(&seed) % 6) {
-            case 0: error = Errno(::rename(a.c_str(), b.c_str())); break;
-            case 1: error = Errno(::unlink(a.c_str())); break;
-            case 2: error = Errno(::link(a.c_str(), b.c_str())); break;
+            case 0:
+              error = Errno(::rename(a.c_str(), b.c_str()));
+              break;
+            case 1:
+              error = Errno(::unlink(a.c_str()));
+              break;
+            case 2:
+              error = Errno(::link(a.c_str(), b.c_str()));
+              break;
             case 3: {
               const UniqueFd fd(::open(a.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
-              if (!fd) error = errno;
-              else if (::write(fd.get(), "x", 1) != 1) error = errno;
+              if (!fd)
+                error = errno;
+              else if (::write(fd.get(), "x", 1) != 1)
+                error = errno;
               break;
             }
-            case 4: { struct stat st {}; error = Errno(::stat(b.c_str(), &st)); break; }
-            default: { const UniqueFd fd(::open(b.c_str(), O_RDONLY | O_CLOEXEC)); if (!fd) error = errno; }
+            case 4: {
+              struct stat st {};
+              error = Errno(::stat(b.c_str(), &st));
+              break;
+            }
+            default: {
+              const UniqueFd fd(::open(b.c_str(), O_RDONLY | O_CLOEXEC));
+              if (!fd) error = errno;
+            }
           }
           if (error != 0 && error != ENOENT && error != EEXIST) {
             ++surprises;

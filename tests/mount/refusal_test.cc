@@ -120,8 +120,9 @@ TEST_F(Refused, InvalidPattern) {
 
 TEST_F(Refused, InvalidInlineRuleWithItsLineInTheConfig) {
   Init();
-  WriteFile(ConfigFile(), "name = \"test\"\nstate = \"state\"\nrules = \"\"\"\n1 /etc/\n7 /usr/\n\"\"\"\n[tier]\n1 = \"tier1\"\n2 = \"tier2\"\n"
-                          "3 = \"tier3\"\n4 = \"tier4\"\n");
+  WriteFile(ConfigFile(),
+            "name = \"test\"\nstate = \"state\"\nrules = \"\"\"\n1 /etc/\n7 /usr/\n\"\"\"\n[tier]\n1 = \"tier1\"\n2 = \"tier2\"\n"
+            "3 = \"tier3\"\n4 = \"tier4\"\n");
   ExpectRefusal(ConfigFile() + ":5:", "");
 }
 

@@ -58,9 +58,7 @@ TEST_F(Routing, AnEmptyDirectoryStandsInItsClassOnly) {
   EXPECT_EQ(TreesWith("srv"), std::set<int>{2});
 }
 
-TEST_F(Routing, AWhiteoutCannotBeMadeByHand) {
-  EXPECT_EQ(Errno(::mknod(Mnt("w").c_str(), S_IFCHR | 0600, 0)), EPERM);
-}
+TEST_F(Routing, AWhiteoutCannotBeMadeByHand) { EXPECT_EQ(Errno(::mknod(Mnt("w").c_str(), S_IFCHR | 0600, 0)), EPERM); }
 
 TEST_F(Routing, TmpfilesAreLinkedIntoTheTierOfTheirName) {
   MakeDirs(Mnt("etc"));

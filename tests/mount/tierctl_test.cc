@@ -125,7 +125,8 @@ TEST_F(Tierctl, ASecondClientIsAnsweredWhileOneSaysNothing) {
 }
 
 TEST_F(Tierctl, WrongUsageIsOneLineAndCodeTwo) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{"nonsense"}, {"where"}, {"status", "--nope"}, {"reload", "/none.toml"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"nonsense"}, {"where"}, {"status", "--nope"}, {"reload", "/none.toml"}}) {
     const Ran ran = Call(arguments);
     EXPECT_EQ(ran.code, 2) << arguments[0];
     EXPECT_NE(ran.err, "");
