@@ -19,7 +19,7 @@ struct Position {
   std::uint32_t rule;
   std::uint32_t component;
   bool operator==(const Position&) const = default;
-  auto operator<=>(const Position&) const = default;
+  auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): of what the compiler makes of it
 };
 
 // A set of short byte strings; says which of them a text begins with in one walk that ends at the first byte that none

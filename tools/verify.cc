@@ -37,7 +37,7 @@ class Verification {
       if (NumberOf(tier) <= 2 && (request_.tier == 0 || request_.tier == NumberOf(tier))) tiers.push_back(NumberOf(tier));
     }
     for (const int tier : tiers) {
-      const auto counted = ReadCatalogue(config_, [&](Connection& connection) {
+      auto counted = ReadCatalogue(config_, [&](Connection& connection) {
         const FileCount count = CountFiles(connection, LayerOf(static_cast<TierId>(tier)), request_.full);
         to_do_.files += count.files;
         to_do_.bytes += count.bytes;
@@ -86,7 +86,7 @@ class Verification {
     std::string after;
     for (;;) {
       std::vector<Row> rows;
-      const auto read = ReadCatalogue(config_, [&](Connection& connection) { rows = FileRows(connection, layer, after, kPage); });
+      auto read = ReadCatalogue(config_, [&](Connection& connection) { rows = FileRows(connection, layer, after, kPage); });
       if (!read) return read;
       if (rows.empty()) return {};
       after = rows.back().path;

@@ -61,6 +61,7 @@ Status Mount::Start(const std::string& mountpoint) {
 #endif
   if (options_.debug) words.emplace_back("-d");
   std::vector<char*> arguments;
+  arguments.reserve(words.size());
   for (std::string& word : words) arguments.push_back(word.data());
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
   session_ = fuse_session_new(&args, &Operations(), sizeof(fuse_lowlevel_ops), this);

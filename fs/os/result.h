@@ -35,9 +35,11 @@ using Status = Result<void>;
 #define TIERFS_CONCAT_INNER(a, b) a##b
 #define TIERFS_CONCAT(a, b) TIERFS_CONCAT_INNER(a, b)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration in parentheses is none.
 // `TIERFS_ASSIGN(auto fd, Open(...))`: declares or assigns the value, or returns the error to the caller.
 #define TIERFS_ASSIGN(target, expression) TIERFS_ASSIGN_AS(TIERFS_CONCAT(tierfs_result_, __LINE__), target, expression)
 #define TIERFS_ASSIGN_AS(result, target, expression)  \
   auto result = (expression);                         \
   if (!result) return tl::unexpected(result.error()); \
   target = std::move(*result)
+// NOLINTEND(bugprone-macro-parentheses)
