@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "fs/os/fault.h"
 #include "fs/os/priority.h"
 
 namespace tierfs {
@@ -95,7 +96,10 @@ ChangeFeed::State ChangeFeed::Now() const {
 void ChangeFeed::Run() {
   NameThread("tierfs-feed");
   auto not_before = std::chrono::steady_clock::now();
+  auto patience = std::chrono::milliseconds(0);
   for (;;) {
+    queue_.Wait(patience);
+    // What was told before a ticket was drawn is among the hints that are taken after it was seen.
     std::uint64_t ticket = 0;
     bool compare = false;
     bool stop = false;
@@ -105,7 +109,7 @@ void ChangeFeed::Run() {
       stop = stopping_;
       compare = compare_wanted_ && !stop && std::chrono::steady_clock::now() >= not_before;
     }
-    std::vector<Hint> hints = queue_.TakeAll(stop || compare ? std::chrono::milliseconds(0) : kCollect);
+    std::vector<Hint> hints = queue_.TakeAll();
     if (queue_.Overflowed()) {
       ++overflows_;
       const std::lock_guard lock(mutex_);
@@ -136,6 +140,7 @@ void ChangeFeed::Run() {
     {
       const std::lock_guard lock(mutex_);
       if (!compare_wanted_ || failed_) answered_ = ticket;
+      patience = compare_wanted_ && !failed_ ? std::chrono::milliseconds(0) : kCollect;
     }
     progress_.notify_all();
     if (stop) return;
@@ -188,6 +193,7 @@ bool ChangeFeed::Apply(std::vector<Sight>& sights, bool first_time, std::vector<
       found = std::move(recorder.Further());
       if (++batches_ % 64 == 0) PruneDeletions(connection, options_.kept_deletions);
     });
+    Fault::Here("feed.recorded");
     done = done && written.has_value();
     if (further != nullptr) further->insert(further->end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }
@@ -210,6 +216,7 @@ bool ChangeFeed::CompareAll() {
                       std::strerror(done.error().code));
       return false;
     }
+    Fault::Here("feed.compared");
     if (built) continue;
     const Status marked = database_.Write(Durability::kDurable, [layer = tier](Connection& connection) {
       // A token from before the tier was tracked says nothing about it.
@@ -282,7 +289,7 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
       TIERFS_TRY(apply());
       // Hints go on coming in; they must not fill the queue meanwhile. What was looked at before them is looked at anew.
       if (queue_.size() >= HintQueue::kCapacity / 4) {
-        std::vector<Hint> hints = queue_.TakeAll(std::chrono::milliseconds(0));
+        std::vector<Hint> hints = queue_.TakeAll();
         std::copy_if(hints.begin(), hints.end(), std::back_inserter(moved_),
                      [](const Hint& hint) { return hint.change == Change::kSubtree; });
         Unify(moved_);
@@ -323,6 +330,7 @@ Status ChangeFeed::Drain() {
 }
 
 Result<Token> ChangeFeed::Seal() {
+  Fault::Here("feed.drained");
   Token token;
   TIERFS_TRY(database_.Write(Durability::kDurable, [&](Connection& connection) {
     ForgetStaleHashes(connection);

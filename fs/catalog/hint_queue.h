@@ -36,11 +36,14 @@ class HintQueue {
     if (hints_.size() % kWakeAt == 0) wake_.notify_one();
   }
 
-  // All that wait; at most `patience` passes before there are any, or Wake is called.
-  [[nodiscard]] std::vector<Hint> TakeAll(std::chrono::milliseconds patience) {
+  // Until there are many, Wake is called, or `patience` has passed.
+  void Wait(std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
     if (!woken_ && hints_.size() < kWakeAt) wake_.wait_for(lock, patience);
     woken_ = false;
+  }
+  [[nodiscard]] std::vector<Hint> TakeAll() {
+    const std::lock_guard lock(mutex_);
     return std::exchange(hints_, {});
   }
   void Wake() {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "fs/os/fault.h"
+
 namespace tierfs {
 
 // Numbers are never used twice, also not by another database or after a restart: they start at the time of day.
@@ -19,10 +21,12 @@ Result<IntentId> Journal::Begin(const Intent& intent) {
   }
   // A failure is told by Health; the operation itself must not fail for it.
   (void)database_.Write(Durability::kDurable, [&](Connection& connection) { InsertIntent(connection, id, intent); });
+  Fault::Here("journal.begun");
   return id;
 }
 
 void Journal::Finish(IntentId id) {
+  Fault::Here("journal.done");
   {
     const std::lock_guard lock(mutex_);
     open_.erase(id);

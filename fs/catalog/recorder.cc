@@ -60,7 +60,6 @@ void Recorder::Absent(LayerIndex tier, const std::string& path) {
   auto row = FindRow(connection_, tier, path);
   if (row && row->seen.present) {
     Gone(tier, std::move(*row));
-    Above(tier, path);
   }
   BeneathGone(tier, path);
 }
@@ -74,10 +73,14 @@ void Recorder::OtherNames(LayerIndex tier, const std::string& path, std::uint64_
 void Recorder::Above(LayerIndex tier, const std::string& path) {
   if (path.empty()) return;
   const std::size_t slash = path.rfind('/');
-  further_.push_back(Hint{tier, Feed::Change::kAttributes, slash == std::string::npos ? "" : path.substr(0, slash)});
+  std::string above = slash == std::string::npos ? "" : path.substr(0, slash);
+  if (!further_.empty() && further_.back().tier == tier && further_.back().path == above) return;
+  further_.push_back(Hint{tier, Feed::Change::kAttributes, std::move(above)});
 }
 
 void Recorder::Record(const Sight& sight) {
+  // Whether an entry came, went or was replaced by another does not always show in the entry itself: its directory tells.
+  if (sight.change > Feed::Change::kAttributes) Above(sight.tier, sight.path);
   if (!sight.seen.present) return Absent(sight.tier, sight.path);
   auto found = FindRow(connection_, sight.tier, sight.path);
   const bool known = found && found->seen.present;
@@ -104,7 +107,6 @@ void Recorder::Record(const Sight& sight) {
   }
   PutRow(connection_, sight.tier, row);
   changed_ = true;
-  if (!known) Above(sight.tier, sight.path);
   if (std::max(links_before, row.seen.links) > 1) {
     OtherNames(sight.tier, sight.path, row.seen.inode, std::min(sight.change, Feed::Change::kContent));
   }

@@ -2,6 +2,8 @@
 
 #include <random>
 
+#include "fs/os/fault.h"
+
 namespace tierfs {
 namespace {
 
@@ -51,6 +53,7 @@ void Migrate(Connection& connection, int from) {
     connection.Run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect before the first table alone
     connection.Run("BEGIN IMMEDIATE");
     connection.Run(kVersion1);
+    Fault::Here("catalogue.made");
     SQLite::Statement& id = connection.Use("INSERT INTO meta VALUES('id', ?)");
     id.bind(1, RandomId());
     id.exec();

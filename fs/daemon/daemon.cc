@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "fs/catalog/catalog.h"
@@ -23,6 +24,7 @@
 #include "fs/daemon/catalog_verbs.h"
 #include "fs/fuse/mount.h"
 #include "fs/os/mount_table.h"
+#include "fs/tree/finish.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -89,6 +91,27 @@ tl::expected<UniqueFd, std::string> LockState(const Config& config) {
   }
   return lock;
 }
+
+// STATE/running is there while a daemon serves: one that finds it knows that the last one was killed.
+class Running {
+ public:
+  explicit Running(const std::string& state_dir) : path_(state_dir + "/running") {
+    killed_ = ::access(path_.c_str(), F_OK) == 0;
+    const UniqueFd mark(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    const UniqueFd directory(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    // Where it cannot be made the state directory cannot be written to, and nothing else could be either.
+    if (mark && directory) ::fsync(directory.get());
+  }
+  ~Running() { ::unlink(path_.c_str()); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  [[nodiscard]] bool LastOneWasKilled() const { return killed_; }
+
+ private:
+  const std::string path_;
+  bool killed_ = false;
+};
 
 std::string FirstError(const policy::ParseResult& policy) {
   std::string text = policy.errors.front().Headline();
@@ -174,6 +197,18 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
   auto layers = LayerSet::Open({config->tiers.begin(), config->tiers.end()}, config->lower, std::move(over), options.noatime);
   if (!layers) return Say(Describe(layers.error()));
+  std::optional<Running> running;
+  // A mount that may not write leaves the mark, and the work, to the next.
+  const auto& flags = options.kernel_options;
+  if (std::find(flags.begin(), flags.end(), "ro") == flags.end()) running.emplace(config->state);
+  if (running && running->LastOneWasKilled()) {
+    const auto finished = FinishInterrupted(*layers);
+    if (!finished) {
+      spdlog::error("looking for what the last daemon left unfinished: {}", Describe(finished.error()));
+    } else if (*finished > 0) {
+      spdlog::warn("the last daemon was killed: {} entries put right", *finished);
+    }
+  }
   Catalog catalog(config->state, FeedOptionsOf(*config));
   // What an earlier daemon left half done. It is known to the journal from here on, so that it shows as long as it is not finished.
   if (const auto open = catalog.journal().Open(); open && !open->empty()) {

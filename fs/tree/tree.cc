@@ -6,6 +6,7 @@
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/fault.h"
 #include "fs/tier/entry.h"
 
 namespace tierfs {
@@ -106,12 +107,14 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
     return FailErrno("mkdirat of a cloned parent");
   }
   const AtEnd tell([&] { Tell(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kName); });
+  Fault::Here("parent.made");
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent_fd, place.name.c_str(), O_PATH | O_DIRECTORY));
   TIERFS_ASSIGN(const struct stat made_stat, StatFd(made.get()));
   if (IsUnfinishedDir(made_stat)) {
     TIERFS_TRY(CloneAttributes((*model).get(), model_stat, made.get()));
     TIERFS_TRY(CloneDirectoryFlags((*model).get(), made.get()));
   }
+  Fault::Here("parent.finished");
   // Nothing was made in the parent as the user sees it: its time stays. (That of an append-only directory cannot be set.)
   const timespec times[2] = {{0, UTIME_OMIT}, parent_stat.st_mtim};
   if (::utimensat(parent_fd, "", times, AT_EMPTY_PATH) != 0 && errno != EPERM) return FailErrno("utimensat of a cloned parent");

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fs/os/beneath.h"
+#include "fs/os/fault.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
 #include "fs/tree/tree.h"
@@ -37,6 +38,7 @@ Result<bool> Tree::LowerShows(const NodePtr& parent, const char* name) {
 Status Tree::PutWhiteout(const NodePtr& parent, const char* name, LayerIndex tier) {
   TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(parent, tier));
   TIERFS_TRY(MakeWhiteout((*dir).get(), name));
+  Fault::Here("whiteout.put");
   Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
   return {};
 }
@@ -47,6 +49,7 @@ Status Tree::RemoveWhiteouts(const NodePtr& parent, const char* name, LayerMask 
     const auto st = StatEntry((*dir).get(), name);
     if (!st || !IsWhiteout(*st)) continue;
     if (::unlinkat((*dir).get(), name, 0) != 0 && errno != ENOENT) return FailErrno("unlinkat of a whiteout");
+    Fault::Here("whiteout.removed");
     Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
   }
   return {};

@@ -85,6 +85,29 @@ TEST_F(Changes, EveryKindOfChangeIsListedOnce) {
   EXPECT_EQ(New(), Lines{});
 }
 
+TEST_F(Changes, ADirectoryWhoseEntriesWereReplacedIsListed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d"));
+  WriteFile(Mnt("d/a"), "old");
+  Token();
+  const auto directory_is_listed = [this] {
+    const std::string before = token_;
+    (void)New();
+    const Ran ran = Tierctl({"changes", "--since", before, ConfigFile()});
+    return ran.out.find("m d\n") != std::string::npos;
+  };
+  EXPECT_FALSE(directory_is_listed());
+  WriteFile(Mnt("d/x.tmp"), "new");
+  ASSERT_EQ(::rename(Mnt("d/x.tmp").c_str(), Mnt("d/a").c_str()), 0);
+  EXPECT_TRUE(directory_is_listed()) << "another file took the name";
+  ASSERT_EQ(::unlink(Mnt("d/a").c_str()), 0);
+  WriteFile(Mnt("d/a"), "new");
+  EXPECT_TRUE(directory_is_listed()) << "a new file took the name, with the inode number of the old";
+  WriteFile(Mnt("d/briefly"), "");
+  ASSERT_EQ(::unlink(Mnt("d/briefly").c_str()), 0);
+  EXPECT_TRUE(directory_is_listed()) << "a file came and went";
+}
+
 TEST_F(Changes, OtherTiersAreNotTouched) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("usr/lib"));

@@ -1,0 +1,121 @@
+// The daemon is killed: at random instants, and as it passes each of its named fault points.
+#include <sys/mount.h>
+
+#include <fstream>
+#include <thread>
+
+#include "tests/crash/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+class Kill : public CrashTest {
+ protected:
+  ~Kill() override { Steer("", ""); }
+
+  // What the next daemon's fault points do.
+  static void Steer(const std::string& fault, const std::string& trace) {
+    for (const auto& [name, value] : {std::pair("TIERFS_FAULT", fault), std::pair("TIERFS_FAULT_TRACE", trace)}) {
+      value.empty() ? ::unsetenv(name) : ::setenv(name, value.c_str(), 1);
+    }
+  }
+  static void ExpectEndedByTheKill(const Workload& workload) {
+    // EIO: the kernel had the answer to an open, and the backing file that it names went with the connection.
+    const int failure = workload.Failure();
+    EXPECT_TRUE(failure == 0 || failure == ENOTCONN || failure == ECONNABORTED || failure == EIO) << std::strerror(failure);
+  }
+  void TakeDeadMountAway() { ASSERT_TRUE(::umount2(Mnt().c_str(), MNT_DETACH) == 0 || errno == EINVAL) << std::strerror(errno); }
+};
+
+class RandomInstants : public Kill, public ::testing::WithParamInterface<int> {};
+
+TEST_P(RandomInstants, NothingIsLost) {
+  random_.seed(static_cast<unsigned>(GetParam()));
+  Prepare();
+  for (int round = 0; round < 25 && !HasFailure(); ++round) {
+    Remember();
+    const auto operations = Continue(2000);
+    Workload workload(Mnt(), operations, false);
+    ::usleep(static_cast<useconds_t>(random_() % 80'000));
+    EXPECT_EQ(workload.Failure(), 0) << std::strerror(workload.Failure());
+    KillDaemon();
+    workload.Join();
+    ExpectEndedByTheKill(workload);
+    ASSERT_TRUE(Mount()) << Refusal();
+    ExpectRecovered(operations, workload.Finished(), workload.Started());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomInstants, ::testing::Values(1, 2, 3, 4));
+
+#ifdef TIERFS_FAULTS
+
+TEST_F(Kill, AtEachNamedPoint) {
+  const auto start = [this] {
+    random_.seed(7);  // the same operations each time
+    Prepare();
+  };
+  start();
+  // Which points there are, and how often a workload passes each: at the first mount with an empty catalogue, too.
+  Unmount();
+  for (const char* part : {"", "-wal", "-shm"}) ::unlink((Base("state/catalog.db") + part).c_str());
+  Steer("", Base("trace"));
+  ASSERT_TRUE(Mount()) << Refusal();
+  Remember();
+  constexpr int kOperations = 300;
+  auto operations = Continue(kOperations);
+  {
+    Workload workload(Mnt(), operations, false);
+    workload.Join();
+    ASSERT_EQ(workload.Failure(), 0) << std::strerror(workload.Failure());
+  }
+  ExpectRecovered(operations, kOperations, kOperations);
+  Unmount();
+  Steer("", "");
+  std::map<std::string, int> passes;
+  std::ifstream trace(Base("trace"));
+  for (std::string name; std::getline(trace, name);) ++passes[name];
+  ASSERT_GE(passes.size(), 5U);
+
+  for (const auto& [name, count] : passes) {
+    std::set<int> instants{1};
+    if (count > 10) instants.insert({2, 1 + count / 4});
+    for (const int pass : instants) {
+      if (HasFailure()) return;
+      SCOPED_TRACE(name + ":" + std::to_string(pass));
+      start();
+      Remember();
+      Unmount();
+      if (name == "catalogue.made") {
+        for (const char* part : {"", "-wal", "-shm"}) ::unlink((Base("state/catalog.db") + part).c_str());
+      }
+      Steer(name + ":" + std::to_string(pass), "");
+      const bool mounted = Mount();
+      Steer("", "");
+      operations = Continue(kOperations);
+      int finished = 0;
+      int started = 0;
+      if (mounted) {
+        Workload workload(Mnt(), operations, false);
+        workload.Join();
+        // Some points are passed by the background alone, or when somebody asks.
+        if (workload.Failure() == 0) (void)Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+        for (int i = 0; i < 300 && DaemonPid() > 0; ++i) ::usleep(10'000);
+        EXPECT_LE(DaemonPid(), 0) << "the point was not passed";
+        if (DaemonPid() > 0) KillDaemon();
+        ExpectEndedByTheKill(workload);
+        finished = workload.Finished();
+        started = workload.Started();
+      }
+      TakeDeadMountAway();
+      ASSERT_TRUE(Mount()) << Refusal();
+      if (name == "catalogue.made") Remember();  // the tokens went with the catalogue
+      ExpectRecovered(operations, finished, started);
+    }
+  }
+}
+
+#endif
+
+}  // namespace
+}  // namespace tierfs::test

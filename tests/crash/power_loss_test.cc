@@ -1,0 +1,68 @@
+// The machine loses power: what the disk holds at that instant is all there is. The disk is an image on a loop device; the copy of it that
+// is taken while everything stands still has what was synced, and of the rest what ext4 happened to have written.
+#include <sys/mount.h>
+
+#include <csignal>
+#include <thread>
+
+#include "tests/crash/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+class PowerLoss : public CrashTest {
+ protected:
+  ~PowerLoss() override { UnmountBeneath(Base()); }
+
+  void MountDisk() {
+    ASSERT_EQ(Shell("mount -o loop,noatime,commit=60 " + Base("image") + " " + Base("disk") + " && mount --bind " + Base("disk/state") +
+                    " " + Base("state"))
+                  .code,
+              0);
+  }
+  void UnmountDisk() { ASSERT_EQ(Shell("umount " + Base("state") + " && umount " + Base("disk")).code, 0); }
+};
+
+TEST_F(PowerLoss, WhatWasSyncedIsThere) {
+  MakeDirs(Base("disk"));
+  MakeDirs(Base("state"));
+  ASSERT_EQ(Shell("truncate -s 128M " + Base("image") + " && mkfs.ext4 -q -F " + Base("image")).code, 0);
+  ASSERT_EQ(
+      Shell("mount -o loop " + Base("image") + " " + Base("disk") + " && mkdir " + Base("disk/state") + " && umount " + Base("disk")).code,
+      0);
+  MountDisk();
+  for (int tier = 1; tier <= 4; ++tier) UseTier(tier, Base("disk/tier" + std::to_string(tier)));
+  Prepare();
+  ASSERT_EQ(Shell("sync -f " + Base("disk")).code, 0);
+  for (int round = 0; round < 12 && !HasFailure(); ++round) {
+    Remember();
+    ASSERT_EQ(Shell("sync -f " + Base("disk")).code, 0);
+    const auto operations = Continue(2000);
+    Workload workload(Mnt(), operations, true);
+    ::usleep(50'000 + static_cast<useconds_t>(random_() % 400'000));
+    workload.Pause();
+    const int daemon = DaemonPid();
+    ASSERT_GT(daemon, 0);
+    ::kill(daemon, SIGSTOP);
+    EXPECT_EQ(workload.Failure(), 0) << std::strerror(workload.Failure());
+    ASSERT_EQ(Shell("cp --sparse=always " + Base("image") + " " + Base("copy")).code, 0);
+    workload.Kill();
+    ::kill(daemon, SIGKILL);
+    for (int i = 0; i < 500 && ::kill(daemon, 0) == 0; ++i) ::usleep(10'000);
+    ASSERT_EQ(::umount2(Mnt().c_str(), MNT_DETACH), 0) << std::strerror(errno);
+    for (int i = 0; i < 100 && Shell("umount " + Base("state")).code != 0; ++i) ::usleep(50'000);
+    for (int i = 0; i < 100 && Shell("umount " + Base("disk")).code != 0; ++i) ::usleep(50'000);
+    ASSERT_EQ(Shell("mv " + Base("copy") + " " + Base("image")).code, 0);
+    const Ran fsck = Shell("e2fsck -fy " + Base("image"));
+    ASSERT_LE(fsck.code, 1) << fsck.out;
+    MountDisk();
+    ASSERT_TRUE(Mount()) << Refusal();
+    ExpectRecovered(operations, workload.Finished(), workload.Started());
+  }
+  Unmount();
+  SkipKernelComparison();
+  UnmountDisk();
+}
+
+}  // namespace
+}  // namespace tierfs::test
