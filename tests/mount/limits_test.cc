@@ -1,0 +1,44 @@
+// What the README says that a mount cannot do: these fail with the errno that programs know how to go on from.
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "fs/os/unique_fd.h"
+#include "tests/mount/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+class Limits : public MountTest {
+ protected:
+  void SetUp() override { ASSERT_TRUE(Mount()) << Refusal(); }
+};
+
+TEST_F(Limits, WhatTheKernelsFuseDoesNotPassOn) {
+  WriteFile(Mnt("a"), std::string(65536, 'a'));
+  WriteFile(Mnt("b"), "");
+  const UniqueFd a(::open(Mnt("a").c_str(), O_RDWR | O_CLOEXEC));
+  const UniqueFd b(::open(Mnt("b").c_str(), O_RDWR | O_CLOEXEC));
+  for (const int mode : {FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE}) {
+    EXPECT_EQ(Errno(::fallocate(a.get(), mode, 4096, 4096)), EOPNOTSUPP) << mode;
+  }
+  EXPECT_EQ(Errno(::ioctl(b.get(), FICLONE, a.get())), EOPNOTSUPP);
+  fiemap map{};
+  map.fm_length = 65536;
+  EXPECT_EQ(Errno(::ioctl(a.get(), FS_IOC_FIEMAP, &map)), EOPNOTSUPP);
+  EXPECT_EQ(ReadFile(Mnt("a")), std::string(65536, 'a'));
+}
+
+TEST_F(Limits, ADirectoryInSeveralTiersCountsNoSubdirectories) {
+  MakeDirs(Mnt("d/sub"));
+  EXPECT_EQ(Stat(Mnt("d")).st_nlink, 3U) << "in one tier it does";
+  WriteFile(Mnt("d/x.tmp"), "");
+  Remount();
+  EXPECT_EQ(Stat(Mnt("d")).st_nlink, 1U);
+  EXPECT_EQ(Shell("find " + Mnt("d") + " -mindepth 1 | wc -l").out, "2\n");
+}
+
+}  // namespace
+}  // namespace tierfs::test
