@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/mount/fixture.h"
+#include "tests/mount/layers.h"
 
 namespace tierfs::test {
 namespace {
@@ -46,6 +46,123 @@ TEST_F(Catalogue, ADatabaseThatIsGarbageIsPutAsideAndTheMountComesUp) {
   ASSERT_EQ(status["notes"].size(), 1U);
   EXPECT_NE(status["notes"][0].get<std::string>().find(Database() + ".damaged-1"), std::string::npos) << status;
   EXPECT_NE(Execute({TIERCTL_BINARY, "status", Mnt()}).out.find("damaged-1"), std::string::npos);
+}
+
+// Whatever is wrong with the database: the mount comes up, files can be written and read, and status says what happened.
+TEST_F(Catalogue, EveryKindOfDamage) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (int i = 0; i < 300; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
+  ASSERT_EQ(Execute({TIERCTL_BINARY, "changes", ConfigFile()}).code, 0);
+  Unmount();
+  const std::string healthy = ReadFile(Database());
+  ASSERT_GT(healthy.size(), 30000U);
+  std::string holes = healthy;
+  for (std::size_t at = 4096; at < holes.size(); at += 1000) holes.replace(at, 8, "nonsense");
+  std::string later = healthy;
+  later.replace(60, 4, std::string("\0\0\0\x63", 4));  // user_version
+  const std::map<std::string, std::string> kinds = {
+      {"empty", ""},        {"truncated", healthy.substr(0, 10000)}, {"cut within the header", healthy.substr(0, 50)},
+      {"holes", holes},     {"garbage", std::string(50000, 'g')},    {"from a later version", later},
+      {"text", "not mine"},
+  };
+  for (const auto& [kind, bytes] : kinds) {
+    SCOPED_TRACE(kind);
+    for (const char* part : {"-wal", "-shm"}) ::unlink((Database() + part).c_str());
+    WriteFile(Database(), bytes);
+    ASSERT_TRUE(Mount()) << Refusal();
+    WriteFile(Mnt("new"), kind);
+    EXPECT_EQ(ReadFile(Mnt("new")), kind);
+    // A page may be met as damaged by the first listing alone; the second is of a new database then.
+    (void)Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+    Ran changes;
+    for (int i = 0; i < 100; ++i) {
+      changes = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+      if (changes.code == 0) break;
+      ::usleep(100'000);
+    }
+    EXPECT_EQ(changes.code, 0) << changes.err;
+    EXPECT_NE(changes.out.find("A file299\n"), std::string::npos);
+    EXPECT_EQ(Status()["trouble"], "");
+    EXPECT_EQ(Status()["notes"].size(), kind == "empty" ? 0U : 1U) << Status();
+    EXPECT_EQ(Execute({TIERCTL_BINARY, "check", ConfigFile()}).code, 0);
+    Unmount();
+  }
+}
+
+TEST_F(Catalogue, ADatabaseThatBreaksWhileMountedIsMadeAnew) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (int i = 0; i < 300; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
+  const Ran first = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+  ASSERT_EQ(first.code, 0);
+  Unmount();
+  ASSERT_TRUE(Mount()) << Refusal();
+  {
+    SQLite::Database database(Database(), SQLite::OPEN_READWRITE, 5000);
+    database.exec("DROP TABLE entries");
+  }
+  WriteFile(Mnt("new"), "x");
+  Ran changes;
+  for (int i = 0; i < 100; ++i) {
+    changes = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+    if (changes.code == 0) break;
+    ::usleep(100'000);
+  }
+  EXPECT_EQ(changes.code, 0) << changes.err;
+  EXPECT_NE(changes.out.find("A new\n"), std::string::npos);
+  EXPECT_EQ(Status()["notes"].size(), 1U) << Status();
+  EXPECT_EQ(ReadFile(Mnt("file7")), "x");
+}
+
+class CatalogueElsewhere : public OverlayTest {};
+
+TEST_F(CatalogueElsewhere, OnAFullDiskTheMountServesAndTheFeedComesBackWithTheSpace) {
+  const std::string disk = MakeFileSystem(FileSystem::kTmpfs, 1);
+  MakeDirs(Base("state"));
+  ASSERT_EQ(Execute({"mount", "--bind", disk, Base("state")}).code, 0);
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("before"), "x");
+  ASSERT_EQ(Execute({TIERCTL_BINARY, "changes", ConfigFile()}).code, 0);
+  (void)Shell("dd if=/dev/zero of=" + Base("state/filler") + " bs=1k 2>/dev/null");
+  for (int i = 0; i < 3000; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
+  EXPECT_EQ(ReadFile(Mnt("file2999")), "x");
+  const Ran refused = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+  EXPECT_EQ(refused.code, 3) << "no token for what is not recorded";
+  EXPECT_NE(refused.err.find("catalog.db"), std::string::npos) << refused.err;
+  const Ran status = Execute({TIERCTL_BINARY, "status", ConfigFile()});
+  EXPECT_NE(status.out.find("catalogue    " + Base("state/catalog.db")), std::string::npos) << status.out;
+  Unmount();
+  ASSERT_TRUE(Mount()) << Refusal();  // full from the beginning
+  WriteFile(Mnt("after"), "x");
+  ASSERT_EQ(::unlink(Base("state/filler").c_str()), 0);
+  ASSERT_EQ(Execute({"mount", "-o", "remount,size=64m", disk}).code, 0);
+  Ran changes;
+  for (int i = 0; i < 200; ++i) {
+    changes = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+    if (changes.code == 0) break;
+    ::usleep(100'000);
+  }
+  EXPECT_EQ(changes.code, 0) << changes.err;
+  for (const char* name : {"A before\n", "A file2999\n", "A after\n"}) EXPECT_NE(changes.out.find(name), std::string::npos) << name;
+  Unmount();
+  ASSERT_EQ(Execute({"umount", Base("state")}).code, 0);
+}
+
+TEST_F(CatalogueElsewhere, OnAReadOnlyDiskTheMountComesUp) {
+  const std::string disk = MakeFileSystem(FileSystem::kTmpfs, 16);
+  MakeDirs(Base("state"));
+  ASSERT_EQ(Execute({"mount", "--bind", disk, Base("state")}).code, 0);
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "x");
+  Unmount();
+  ASSERT_EQ(Execute({"mount", "-o", "remount,ro,bind", Base("state")}).code, 0);
+  // No control socket can be made there, so nothing of tierctl is asked.
+  ASSERT_EQ(Execute({TIERFS_BINARY, ConfigFile(), Mnt()}).code, 0);
+  WriteFile(Mnt("b"), "y");
+  EXPECT_EQ(ReadFile(Mnt("a")), "x");
+  EXPECT_EQ(ReadFile(Tier(2, "b")), "y");
+  ASSERT_EQ(Execute({"umount", Mnt()}).code, 0);
+  // The daemon is still closing its files.
+  EXPECT_EQ(Shell("for i in $(seq 100); do umount " + Base("state") + " && exit 0; sleep 0.1; done; exit 1").code, 0);
 }
 
 TEST_F(Catalogue, WithoutAPlaceForItTheMountComesUpAndSaysSo) {
