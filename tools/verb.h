@@ -9,9 +9,9 @@ namespace tierfs::tools {
 
 // Exit codes of every verb.
 inline constexpr int kOk = 0;
-inline constexpr int kFindings = 1;  // it ran, and found what it looks for: warnings, mismatches
-inline constexpr int kUsage = 2;     // the command line or a file is wrong
-inline constexpr int kCannot = 3;    // it could not be done
+inline constexpr int kFindings = 1;     // it ran, and found what it looks for: warnings, mismatches
+inline constexpr int kUsage = 2;        // the command line or a file is wrong
+inline constexpr int kCannot = 3;       // it could not be done
 inline constexpr int kFullListing = 4;  // `changes`: the token could not be answered, everything was listed
 inline constexpr int kCorrupt = 5;      // `verify`: content changed that nobody wrote
 

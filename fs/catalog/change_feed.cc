@@ -95,6 +95,7 @@ ChangeFeed::State ChangeFeed::Now() const {
 
 void ChangeFeed::Run() {
   NameThread("tierfs-feed");
+  StepAside();
   auto not_before = std::chrono::steady_clock::now();
   auto patience = std::chrono::milliseconds(0);
   for (;;) {

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ void YieldToEverybody() {
   ::sched_setscheduler(0, SCHED_IDLE, &none);
   ::syscall(SYS_ioprio_set, kWhoProcess, 0, kIdleClass);
 }
+
+void StepAside() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10); }
 
 void NameThread(const char* name) { ::pthread_setname_np(::pthread_self(), name); }
 
