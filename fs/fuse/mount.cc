@@ -45,8 +45,7 @@ Mount::~Mount() {
 }
 
 Status Mount::Start(const std::string& mountpoint) {
-  std::vector<std::string> words{"tierfs", "-o", "fsname=" + options_.source, "-o", "subtype=tierfs", "-o",
-                                 "default_permissions"};
+  std::vector<std::string> words{"tierfs", "-o", "fsname=" + options_.source, "-o", "subtype=tierfs", "-o", "default_permissions"};
   for (const std::string& option : options_.kernel_options) {
     words.emplace_back("-o");
     words.push_back(option);

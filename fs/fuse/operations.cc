@@ -42,8 +42,7 @@ void SetAttr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int which
   if ((which & FUSE_SET_ATTR_SIZE) != 0) change.size = wanted->st_size;
   if ((which & FUSE_SET_ATTR_ATIME) != 0) change.atime = time(FUSE_SET_ATTR_ATIME_NOW, wanted->st_atim);
   if ((which & FUSE_SET_ATTR_MTIME) != 0) change.mtime = time(FUSE_SET_ATTR_MTIME_NOW, wanted->st_mtim);
-  Reply(request, "setattr")
-      .With(TreeOf(request).SetAttributes(CallerOf(request), NodeId{node}, change, HandleOf(info)));
+  Reply(request, "setattr").With(TreeOf(request).SetAttributes(CallerOf(request), NodeId{node}, change, HandleOf(info)));
 }
 
 void ReadLink(fuse_req_t request, fuse_ino_t node) {
@@ -77,8 +76,7 @@ void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Reply(request, "rmdir").With(TreeOf(request).RemoveDirectory(NodeId{parent}, name));
 }
 
-void Rename(fuse_req_t request, fuse_ino_t from, const char* from_name, fuse_ino_t to, const char* to_name,
-            unsigned flags) {
+void Rename(fuse_req_t request, fuse_ino_t from, const char* from_name, fuse_ino_t to, const char* to_name, unsigned flags) {
   Reply(request, "rename").With(TreeOf(request).Rename(NodeId{from}, from_name, NodeId{to}, to_name, flags));
 }
 
