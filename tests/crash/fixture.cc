@@ -119,6 +119,9 @@ void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int fi
     for (const auto& [path, version] : found) ADD_FAILURE() << "found " << path << " " << version;
     for (const auto& [path, version] : model_) ADD_FAILURE() << "expected " << path << " " << version;
   }
+  // A directory that was renamed may not have been settled whole: its files are where they were, until somebody asks.
+  const Ran settled = Execute({TIERCTL_BINARY, "settle", ConfigFile()});
+  EXPECT_EQ(settled.code, 0) << settled.out << settled.err;
   const Ran check = Execute({TIERCTL_BINARY, "check", ConfigFile()});
   EXPECT_EQ(check.code, 0) << "under way: " << description << "\n" << check.out << check.err;
   for (const int tier : kTracked) ExpectChangesListed(tier);

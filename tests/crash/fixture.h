@@ -17,7 +17,8 @@ class CrashTest : public OverlayTest {
   [[nodiscard]] std::vector<Operation> Continue(int count);
 
   // After the crash and the next mount: what is there is the state after `finished` operations, or after `started`; each file is in one
-  // tree; check finds nothing; everything that differs from what was remembered is listed. Goes on from the state that was found.
+  // tree; once settled, check finds nothing; everything that differs from what was remembered is listed. Goes on from the state that was
+  // found.
   void ExpectRecovered(const std::vector<Operation>& operations, int finished, int started);
 
   std::mt19937 random_{12345};

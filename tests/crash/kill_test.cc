@@ -1,6 +1,7 @@
 // The daemon is killed: at random instants, and as it passes each of its named fault points.
 #include <sys/mount.h>
 
+#include <csignal>
 #include <fstream>
 #include <thread>
 
@@ -38,8 +39,11 @@ TEST_P(RandomInstants, NothingIsLost) {
     Workload workload(Mnt(), operations, false);
     ::usleep(static_cast<useconds_t>(random_() % 80'000));
     EXPECT_EQ(workload.Failure(), 0) << std::strerror(workload.Failure());
-    KillDaemon();
-    workload.Join();
+    const int daemon = DaemonPid();
+    ASSERT_GT(daemon, 0);
+    ::kill(daemon, SIGKILL);
+    workload.Join();  // before the dead mount goes: what is beneath it is none of the workload's
+    TakeDeadMountAway();
     ExpectEndedByTheKill(workload);
     ASSERT_TRUE(Mount()) << Refusal();
     ExpectRecovered(operations, workload.Finished(), workload.Started());
