@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
 #include <set>
@@ -55,6 +56,22 @@ nlohmann::json StatusOf(const Config& config) {
   return status;
 }
 
+// What the kernel asked the daemon since it mounted: the sum, and the most frequent kinds.
+std::string Requests(const nlohmann::json& requests) {
+  std::vector<std::pair<std::uint64_t, std::string>> kinds;
+  std::uint64_t sum = 0;
+  for (const auto& [name, count] : requests.items()) {
+    kinds.emplace_back(count.get<std::uint64_t>(), name);
+    sum += kinds.back().first;
+  }
+  std::sort(kinds.rbegin(), kinds.rend());
+  constexpr std::size_t kShown = 5;
+  if (kinds.size() > kShown) kinds.resize(kShown);
+  std::string text;
+  for (const auto& [count, name] : kinds) text += (text.empty() ? " (" : ", ") + std::to_string(count) + " " + name;
+  return std::to_string(sum) + text + (text.empty() ? "" : ")");
+}
+
 void Print(const nlohmann::json& status) {
   std::cout << status["name"].get<std::string>() << " (" << status["config"].get<std::string>() << ")\n";
   if (status["mounted"]) {
@@ -64,7 +81,8 @@ void Print(const nlohmann::json& status) {
               << "  transport    " << daemon["transport"].get<std::string>() << ", libfuse " << daemon["libfuse"].get<std::string>() << "\n"
               << "  policy       " << daemon["rules"] << " rules\n"
               << "  open files   " << daemon["open_handles"] << " (" << daemon["passthrough_handles"] << " past the daemon), nodes "
-              << daemon["nodes"] << "\n";
+              << daemon["nodes"] << "\n"
+              << "  requests     " << Requests(daemon["requests"]) << "\n";
     const auto& catalogue = daemon["catalogue"];
     if (catalogue["trouble"] != "") std::cout << "  catalogue    " << Printable(catalogue["trouble"].get<std::string>()) << "\n";
     if (catalogue["feed"]) {

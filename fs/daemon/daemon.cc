@@ -141,6 +141,7 @@ nlohmann::json StatusOf(Tree& tree, Catalog& catalog, const Mount& mount, const 
           {"open_handles", counters.open_handles},
           {"passthrough_handles", counters.passthrough_handles},
           {"settling", tree.SettlingPending()},
+          {"requests", mount.counters().Read()},
           {"rules", tree.CurrentPolicy()->rules().size()},
           {"catalogue", CatalogStatus(catalog)}};
 }

@@ -6,41 +6,45 @@
 #include "fs/fuse/operations.h"
 #include "fs/fuse/reply.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/request_counters.h"
 
 namespace tierfs {
 namespace {
 
+// Refused once, the kernel from then on opens directories itself and keeps their listings. One older than 5.1 has to be answered each time.
 void OpenDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  DirStreams& streams = MountOf(request).streams();
-  info->fh = streams.Open();
-  // The kernel keeps the listing and reads it again only when the directory's mtime changed.
+  Reply reply(request, "opendir");
+  if (MountOf(request).KernelOpensDirectories()) return reply.Fail(Error{ENOSYS, "no directory handles"});
   info->cache_readdir = 1;
   info->keep_cache = 1;
-  if (!Reply(request, "opendir").WithOpen(*info)) streams.Close(info->fh);
+  (void)reply.WithOpen(*info);
 }
 
-void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  MountOf(request).streams().Close(info->fh);
-  Reply(request, "releasedir").With(Status{});
+Result<ListingPtr> ListingFrom(fuse_req_t request, NodeId node, std::uint64_t offset) {
+  Listings& listings = MountOf(request).listings();
+  if (offset != 0) {
+    if (auto kept = listings.Get(node)) return kept;
+  }
+  TIERFS_ASSIGN(auto entries, TreeOf(request).List(node));
+  auto listing = std::make_shared<const Listing>(std::move(entries));
+  listings.Put(node, listing);
+  return ListingPtr(std::move(listing));
 }
 
 // Fills a buffer with the entries from `offset` on. With `plus` each comes with its attributes and one reference for the kernel.
-void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, const fuse_file_info* info, bool plus) {
+void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, bool plus) {
   Reply reply(request, plus ? "readdirplus" : "readdir");
   Tree& tree = TreeOf(request);
-  const auto stream = MountOf(request).streams().Get(info->fh);
-  if (!stream) return reply.Fail(Error{EBADF, "unknown directory handle"});
-  const std::lock_guard lock(stream->mutex);
-  if (offset == 0 || !stream->entries) {
-    auto entries = tree.List(NodeId{node});
-    if (!entries) return reply.Fail(entries.error());
-    stream->entries = std::move(*entries);
-  }
+  const auto listing = ListingFrom(request, NodeId{node}, static_cast<std::uint64_t>(offset));
+  if (!listing) return reply.Fail(listing.error());
+  const auto& items = (*listing)->items();
+  std::size_t index = (*listing)->After(static_cast<std::uint64_t>(offset));
   std::vector<char> buffer(size);
+  std::vector<NodeId> referenced;
   std::size_t used = 0;
-  for (auto index = static_cast<std::size_t>(offset); index < stream->entries->size(); ++index) {
-    const DirectoryEntry& entry = (*stream->entries)[index];
-    const auto next = static_cast<off_t>(index + 1);
+  for (; index < items.size(); ++index) {
+    const DirectoryEntry& entry = items[index].entry;
+    const auto next = static_cast<off_t>(items[index].offset);
     const char* name = entry.name.c_str();
     struct stat brief {};
     brief.st_ino = entry.ino;
@@ -55,27 +59,31 @@ void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, c
       // Node 0 for "." and "..", which the kernel knows already, and for what vanished since it was listed.
       fuse_entry_param param{};
       param.attr = brief;
-      Result<Entry> known = Fail(ENOENT, "not looked up");
-      if (index >= 2) known = tree.Lookup(NodeId{node}, name);
-      const bool referenced = known && known->id.value != 0;
-      if (referenced) param = Reply::Param(*known);
-      need = fuse_add_direntry_plus(request, at, room, name, &param, next);
-      if (need > room) {
-        if (referenced) tree.Forget(known->id, 1);
-        break;
+      need = fuse_add_direntry_plus(request, nullptr, 0, name, &param, next);
+      if (need > room) break;
+      if (index >= 2) {
+        const auto known = tree.Lookup(NodeId{node}, name);
+        if (known && known->id.value != 0) {
+          param = Reply::Param(*known);
+          referenced.push_back(known->id);
+        }
       }
+      fuse_add_direntry_plus(request, at, room, name, &param, next);
     }
     used += need;
   }
-  reply.WithBytes(buffer.data(), used);
+  // Whoever reads the end is done with it.
+  if (used == 0) MountOf(request).listings().Drop(NodeId{node});
+  if (reply.WithBytes(buffer.data(), used)) return;
+  for (const NodeId each : referenced) tree.Forget(each, 1);
 }
 
-void ReadDir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info* info) {
-  List(request, node, size, offset, info, false);
+void ReadDir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
+  List(request, node, size, offset, false);
 }
 
-void ReadDirPlus(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info* info) {
-  List(request, node, size, offset, info, true);
+void ReadDirPlus(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
+  List(request, node, size, offset, true);
 }
 
 void FsyncDir(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
@@ -110,12 +118,11 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_fi
 }  // namespace
 
 void AddDirectoryOperations(fuse_lowlevel_ops& table) {
-  table.opendir = OpenDir;
-  table.releasedir = ReleaseDir;
-  table.readdir = ReadDir;
-  table.readdirplus = ReadDirPlus;
-  table.fsyncdir = FsyncDir;
-  table.ioctl = Ioctl;
+  table.opendir = Counted<Opcode::kOpenDir, OpenDir>;
+  table.readdir = Counted<Opcode::kReadDir, ReadDir>;
+  table.readdirplus = Counted<Opcode::kReadDirPlus, ReadDirPlus>;
+  table.fsyncdir = Counted<Opcode::kFsyncDir, FsyncDir>;
+  table.ioctl = Counted<Opcode::kIoctl, Ioctl>;
 }
 
 }  // namespace tierfs

@@ -7,6 +7,7 @@
 #include "fs/fuse/operations.h"
 #include "fs/fuse/reply.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/request_counters.h"
 
 namespace tierfs {
 namespace {
@@ -56,8 +57,7 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
 }
 
 void TmpFile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
-  ReplyCreated(request, "tmpfile", TreeOf(request).CreateTemporary(CallerOf(request), NodeId{parent}, mode, info->flags),
-               info);
+  ReplyCreated(request, "tmpfile", TreeOf(request).CreateTemporary(CallerOf(request), NodeId{parent}, mode, info->flags), info);
 }
 
 void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
@@ -113,14 +113,13 @@ void Lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_i
   reply.WithOffset(at);
 }
 
-void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_info* from, fuse_ino_t, off_t to_offset,
-                   fuse_file_info* to, std::size_t length, int flags) {
+void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_info* from, fuse_ino_t, off_t to_offset, fuse_file_info* to,
+                   std::size_t length, int flags) {
   Reply reply(request, "copy_file_range");
   const File source = FileOf(request, from);
   const File target = FileOf(request, to);
   if (!source || !target) return reply.Fail(kBadHandle);
-  const ssize_t copied = ::copy_file_range(source.fd(), &from_offset, target.fd(), &to_offset, length,
-                                           static_cast<unsigned>(flags));
+  const ssize_t copied = ::copy_file_range(source.fd(), &from_offset, target.fd(), &to_offset, length, static_cast<unsigned>(flags));
   if (copied < 0) return reply.Fail(Error{errno, "copy_file_range"});
   reply.WithWritten(static_cast<std::size_t>(copied));
 }
@@ -128,17 +127,17 @@ void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_
 }  // namespace
 
 void AddFileOperations(fuse_lowlevel_ops& table) {
-  table.open = Open;
-  table.create = Create;
-  table.release = Release;
-  table.read = Read;
-  table.write_buf = WriteBuf;
-  table.fsync = Fsync;
-  table.fallocate = Fallocate;
-  table.lseek = Lseek;
-  table.copy_file_range = CopyFileRange;
+  table.open = Counted<Opcode::kOpen, Open>;
+  table.create = Counted<Opcode::kCreate, Create>;
+  table.release = Counted<Opcode::kRelease, Release>;
+  table.read = Counted<Opcode::kRead, Read>;
+  table.write_buf = Counted<Opcode::kWrite, WriteBuf>;
+  table.fsync = Counted<Opcode::kFsync, Fsync>;
+  table.fallocate = Counted<Opcode::kFallocate, Fallocate>;
+  table.lseek = Counted<Opcode::kLseek, Lseek>;
+  table.copy_file_range = Counted<Opcode::kCopyFileRange, CopyFileRange>;
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-  table.tmpfile = TmpFile;
+  table.tmpfile = Counted<Opcode::kTmpFile, TmpFile>;
 #endif
 }
 

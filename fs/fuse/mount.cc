@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,11 +13,13 @@
 #include <thread>
 
 #include "fs/fuse/operations.h"
+#include "fs/os/unique_fd.h"
 
 namespace tierfs {
 namespace {
 
 constexpr unsigned kMaxWrite = 1U << 20;
+constexpr unsigned kRequestHeader = 4096;  // what libfuse adds for a request without its data
 // A backing file system may not itself be stacked; in return tierfs can be stacked upon once more (kernel: FILESYSTEM_MAX_STACK_DEPTH).
 constexpr unsigned kStackDepth = 1;
 
@@ -29,6 +33,16 @@ struct BackingMap {
 constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);
 #endif
+
+// Whether a pipe may be made so large: more than /proc/sys/fs/pipe-max-size takes CAP_SYS_RESOURCE. Where it may not, libfuse makes,
+// tries and closes a pipe at each request.
+bool PipesHold(std::size_t bytes) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+  const UniqueFd from(ends[0]);
+  const UniqueFd to(ends[1]);
+  return ::fcntl(from.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
+}
 
 bool KernelAllowsUring() {
   std::ifstream parameter("/sys/module/fuse/parameters/enable_uring");
@@ -67,6 +81,7 @@ Status Mount::Start(const std::string& mountpoint) {
   fuse_opt_free_args(&args);
   if (session_ == nullptr) return Fail(EINVAL, "mount options");
   tree_.Attach(this);
+  mountpoint_ = mountpoint;
   if (fuse_session_mount(session_, mountpoint.c_str()) != 0) return FailErrno("mount");
   return {};
 }
@@ -77,14 +92,24 @@ Status Mount::Serve(std::function<void()> ready) {
   fuse_loop_config* config = fuse_loop_cfg_create();
   fuse_loop_cfg_set_clone_fd(config, 1);
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  fuse_loop_cfg_set_max_threads(config, std::clamp(2 * cores, 8U, 64U));
-  fuse_loop_cfg_set_idle_threads(config, 2 * cores);
+  // More than the cores: whoever waits for a long copy-up holds a thread, and nobody else has to wait with him. They come when they are
+  // needed; only a few stay, because the kernel wakes idle ones in turn and each of them would be cold.
+  fuse_loop_cfg_set_max_threads(config, std::clamp(2 * cores, 64U, 128U));
+  fuse_loop_cfg_set_idle_threads(config, std::clamp(2 * cores, 4U, 32U));
   const int result = fuse_session_loop_mt(session_, config);
   fuse_loop_cfg_destroy(config);
   fuse_remove_signal_handlers(session_);
-  fuse_session_unmount(session_);
+  Unmount();
   if (result < 0) return Fail(-result, "the FUSE loop");
   return {};
+}
+
+void Mount::Unmount() {
+  // libfuse closes the connection first and unmounts then: for a moment the mount would be one whose daemon has died.
+  pollfd connection{fuse_session_fd(session_), 0, 0};
+  const bool gone = ::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0;
+  if (!gone && ::umount2(mountpoint_.c_str(), MNT_DETACH) != 0) spdlog::debug("umount: {}", std::strerror(errno));
+  fuse_session_unmount(session_);
 }
 
 void Mount::Initialise(fuse_conn_info* connection) {
@@ -98,9 +123,6 @@ void Mount::Initialise(fuse_conn_info* connection) {
   want(FUSE_CAP_READDIRPLUS);
   want(FUSE_CAP_READDIRPLUS_AUTO);
   want(FUSE_CAP_CACHE_SYMLINKS);
-  want(FUSE_CAP_SPLICE_READ);
-  want(FUSE_CAP_SPLICE_WRITE);
-  want(FUSE_CAP_SPLICE_MOVE);
   want(FUSE_CAP_IOCTL_DIR);
   want(FUSE_CAP_EXPORT_SUPPORT);
   // The backing file system clears suid, sgid and capabilities itself, so the kernel need not ask for security.capability before each
@@ -108,6 +130,7 @@ void Mount::Initialise(fuse_conn_info* connection) {
   fuse_unset_feature_flag(connection, FUSE_CAP_HANDLE_KILLPRIV);
   want(FUSE_CAP_HANDLE_KILLPRIV_V2);
   fuse_unset_feature_flag(connection, FUSE_CAP_WRITEBACK_CACHE);
+  kernel_opens_directories_ = (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
   connection->max_write = kMaxWrite;
   connection->max_readahead = kMaxWrite;
   connection->max_background = 64;
@@ -123,6 +146,15 @@ void Mount::Initialise(fuse_conn_info* connection) {
 #else
     facts_.passthrough_reason = "built with a libfuse older than 3.17";
 #endif
+  }
+  // Splicing moves data without a copy but costs each request without data a pipe: only for data that comes through here.
+  const bool splice = !facts_.passthrough && PipesHold(kMaxWrite + kRequestHeader);
+  for (const std::uint64_t capability : {FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
+    if (splice) {
+      want(capability);
+    } else {
+      fuse_unset_feature_flag(connection, capability);
+    }
   }
   if (ready_) ready_();
 }

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "fs/fuse/dir_streams.h"
+#include "fs/fuse/listings.h"
+#include "fs/fuse/request_counters.h"
 #include "fs/tree/tree.h"
 
 struct fuse_session;
@@ -44,6 +45,7 @@ class Mount final : public Kernel {
   [[nodiscard]] Status Serve(std::function<void()> ready);
 
   [[nodiscard]] MountFacts Facts() const { return facts_; }
+  [[nodiscard]] const RequestCounters& counters() const { return counters_; }
 
   std::int32_t OpenBacking(int fd) override;
   void CloseBacking(std::int32_t id) override;
@@ -54,14 +56,21 @@ class Mount final : public Kernel {
   // For the callbacks.
   void Initialise(fuse_conn_info* connection);
   [[nodiscard]] Tree& tree() { return tree_; }
-  [[nodiscard]] DirStreams& streams() { return streams_; }
+  [[nodiscard]] bool KernelOpensDirectories() const { return kernel_opens_directories_; }
+  [[nodiscard]] Listings& listings() { return listings_; }
+  [[nodiscard]] RequestCounters& counters() { return counters_; }
 
  private:
   Tree& tree_;
   const MountOptions options_;
+  void Unmount();
+
+  std::string mountpoint_;
   fuse_session* session_ = nullptr;
-  DirStreams streams_;
+  Listings listings_;
+  RequestCounters counters_;
   MountFacts facts_;
+  bool kernel_opens_directories_ = false;
   std::function<void()> ready_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "fs/fuse/reply.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/request_counters.h"
 
 namespace tierfs {
 namespace {
@@ -109,24 +110,24 @@ const fuse_lowlevel_ops& Operations() {
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops table{};
     table.init = Init;
-    table.lookup = Lookup;
-    table.forget = Forget;
-    table.forget_multi = ForgetMulti;
-    table.getattr = GetAttr;
-    table.setattr = SetAttr;
-    table.readlink = ReadLink;
-    table.mknod = MakeNode;
-    table.mkdir = MakeDirectory;
-    table.symlink = MakeSymlink;
-    table.link = Link;
-    table.unlink = Unlink;
-    table.rmdir = RemoveDirectory;
-    table.rename = Rename;
-    table.statfs = StatFs;
-    table.setxattr = SetXattr;
-    table.getxattr = GetXattr;
-    table.listxattr = ListXattr;
-    table.removexattr = RemoveXattr;
+    table.lookup = Counted<Opcode::kLookup, Lookup>;
+    table.forget = Counted<Opcode::kForget, Forget>;
+    table.forget_multi = Counted<Opcode::kForget, ForgetMulti>;
+    table.getattr = Counted<Opcode::kGetAttr, GetAttr>;
+    table.setattr = Counted<Opcode::kSetAttr, SetAttr>;
+    table.readlink = Counted<Opcode::kReadLink, ReadLink>;
+    table.mknod = Counted<Opcode::kMakeNode, MakeNode>;
+    table.mkdir = Counted<Opcode::kMakeDirectory, MakeDirectory>;
+    table.symlink = Counted<Opcode::kMakeSymlink, MakeSymlink>;
+    table.link = Counted<Opcode::kLink, Link>;
+    table.unlink = Counted<Opcode::kUnlink, Unlink>;
+    table.rmdir = Counted<Opcode::kRemoveDirectory, RemoveDirectory>;
+    table.rename = Counted<Opcode::kRename, Rename>;
+    table.statfs = Counted<Opcode::kStatFs, StatFs>;
+    table.setxattr = Counted<Opcode::kSetXattr, SetXattr>;
+    table.getxattr = Counted<Opcode::kGetXattr, GetXattr>;
+    table.listxattr = Counted<Opcode::kListXattr, ListXattr>;
+    table.removexattr = Counted<Opcode::kRemoveXattr, RemoveXattr>;
     AddFileOperations(table);
     AddDirectoryOperations(table);
     return table;

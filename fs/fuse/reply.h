@@ -50,7 +50,8 @@ class Reply {
   }
   [[nodiscard]] bool WithOpen(const fuse_file_info& info) { return fuse_reply_open(Take(), &info) == 0; }
   void WithText(const std::string& text) { fuse_reply_readlink(Take(), text.c_str()); }
-  void WithBytes(const char* data, std::size_t size) { fuse_reply_buf(Take(), data, size); }
+  // False as for an entry.
+  [[nodiscard]] bool WithBytes(const char* data, std::size_t size) { return fuse_reply_buf(Take(), data, size) == 0; }
   void WithWritten(std::size_t size) { fuse_reply_write(Take(), size); }
   void WithSpace(const struct statvfs& space) { fuse_reply_statfs(Take(), &space); }
   void WithOffset(off_t offset) { fuse_reply_lseek(Take(), offset); }

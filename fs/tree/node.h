@@ -47,8 +47,10 @@ struct Node {
 
   // The layers that hold it: any number for a directory, exactly one for anything else.
   std::atomic<std::uint64_t> parts{0};
-  // Open for writing just now: its attributes change without a request.
+  // Open for writing just now.
   std::atomic<std::uint32_t> writers{0};
+  // Of those, the ones that may change it through a shared mapping, which the kernel does not tell anybody.
+  std::atomic<std::uint32_t> mappers{0};
 
   // Guarded by NodeTable's mutex.
   std::shared_ptr<Node> parent;  // of one of its names; empty for the root

@@ -70,6 +70,7 @@ Result<Opened> Tree::AddHandle(const NodePtr& node, UniqueFd fd, int flags) {
   }
   if (file->writer) {
     node->writers.fetch_add(1, std::memory_order_relaxed);
+    if (MayMapForWriting(*file)) node->mappers.fetch_add(1, std::memory_order_relaxed);
     // A shared mapping changes the file without any request: what the kernel was told about it before no longer holds.
     if (MayMapForWriting(*file) && (flags & O_CREAT) == 0) kernel_->InvalidateAttributes(node->id);
   }
@@ -77,9 +78,7 @@ Result<Opened> Tree::AddHandle(const NodePtr& node, UniqueFd fd, int flags) {
   return opened;
 }
 
-bool Tree::MayMapForWriting(const OpenFile& file) {
-  return file.mode == DataMode::kPassthrough && (file.flags & O_ACCMODE) == O_RDWR;
-}
+bool Tree::MayMapForWriting(const OpenFile& file) { return file.mode == DataMode::kPassthrough && (file.flags & O_ACCMODE) == O_RDWR; }
 
 void Tree::Release(HandleId handle) {
   auto file = handles_.Get(handle);
@@ -102,7 +101,10 @@ void Tree::Release(HandleId handle) {
   }
   if (file->writer) {
     node.writers.fetch_sub(1, std::memory_order_relaxed);
-    if (MayMapForWriting(*file)) kernel_->InvalidateAttributes(node.id);
+    if (MayMapForWriting(*file)) {
+      node.mappers.fetch_sub(1, std::memory_order_relaxed);
+      kernel_->InvalidateAttributes(node.id);
+    }
   }
 }
 

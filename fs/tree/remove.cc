@@ -26,6 +26,7 @@ void Tree::NameGone(const NodePtr& node, const Node& parent, const char* name) {
 Status Tree::Unlink(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  const std::uint64_t moves = moves_.load(std::memory_order_acquire);
   TIERFS_ASSIGN(Found found, Resolve(parent, name));
   if (!found.Exists()) return Fail(ENOENT, "unlink");
   if (found.IsDir()) return Fail(EISDIR, "unlink");
@@ -33,8 +34,10 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   NodeLock lock;
   if (node) {
     lock = NodeLock(node->mutex);
-    // It may have been settled, or copied up, before the lock was ours.
-    TIERFS_ASSIGN(found, Resolve(parent, name));
+    // It may have been settled, or copied up, before the lock was ours. Whoever does that holds the lock and counts.
+    if (moves_.load(std::memory_order_acquire) != moves) {
+      TIERFS_ASSIGN(found, Resolve(parent, name));
+    }
     if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
   }
   const LayerIndex layer = found.parts.First();

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
@@ -24,9 +26,7 @@ BackingKey RootKey(const LayerSet& layers) {
 
 const int Tree::Location::AT_EMPTY_PATH_FLAG = AT_EMPTY_PATH;
 
-std::string Tree::Location::Proc() const {
-  return name.empty() ? ProcPath(DirOrFile()) : ProcPath(dir->get(), name.c_str());
-}
+std::string Tree::Location::Proc() const { return name.empty() ? ProcPath(DirOrFile()) : ProcPath(dir->get(), name.c_str()); }
 
 Tree::Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOptions options)
     : layers_(std::move(layers)),
@@ -137,8 +137,10 @@ Tree::Found Tree::FoundAt(LayerIndex layer, const struct stat& st) const {
 
 Attributes Tree::Describe(const Node& node, struct stat st) const {
   st.st_ino = node.ino;
-  // What is open for writing changes behind the kernel's back (a passthrough mmap): it asks each time.
-  return Attributes{st, node.writers.load(std::memory_order_relaxed) != 0 ? 0.0 : Timeout()};
+  // What is mapped for writing changes its times behind the kernel's back: it asks again when a clock tick is over. Finer than that those
+  // times are not.
+  constexpr double kTick = 0.001;
+  return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, Timeout()) : Timeout()};
 }
 
 Entry Tree::MakeEntry(const NodePtr& parent, const char* name, const Found& found) {

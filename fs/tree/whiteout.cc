@@ -63,8 +63,7 @@ LayerIndex Tree::ShieldFor(LayerMask busy) {
   return kNoLayer;
 }
 
-Result<LayerMask> Tree::ClearForCreation(const NodePtr& parent, const char* name, LayerIndex tier, LayerMask whiteouts,
-                                         bool is_dir) {
+Result<LayerMask> Tree::ClearForCreation(const NodePtr& parent, const char* name, LayerIndex tier, LayerMask whiteouts, bool is_dir) {
   LayerMask others = whiteouts.Without(tier);
   const bool needs_shield = whiteouts.Has(tier) || (is_dir && !whiteouts.Empty());
   if (needs_shield && others.Empty()) {
@@ -88,8 +87,7 @@ Status Tree::HideLowerEntries(const NodePtr& parent, const char* name, int tier_
   return {};
 }
 
-Status Tree::Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir,
-                  const std::function<Status()>& remove) {
+Status Tree::Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir, const std::function<Status()>& remove) {
   const LayerIndex home = LayerOf(DecisionFor(parent, name, is_dir).tier);
   if (!holding.Has(home)) {
     TIERFS_TRY(PutWhiteout(parent, name, home));

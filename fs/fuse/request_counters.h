@@ -1,0 +1,78 @@
+// How many requests of each kind the kernel has sent: what an operation of a user costs, and whether the kernel's caches do their work.
+#pragma once
+
+#include <fuse_lowlevel.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace tierfs {
+
+enum class Opcode {
+  kLookup,
+  kForget,
+  kGetAttr,
+  kSetAttr,
+  kReadLink,
+  kMakeNode,
+  kMakeDirectory,
+  kMakeSymlink,
+  kLink,
+  kUnlink,
+  kRemoveDirectory,
+  kRename,
+  kStatFs,
+  kSetXattr,
+  kGetXattr,
+  kListXattr,
+  kRemoveXattr,
+  kOpen,
+  kCreate,
+  kTmpFile,
+  kRelease,
+  kRead,
+  kWrite,
+  kFsync,
+  kFallocate,
+  kLseek,
+  kCopyFileRange,
+  kOpenDir,
+  kReadDir,
+  kReadDirPlus,
+  kFsyncDir,
+  kIoctl,
+  kCount,
+};
+
+// Thread-safe; a count costs one relaxed addition.
+class RequestCounters {
+ public:
+  void Add(Opcode opcode) { counts_[static_cast<std::size_t>(opcode)].fetch_add(1, std::memory_order_relaxed); }
+  // Those that are not 0, by the name that FUSE gives them.
+  [[nodiscard]] std::map<std::string, std::uint64_t> Read() const;
+
+ private:
+  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Opcode::kCount)> counts_{};
+};
+
+// The counters of the mount that a request belongs to.
+[[nodiscard]] RequestCounters& CountersOf(fuse_req_t request);
+
+// Counted<kOpcode, Handler>: a callback that counts and then is the handler.
+template <Opcode opcode, auto handler>
+struct CountedCallback;
+template <Opcode opcode, typename... Arguments, void (*handler)(fuse_req_t, Arguments...)>
+struct CountedCallback<opcode, handler> {
+  static void Call(fuse_req_t request, Arguments... arguments) {
+    CountersOf(request).Add(opcode);
+    handler(request, arguments...);
+  }
+};
+template <Opcode opcode, auto handler>
+inline constexpr auto Counted = &CountedCallback<opcode, handler>::Call;
+
+}  // namespace tierfs

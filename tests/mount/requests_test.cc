@@ -1,0 +1,238 @@
+// What an operation of a user costs: requests that reach the daemon, and system calls that the daemon makes for them. Not a timed test: it
+// fails when a count rises, whatever the machine.
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include "fs/control/control.h"
+#include "tests/mount/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+using Counts = std::map<std::string, int>;
+
+std::string Text(const Counts& counts) {
+  std::string text;
+  for (const auto& [name, count] : counts) text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + name;
+  return text.empty() ? "none" : text;
+}
+
+Counts Difference(const Counts& after, const Counts& before) {
+  Counts difference;
+  for (const auto& [name, count] : after) {
+    const auto at = before.find(name);
+    if (const int more = count - (at == before.end() ? 0 : at->second); more != 0) difference[name] = more;
+  }
+  return difference;
+}
+
+class Cost : public MountTest {
+ protected:
+  void SetUp() override {
+    SetPolicy("1 *.conf\n3 *.tmp\n4 /bulk/\n");
+    AddToConfig("cache_timeout = 3600");
+    ASSERT_TRUE(Mount()) << Refusal();
+  }
+
+  // Without what the kernel tells of its own accord: which references it dropped.
+  [[nodiscard]] Counts Requests() const {
+    const auto status = AskDaemon(Base("state"), {{"verb", "status"}});
+    if (!status) return {};
+    Counts counts = status->at("requests").get<Counts>();
+    counts.erase("forget");
+    return counts;
+  }
+
+  // Requests that `operation` causes. A close is told to the daemon some time after it returned.
+  void ExpectRequests(const char* what, const Counts& expected, const std::function<void()>& operation) {
+    Counts before = Requests();
+    for (int i = 0; i < 500 && before["open"] + before["create"] != before["release"]; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      before = Requests();
+    }
+    operation();
+    Counts seen;
+    for (int i = 0; i < 200; ++i) {
+      seen = Difference(Requests(), before);
+      if (seen == expected) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    seen = Difference(Requests(), before);
+    EXPECT_EQ(seen, expected) << what << " costs " << Text(seen) << ", expected " << Text(expected);
+  }
+
+  // System calls of the daemon while `operation` runs, without those that move requests and make threads ready.
+  Counts SystemCalls(const std::function<void()>& operation) {
+    const std::string log = Base("strace");
+    const std::string said = Base("strace.err");
+    const std::string daemon = std::to_string(DaemonPid());
+    ::unlink(said.c_str());
+    const pid_t tracer = ::fork();
+    if (tracer == 0) {
+      const int err = ::open(said.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      ::dup2(err, STDERR_FILENO);
+      ::execlp("strace", "strace", "-f", "-ttt", "-o", log.c_str(), "-p", daemon.c_str(), nullptr);
+      ::_exit(127);
+    }
+    // "attached", or "attached with N threads": one line once it holds them all.
+    const auto attached = [&] { return Exists(said) && ReadFile(said).find("attached") != std::string::npos; };
+    int waited = 0;
+    while (waited < 500 && !attached()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      ++waited;
+    }
+    EXPECT_LT(waited, 500) << "strace did not attach: " << (Exists(said) ? ReadFile(said) : "");
+    // Until now the daemon may have been busy with the question for its pid.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const double started = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    operation();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    ::kill(tracer, SIGINT);
+    int status = 0;
+    ::waitpid(tracer, &status, 0);
+
+    const std::regex call(R"(^(\d+) +(\d+\.\d+) (\w+)\()");
+    const std::regex transport(
+        "read|readv|write|writev|splice|vmsplice|tee|pipe2|poll|ppoll|futex|io_uring_enter|clock_nanosleep|clone3?|mmap|munmap|mprotect|"
+        "madvise|brk|rseq|set_robust_list|prctl|rt_sig\\w+|sched_\\w+|gettid|unshare|exit|restart_syscall");
+    std::map<std::string, Counts> threads;
+    std::set<std::string> answering;  // the others work for the catalogue, at times of their own
+    std::ifstream lines(log);
+    for (std::string line; std::getline(lines, line);) {
+      std::smatch match;
+      if (!std::regex_search(line, match, call)) continue;
+      // A new thread opens the device and clones the connection for itself.
+      if (line.find("/dev/fuse") != std::string::npos || (match[3] == "ioctl" && line.find("_IOC_WRITE, 0xe5") == std::string::npos)) {
+        continue;
+      }
+      if (std::stod(match[2]) < started) continue;
+      if (match[3] == "writev") answering.insert(match[1]);
+      if (!std::regex_match(match[3].str(), transport)) ++threads[match[1]][match[3]];
+    }
+    Counts counts;
+    for (const std::string& thread : answering) {
+      for (const auto& [name, count] : threads[thread]) counts[name] += count;
+    }
+    return counts;
+  }
+
+  void ExpectAtMost(const char* what, const Counts& expected, const std::function<void()>& operation) {
+    const Counts seen = SystemCalls(operation);
+    for (const auto& [name, count] : seen) {
+      const auto at = expected.find(name);
+      EXPECT_LE(count, at == expected.end() ? 0 : at->second)
+          << name << ": " << what << " costs " << Text(seen) << ", at most " << Text(expected);
+    }
+    EXPECT_FALSE(seen.empty()) << what << ": nothing was traced";
+  }
+
+  void Touch(const std::string& name) { WriteFile(Mnt(name), "x"); }
+  static void Walk(const std::string& directory) {
+    DIR* const stream = ::opendir(directory.c_str());
+    ASSERT_NE(stream, nullptr);
+    while (::readdir(stream) != nullptr) continue;
+    ::closedir(stream);
+  }
+  static void ReadWhole(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY);
+    ASSERT_GE(fd, 0);
+    char byte = 0;
+    EXPECT_EQ(::pread(fd, &byte, 1, 0), 1);
+    ::close(fd);
+  }
+};
+
+TEST_F(Cost, WhatTheKernelKnowsIsNotAsked) {
+  MakeDirs(Mnt("d"));
+  for (int i = 0; i < 20; ++i) Touch("d/" + std::to_string(i));
+  struct stat st;
+  EXPECT_EQ(Errno(::stat(Mnt("d/absent").c_str(), &st)), ENOENT);
+  for (int i = 0; i < 20; ++i) Stat(Mnt("d/" + std::to_string(i)));
+  Walk(Mnt("d"));
+  Walk(Mnt("d"));
+  ExpectRequests("a warm stat", {}, [&] { Stat(Mnt("d/7")); });
+  ExpectRequests("a warm negative stat", {}, [&] { EXPECT_EQ(Errno(::stat(Mnt("d/absent").c_str(), &st)), ENOENT); });
+  ExpectRequests("a warm listing", {}, [&] { Walk(Mnt("d")); });
+  // find asks each file system that it meets what it is.
+  ExpectRequests("a warm walk with stat", {{"statfs", 1}}, [&] { EXPECT_EQ(Shell("find " + Mnt("d") + " -ls >/dev/null").code, 0); });
+}
+
+TEST_F(Cost, RequestsOfOperationsOnFiles) {
+  MakeDirs(Mnt("d"));
+  for (const char* name : {"d/a", "d/b", "d/e", "d/f.tmp"}) Touch(name);
+  ReadWhole(Mnt("d/a"));
+  // Whatever changes a directory makes the kernel ask for its attributes when it is used next: done here, so that it is not counted below.
+  const auto expect = [&](const char* what, const Counts& expected, const std::function<void()>& operation) {
+    Stat(Mnt("d"));
+    ExpectRequests(what, expected, operation);
+  };
+  // Its page stays in the kernel's cache, also where data goes through the daemon.
+  expect("open, read, close of a known file", {{"open", 1}, {"release", 1}}, [&] { ReadWhole(Mnt("d/a")); });
+  // The first write of an inode's life makes the kernel ask for its file capabilities, which a write takes away.
+  Counts creation{{"lookup", 1}, {"create", 1}, {"getxattr", 1}, {"release", 1}};
+  Counts rewriting{{"open", 1}, {"release", 1}};
+  if (!Passthrough()) {
+    creation["write"] = rewriting["write"] = 1;
+  }
+  expect("create, write, close", creation, [&] { Touch("d/new"); });
+  expect("open, write, close", rewriting, [&] { Touch("d/new"); });
+  // The kernel looks the target of a rename up anew, and what must not be there yet.
+  expect("rename", {{"lookup", 1}, {"rename", 1}}, [&] { ASSERT_EQ(::rename(Mnt("d/a").c_str(), Mnt("d/c").c_str()), 0); });
+  expect("rename between tiers", {{"lookup", 1}, {"rename", 1}},
+         [&] { ASSERT_EQ(::rename(Mnt("d/f.tmp").c_str(), Mnt("d/e").c_str()), 0); });
+  expect("unlink", {{"unlink", 1}}, [&] { ASSERT_EQ(::unlink(Mnt("d/b").c_str()), 0); });
+  expect("mkdir", {{"lookup", 1}, {"mkdir", 1}}, [&] { ASSERT_EQ(::mkdir(Mnt("d/sub").c_str(), 0755), 0); });
+  expect("rmdir", {{"rmdir", 1}}, [&] { ASSERT_EQ(::rmdir(Mnt("d/sub").c_str()), 0); });
+  expect("chmod", {{"setattr", 1}}, [&] { ASSERT_EQ(::chmod(Mnt("d/c").c_str(), 0600), 0); });
+}
+
+TEST_F(Cost, ColdWalkIsListingsAlone) {
+  MakeDirs(Mnt("d"));
+  for (int i = 0; i < 100; ++i) Touch("d/" + std::to_string(i));
+  Remount();
+  Stat(Mnt("d"));
+  const auto walk = [&] { EXPECT_EQ(Shell("find " + Mnt("d") + " -ls >/dev/null").code, 0); };
+  // The answer to opendir is that no more are wanted; a readdir finds the end.
+  ExpectRequests("a cold walk with stat over 100 files", {{"opendir", 1}, {"readdirplus", 1}, {"readdir", 1}, {"statfs", 1}}, walk);
+  // The listing moved the access time of the directory.
+  ExpectRequests("the walk again", {{"getattr", 1}, {"statfs", 1}}, walk);
+}
+
+// In a directory that is in one tier alone, and in a tier of which the catalogue records nothing: what its own thread does varies.
+TEST_F(Cost, SystemCallsOfOperationsOnFiles) {
+  MakeDirs(Mnt("bulk"));
+  for (const char* name : {"bulk/a", "bulk/b", "bulk/c"}) Touch(name);
+  ReadWhole(Mnt("bulk/a"));
+  Counts opening{{"openat", 1}, {"newfstatat", 1}, {"close", 1}};
+  // The caller's identity and umask; the capabilities of what is new.
+  Counts creation{{"newfstatat", 2}, {"openat", 1}, {"close", 1}, {"umask", 2}, {"setfsuid", 1}, {"setfsgid", 1}, {"lgetxattr", 1}};
+  if (Passthrough()) {
+    creation["ioctl"] = opening["ioctl"] = 2;
+  } else {
+    creation["pwrite64"] = 1;
+  }
+  const auto expect = [&](const char* what, const Counts& expected, const std::function<void()>& operation) {
+    Stat(Mnt("bulk"));
+    ExpectAtMost(what, expected, operation);
+  };
+  expect("open, read, close of a known file", opening, [&] { ReadWhole(Mnt("bulk/a")); });
+  expect("create, write, close", creation, [&] { Touch("bulk/new"); });
+  struct stat st;
+  expect("a cold stat", {{"newfstatat", 1}}, [&] { EXPECT_EQ(Errno(::stat(Mnt("bulk/absent").c_str(), &st)), ENOENT); });
+  expect("rename", {{"newfstatat", 5}, {"renameat", 1}}, [&] { ASSERT_EQ(::rename(Mnt("bulk/a").c_str(), Mnt("bulk/z").c_str()), 0); });
+  expect("unlink", {{"newfstatat", 2}, {"openat", 1}, {"unlinkat", 1}, {"close", 1}},
+         [&] { ASSERT_EQ(::unlink(Mnt("bulk/b").c_str()), 0); });
+}
+
+}  // namespace
+}  // namespace tierfs::test
