@@ -1,4 +1,4 @@
-// tierctl reload, rescan and settle: what is asked of a running daemon.
+// tierctl reload and rescan: what is asked of a running daemon.
 #include <iostream>
 
 #include "tools/mounts.h"
@@ -10,7 +10,6 @@ namespace {
 
 struct Request {
   std::string mount;
-  std::string path;
   bool dry_run = false;
   bool json = false;
 };
@@ -24,7 +23,7 @@ void Send(const Request& request, const char* verb, Outcome& outcome, Describe d
     outcome.code = kUsage;
     return;
   }
-  const auto reply = Ask(*config, {{"verb", verb}, {"dry_run", request.dry_run}, {"path", request.path}});
+  const auto reply = Ask(*config, {{"verb", verb}, {"dry_run", request.dry_run}});
   if (!reply) {
     std::cerr << reply.error() << "\n";
     outcome.code = kCannot;
@@ -64,19 +63,6 @@ void AddRescan(CLI::App& app, Outcome& outcome) {
   verb->callback([request, &outcome] {
     Send(*request, "rescan", outcome, [](const nlohmann::json& reply) {
       std::cout << "caches dropped for " << reply["nodes"] << " files, " << reply["differed"] << " changes that nobody had told of\n";
-    });
-  });
-}
-
-void AddSettle(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("settle", "Moves misplaced files to the tier that their path belongs to");
-  auto request = AddRequest(verb);
-  verb->add_option("PATH", request->path, "only beneath this directory, relative to the mount");
-  verb->add_flag("-n,--dry-run", request->dry_run, "only say how many are misplaced");
-  verb->callback([request, &outcome] {
-    Send(*request, "settle", outcome, [&](const nlohmann::json& reply) {
-      std::cout << reply["moved"] << (request->dry_run ? " would be moved, " : " moved, ") << reply["left"] << " cannot be moved\n";
-      if (reply["left"] != 0) outcome.code = kFindings;
     });
   });
 }

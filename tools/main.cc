@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   AddChanges(app, outcome);
   AddVerify(app, outcome);
   AddCheck(app, outcome);
+  AddRetier(app, outcome);
   AddPolicy(app, outcome);
   try {
     app.parse(argc, argv);

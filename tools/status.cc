@@ -95,7 +95,10 @@ void Print(const nlohmann::json& status) {
     }
     for (const auto& note : catalogue["notes"]) std::cout << "  catalogue    " << Printable(note.get<std::string>()) << "\n";
     for (const auto& intent : catalogue["open_intents"]) std::cout << "  under way    " << Printable(intent.get<std::string>()) << "\n";
-    if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " directories\n";
+    if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " places\n";
+    for (const auto& path : daemon["waiting_for_close"]) {
+      std::cout << "  open, moves to its tier when closed: " << Printable(path.get<std::string>()) << "\n";
+    }
   } else {
     std::cout << "  not mounted\n";
   }

@@ -32,6 +32,7 @@ void AddSettle(CLI::App& app, Outcome& outcome);
 void AddChanges(CLI::App& app, Outcome& outcome);
 void AddVerify(CLI::App& app, Outcome& outcome);
 void AddCheck(CLI::App& app, Outcome& outcome);
+void AddRetier(CLI::App& app, Outcome& outcome);
 void AddPolicy(CLI::App& app, Outcome& outcome);
 
 }  // namespace tierfs::tools

@@ -222,10 +222,10 @@ void InsertIntent(Connection& connection, std::int64_t id, const Intent& intent)
     row.bind(2, static_cast<std::int64_t>(n));
     row.bind(3, static_cast<int>(step.kind));
     row.bind(4, static_cast<int>(step.layer));
-    BindBytes(row, 5, step.path);
-    BindBytes(row, 6, step.to);
-    row.bind(7, static_cast<std::int64_t>(step.inode));
-    row.bind(8, static_cast<std::int64_t>(step.other));
+    row.bind(5, static_cast<int>(step.to_layer));
+    BindBytes(row, 6, step.path);
+    BindBytes(row, 7, step.to);
+    row.bind(8, static_cast<std::int64_t>(step.inode));
     row.exec();
   }
 }
@@ -235,16 +235,16 @@ std::vector<std::pair<std::int64_t, Intent>> SelectIntents(Connection& connectio
   SQLite::Statement& heads = connection.Use("SELECT id, what FROM intents ORDER BY id");
   while (heads.executeStep()) intents.emplace_back(heads.getColumn(0).getInt64(), Intent{BytesOf(heads.getColumn(1)), {}});
   for (auto& [id, intent] : intents) {
-    SQLite::Statement& rows = connection.Use("SELECT kind, layer, path, target, inode, other FROM steps WHERE intent = ? ORDER BY n");
+    SQLite::Statement& rows = connection.Use("SELECT kind, layer, to_layer, path, target, inode FROM steps WHERE intent = ? ORDER BY n");
     rows.bind(1, id);
     while (rows.executeStep()) {
       Step step;
       step.kind = static_cast<Step::Kind>(rows.getColumn(0).getInt());
       step.layer = static_cast<std::uint8_t>(rows.getColumn(1).getInt());
-      step.path = BytesOf(rows.getColumn(2));
-      step.to = BytesOf(rows.getColumn(3));
-      step.inode = static_cast<std::uint64_t>(rows.getColumn(4).getInt64());
-      step.other = static_cast<std::uint64_t>(rows.getColumn(5).getInt64());
+      step.to_layer = static_cast<std::uint8_t>(rows.getColumn(2).getInt());
+      step.path = BytesOf(rows.getColumn(3));
+      step.to = BytesOf(rows.getColumn(4));
+      step.inode = static_cast<std::uint64_t>(rows.getColumn(5).getInt64());
       intent.steps.push_back(std::move(step));
     }
   }

@@ -22,6 +22,7 @@
 #include "fs/config/identity.h"
 #include "fs/control/control.h"
 #include "fs/daemon/catalog_verbs.h"
+#include "fs/daemon/settle_job.h"
 #include "fs/fuse/mount.h"
 #include "fs/os/mount_table.h"
 #include "fs/tree/finish.h"
@@ -142,12 +143,15 @@ nlohmann::json StatusOf(Tree& tree, Catalog& catalog, const Mount& mount, const 
           {"passthrough_handles", counters.passthrough_handles},
           {"settling", tree.SettlingPending()},
           {"requests", mount.counters().Read()},
+          {"waiting_for_close", tree.WaitingForClose()},
           {"rules", tree.CurrentPolicy()->rules().size()},
           {"catalogue", CatalogStatus(catalog)}};
 }
 
+// {"policy": FILE}: that file instead of the config's policy.
 nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& request) {
-  const auto policy = LoadPolicy(config);
+  const std::string file = request.value("policy", "");
+  const auto policy = file.empty() ? LoadPolicy(config) : LoadPolicyFile(file);
   if (!policy.policy) return {{"ok", false}, {"error", FirstError(policy) + "; the old policy stays"}};
   const bool dry_run = request.value("dry_run", false);
   if (!dry_run) {
@@ -157,10 +161,21 @@ nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& re
   return {{"rules", policy.policy->rules().size()}, {"applied", !dry_run}};
 }
 
-nlohmann::json Settle(Tree& tree, const nlohmann::json& request) {
-  const auto settled = tree.Settle(request.value("path", ""), request.value("dry_run", false));
-  if (!settled) return {{"ok", false}, {"error", Describe(settled.error())}};
-  return {{"moved", settled->moved}, {"left", settled->left}};
+// Copies are made outside the trees, on the same mount.
+Outcome PrepareWork(const Config& config, LayerSet& layers) {
+  if (!layers.MakesCopies()) return {};
+  for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
+    const Status ready = layers.PrepareWork(tier, config.state);
+    if (ready) continue;
+    const std::string number = std::to_string(tier + 1);
+    const std::string why = ready.error().code == EXDEV
+                                ? " is the root of its file system; files that come from another one are made beside the tier, so use a "
+                                  "directory in it, as " +
+                                      layers[tier].path + "/tree"
+                                : ": no place for work files beside it: " + Describe(ready.error());
+    return tl::unexpected(ConfigError{config.file, config.LineOf("tier." + number), "tier " + number + why}.Render());
+  }
+  return {};
 }
 
 }  // namespace
@@ -198,23 +213,8 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
   auto layers = LayerSet::Open({config->tiers.begin(), config->tiers.end()}, config->lower, std::move(over), options.noatime);
   if (!layers) return Say(Describe(layers.error()));
-  std::optional<Running> running;
-  // A mount that may not write leaves the mark, and the work, to the next.
-  const auto& flags = options.kernel_options;
-  if (std::find(flags.begin(), flags.end(), "ro") == flags.end()) running.emplace(config->state);
-  if (running && running->LastOneWasKilled()) {
-    const auto finished = FinishInterrupted(*layers);
-    if (!finished) {
-      spdlog::error("looking for what the last daemon left unfinished: {}", Describe(finished.error()));
-    } else if (*finished > 0) {
-      spdlog::warn("the last daemon was killed: {} entries put right", *finished);
-    }
-  }
+  if (const auto ready = PrepareWork(*config, *layers); !ready) return ready;
   Catalog catalog(config->state, FeedOptionsOf(*config));
-  // What an earlier daemon left half done. It is known to the journal from here on, so that it shows as long as it is not finished.
-  if (const auto open = catalog.journal().Open(); open && !open->empty()) {
-    spdlog::warn("{} operations were under way when the last daemon of this mount ended", open->size());
-  }
   TreeOptions tree_options;
   tree_options.journal = &catalog.journal();
   tree_options.feed = catalog.feed();
@@ -237,9 +237,13 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   if (const Status started = mount.Start(mountpoint); !started)
     return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
 
+  tree.Recover();
+  SettleJob settle(tree);
   auto verbs = CatalogVerbs(catalog, tree);
   verbs["status"] = [&](const nlohmann::json&) { return StatusOf(tree, catalog, mount, *config, mountpoint); };
-  verbs["settle"] = [&](const nlohmann::json& request) { return Settle(tree, request); };
+  verbs["settle"] = [&](const nlohmann::json& request) { return settle.Run(request); };
+  verbs["settle-report"] = [&](const nlohmann::json&) { return settle.Report(); };
+  verbs["settle-cancel"] = [&](const nlohmann::json&) { return settle.Cancel(); };
   verbs["reload"] = [&](const nlohmann::json& request) { return Reload(tree, *config, request); };
   auto control = ControlServer::Start(config->state, std::move(verbs));
   if (!control) spdlog::error("no control socket, tierctl cannot reach this mount: {}", Describe(control.error()));

@@ -14,12 +14,15 @@ namespace {
 
 // The descriptor of an open file, kept open while it lives.
 struct File {
-  std::shared_ptr<OpenFile> open;
-  [[nodiscard]] int fd() const { return open->fd.get(); }
-  explicit operator bool() const { return open != nullptr; }
+  std::shared_ptr<const UniqueFd> data;
+  [[nodiscard]] int fd() const { return data->get(); }
+  explicit operator bool() const { return data != nullptr; }
 };
 
-File FileOf(fuse_req_t request, const fuse_file_info* info) { return File{TreeOf(request).FileOf(HandleOf(info))}; }
+File FileOf(fuse_req_t request, const fuse_file_info* info) {
+  const auto file = TreeOf(request).FileOf(HandleOf(info));
+  return File{file ? file->Data() : nullptr};
+}
 
 constexpr Error kBadHandle{EBADF, "unknown handle"};
 

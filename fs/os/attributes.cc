@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "fs/os/beneath.h"
 #include "fs/os/caller.h"
 
@@ -45,8 +47,13 @@ namespace {
 
 // Both paths are magic links of /proc, which these calls have to follow.
 Status CloneXattrs(const std::string& source, const std::string& target) {
-  const auto names = ListXattrs(source, true);
-  if (!names) return names.error().code == ENOTSUP ? Status{} : tl::unexpected(names.error());
+  auto names = ListXattrs(source, true);
+  if (!names && names.error().code == ENOTSUP) names = std::vector<std::string>{};
+  if (!names) return tl::unexpected(names.error());
+  // What was made took over the default ACL of the directory that it was made in.
+  for (const char* acl : {"system.posix_acl_access", "system.posix_acl_default"}) {
+    if (std::find(names->begin(), names->end(), acl) == names->end()) (void)::removexattr(target.c_str(), acl);
+  }
   if (names->empty()) return {};
   std::string value(kXattrLimit, '\0');
   for (const std::string& name : *names) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <climits>
 
@@ -53,6 +54,12 @@ Result<struct stat> StatFd(int fd) {
   struct stat st;
   if (::fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) return FailErrno("fstat");
   return st;
+}
+
+Status SyncDirectory(int dir) {
+  TIERFS_ASSIGN(const UniqueFd real, OpenEntry(dir, ".", O_RDONLY | O_DIRECTORY));
+  if (::fsync(real.get()) != 0) return FailErrno("fsync of a directory");
+  return {};
 }
 
 std::string ProcPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }

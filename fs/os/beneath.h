@@ -23,6 +23,9 @@ namespace tierfs {
 // fstat; works on O_PATH descriptors.
 [[nodiscard]] Result<struct stat> StatFd(int fd);
 
+// fsync of a directory that is open (O_PATH will do): the names in it are durable on return.
+[[nodiscard]] Status SyncDirectory(int dir);
+
 // A path through /proc that names the entry `name` of `dir` (or the file `fd` itself), for the calls that take only a path. The last
 // component is not followed by the l* calls. Valid while the descriptor is open.
 [[nodiscard]] std::string ProcPath(int fd);

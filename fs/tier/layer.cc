@@ -5,7 +5,11 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "fs/os/beneath.h"
+#include "fs/os/list_dir.h"
 
 namespace tierfs {
 namespace {
@@ -13,8 +17,7 @@ namespace {
 // A private copy of the mount that `root` is on, which does not move access times: what the mount option noatime promises, for reads
 // that the kernel passes straight to the backing file too. Needs CAP_SYS_ADMIN.
 Result<UniqueFd> CloneNoatime(int root) {
-  UniqueFd copy(static_cast<int>(
-      ::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
+  UniqueFd copy(static_cast<int>(::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
   if (!copy) return FailErrno("open_tree");
   mount_attr attr{};
   attr.attr_set = MOUNT_ATTR_NOATIME;
@@ -25,21 +28,39 @@ Result<UniqueFd> CloneNoatime(int root) {
   return copy;
 }
 
+Result<std::uint64_t> MountOf(int fd) {
+  struct statx st {};
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) != 0) return FailErrno("statx");
+  return std::uint64_t{st.stx_mnt_id};
+}
+
+// The directory `name` in `parent`, made when it is not there, and empty.
+Result<UniqueFd> EmptyDirectory(int parent, const char* name) {
+  if (::mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return FailErrno("mkdir of a work directory");
+  TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent, name, O_RDONLY | O_DIRECTORY));
+  TIERFS_TRY(ForEachEntry(made.get(), [&](const dirent64& entry) -> Status {
+    if (::unlinkat(made.get(), entry.d_name, 0) != 0) return FailErrno("clearing a work directory");
+    return {};
+  }));
+  return made;
+}
+
 }  // namespace
 
-Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower,
-                                UniqueFd over, bool noatime) {
+Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over, bool noatime) {
   LayerSet set;
   const auto add = [&set, noatime](const std::string& path, UniqueFd root) -> Status {
+    UniqueFd quiet;
     if (noatime) {
-      TIERFS_ASSIGN(root, CloneNoatime(root.get()));
+      TIERFS_ASSIGN(quiet, CloneNoatime(root.get()));
     }
     TIERFS_ASSIGN(const struct stat st, StatFd(root.get()));
+    TIERFS_ASSIGN(const std::uint64_t mount, MountOf(root.get()));
     auto file_system = static_cast<std::uint32_t>(set.layers_.size());
     for (const Layer& other : set.layers_) {
       if (other.device == st.st_dev) file_system = std::min(file_system, other.file_system);
     }
-    set.layers_.push_back(Layer{path, std::move(root), st.st_dev, file_system});
+    set.layers_.push_back(Layer{path, std::move(root), st.st_dev, mount, file_system, {}, std::move(quiet)});
     return {};
   };
   for (const auto* paths : {&tiers, &lower}) {
@@ -51,6 +72,37 @@ Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std
   }
   if (over) TIERFS_TRY(add("(the directory mounted over)", std::move(over)));
   return set;
+}
+
+bool LayerSet::MakesCopies() const {
+  if (size() > kTierCount) return true;
+  for (LayerIndex tier = 1; tier < kTierCount; ++tier) {
+    if (!SameMount(0, tier)) return true;
+  }
+  return false;
+}
+
+Status LayerSet::PrepareWork(LayerIndex tier, const std::string& state) {
+  Layer& layer = layers_[tier];
+  const std::filesystem::path tree(layer.path);
+  const std::pair<std::string, std::string> places[] = {{state, "work"},
+                                                        {tree.parent_path(), "." + tree.filename().string() + ".tierfs-work"}};
+  for (const auto& [directory, name] : places) {
+    const UniqueFd parent(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!parent) return FailErrno("open of a directory for work files");
+    TIERFS_ASSIGN(const struct stat st, StatFd(parent.get()));
+    TIERFS_ASSIGN(const std::uint64_t mount, MountOf(parent.get()));
+    if (mount != layer.mount || st.st_dev != layer.device) continue;
+    const auto shares = std::find_if(layers_.begin(), layers_.begin() + tier,
+                                     [&](const Layer& other) { return directory == state && other.work && other.mount == mount; });
+    if (shares != layers_.begin() + tier) {
+      layer.work = UniqueFd(::fcntl(shares->work.get(), F_DUPFD_CLOEXEC, 0));
+      return layer.work ? Status{} : FailErrno("dup");
+    }
+    TIERFS_ASSIGN(layer.work, EmptyDirectory(parent.get(), name.c_str()));
+    return {};
+  }
+  return Fail(EXDEV, "nothing is beside the root of a mount");
 }
 
 BackingKey LayerSet::KeyOf(LayerIndex layer, const struct stat& st) const {

@@ -40,13 +40,9 @@ class LayerMask {
   [[nodiscard]] constexpr LayerMask InTiers() const { return LayerMask(bits_ & Tiers().bits_); }
   [[nodiscard]] constexpr LayerMask InLower() const { return LayerMask(bits_ & ~Tiers().bits_); }
   // The uppermost layer of the set; kNoLayer when it is empty.
-  [[nodiscard]] constexpr LayerIndex First() const {
-    return bits_ == 0 ? kNoLayer : static_cast<LayerIndex>(std::countr_zero(bits_));
-  }
+  [[nodiscard]] constexpr LayerIndex First() const { return bits_ == 0 ? kNoLayer : static_cast<LayerIndex>(std::countr_zero(bits_)); }
   [[nodiscard]] constexpr LayerMask With(LayerIndex layer) const { return LayerMask(bits_ | (std::uint64_t{1} << layer)); }
-  [[nodiscard]] constexpr LayerMask Without(LayerIndex layer) const {
-    return LayerMask(bits_ & ~(std::uint64_t{1} << layer));
-  }
+  [[nodiscard]] constexpr LayerMask Without(LayerIndex layer) const { return LayerMask(bits_ & ~(std::uint64_t{1} << layer)); }
   constexpr bool operator==(const LayerMask&) const = default;
 
   // for (LayerIndex layer : mask), uppermost first.
@@ -88,7 +84,10 @@ struct Layer {
   std::string path;
   UniqueFd root;
   dev_t device = 0;
+  std::uint64_t mount = 0;        // the kernel's number of the mount that it is on
   std::uint32_t file_system = 0;  // layers on one file system share this index, the lowest layer index among them
+  UniqueFd work;                  // of a tier that copies are made for: where they are made, outside the tree; empty otherwise
+  UniqueFd noatime;               // its root once more, on a mount that moves no access times; empty when nobody asked for that
 };
 
 // All the layers of a mount. Immutable after Open but for the list of file systems met beneath them.
@@ -96,15 +95,22 @@ class LayerSet {
  public:
   // Opens the four tier directories and the lower layers, uppermost first. A lower root that is already open (the directory that is
   // mounted over) may be passed as `over`; it becomes the last lower layer.
-  [[nodiscard]] static Result<LayerSet> Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower,
-                                             UniqueFd over, bool noatime);
+  [[nodiscard]] static Result<LayerSet> Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over,
+                                             bool noatime);
 
   [[nodiscard]] const Layer& operator[](LayerIndex layer) const { return layers_[layer]; }
   [[nodiscard]] LayerIndex size() const { return static_cast<LayerIndex>(layers_.size()); }
   [[nodiscard]] LayerMask All() const { return LayerMask(layers_.size() == 64 ? ~0ULL : (1ULL << layers_.size()) - 1); }
-  [[nodiscard]] bool SameFileSystem(LayerIndex a, LayerIndex b) const {
-    return layers_[a].file_system == layers_[b].file_system;
+  // Whether one rename can take a file from one to the other: renameat2(2) wants one mount, btrfs also one subvolume.
+  [[nodiscard]] bool SameMount(LayerIndex a, LayerIndex b) const {
+    return layers_[a].mount == layers_[b].mount && layers_[a].device == layers_[b].device;
   }
+
+  // Whether files are ever copied into a tier: its work directory is needed then.
+  [[nodiscard]] bool MakesCopies() const;
+  // Makes the tier's work directory, or empties the one that is there: STATE/work, where that is on the tier's mount, else
+  // `.NAME.tierfs-work` beside the tier. EXDEV when the tier is the root of its mount, so that nothing is beside it.
+  [[nodiscard]] Status PrepareWork(LayerIndex tier, const std::string& state);
 
   // The key of a file found in `layer`. A file system mounted somewhere beneath a layer gets a key space of its own.
   [[nodiscard]] BackingKey KeyOf(LayerIndex layer, const struct stat& st) const;

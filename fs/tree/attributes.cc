@@ -3,8 +3,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "fs/os/attributes.h"
 #include "fs/os/at_end.h"
+#include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/tree/tree.h"
 
@@ -33,25 +33,55 @@ Result<UniqueFd> OpenReal(int dir, const std::string& name) {
   return fd;
 }
 
+bool SameTime(const std::optional<timespec>& wanted, const timespec& now) {
+  return !wanted || (wanted->tv_sec == now.tv_sec && wanted->tv_nsec == now.tv_nsec);
+}
+
 bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
   return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
-         (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && !change.atime && !change.mtime;
+         (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && SameTime(change.atime, st.st_atim) &&
+         SameTime(change.mtime, st.st_mtim);
 }
 
 }  // namespace
 
-Status Tree::OnEachTierPart(const NodePtr& node, Feed::Change change, const std::function<Status(const Location&)>& apply) {
+Status Tree::OnEachTierPart(NodeId id, Feed::Change change, const std::function<Status(const NodePtr&, const Location&)>& apply) {
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
   TIERFS_TRY(CopyUp(node));
+  const SharedTopology topology(topology_);
   // A part that fails does not undo what was done to those before it.
   const AtEnd tell([&] { TellNode(*node, change); });
-  // A directory that is being cloned into one more tier just now must not keep the old attributes there.
-  std::unique_lock growth(growth_, std::defer_lock);
-  if (node->IsDir()) growth.lock();
-  for (const LayerIndex layer : node->Parts().InTiers()) {
-    TIERFS_ASSIGN(const Location at, Locate(node, layer));
-    TIERFS_TRY(apply(at));
+  if (node->IsDir()) {
+    // A directory that is being cloned into one more tier just now must not keep the old attributes there.
+    const std::lock_guard growth(growth_);
+    for (const LayerIndex layer : node->Parts().InTiers()) {
+      TIERFS_ASSIGN(const Location at, Locate(node, layer));
+      TIERFS_TRY(apply(node, at));
+    }
+    return {};
   }
+  const std::lock_guard lock(node->mutex);
+  ++node->changes;
+  TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
+  TIERFS_TRY(apply(node, at));
+  // By a handle of before it was copied up: what the kernel knows of the file that its name leads to is out of date.
+  if (!(node->id == id)) kernel_->InvalidateAttributes(node->id);
   return {};
+}
+
+Status Tree::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
+  TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
+  return ask(fd.get());
+}
+
+Status Tree::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>& change) {
+  return OnEachTierPart(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
+    TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
+    return change(fd.get());
+  });
 }
 
 Status Tree::ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd) {
@@ -95,40 +125,29 @@ Status Tree::ApplyChange(const Location& at, const Caller& caller, const Attribu
 }
 
 Result<Attributes> Tree::SetAttributes(const Caller& caller, NodeId id, const AttributeChange& change, HandleId handle) {
-  const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
   if (node->Parts().InTiers().Empty()) {
-    TIERFS_ASSIGN(const struct stat st, StatNode(node));
-    if (ChangesNothing(change, st)) return Describe(*node, st);
+    {
+      const SharedTopology topology(topology_);
+      TIERFS_ASSIGN(const struct stat st, StatNode(node));
+      if (ChangesNothing(change, st)) return Describe(*node, st);
+    }
     TIERFS_TRY(CopyUp(node, change.size.value_or(kAllData)));
   }
-  int open_fd = -1;
   const auto file = handles_.Get(handle);
-  if (file && file->writer) {
-    TIERFS_ASSIGN(const struct stat st, StatFd(file->fd.get()));
-    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) open_fd = file->fd.get();
-  }
   const Feed::Change kind = change.size ? Feed::Change::kContent : Feed::Change::kAttributes;
-  TIERFS_TRY(OnEachTierPart(node, kind, [&](const Location& at) { return ApplyChange(at, caller, change, open_fd); }));
+  TIERFS_TRY(OnEachTierPart(id, kind, [&](const NodePtr& at_node, const Location& at) -> Status {
+    std::shared_ptr<const UniqueFd> open;
+    if (file && file->writer) {
+      open = file->Data();
+      TIERFS_ASSIGN(const struct stat st, StatFd(open->get()));
+      if (!(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*at_node))) open.reset();
+    }
+    return ApplyChange(at, caller, change, open ? open->get() : -1);
+  }));
+  const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const struct stat st, StatNode(node));
   return Describe(*node, st);
-}
-
-Status Tree::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr node, Get(id));
-  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
-  TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
-  return ask(fd.get());
-}
-
-Status Tree::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>& change) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr node, Get(id));
-  return OnEachTierPart(node, Feed::Change::kAttributes, [&](const Location& at) -> Status {
-    TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
-    return change(fd.get());
-  });
 }
 
 Result<std::string> Tree::OwnXattr(const NodePtr& node, std::string_view what) {
@@ -186,15 +205,23 @@ Result<std::string> Tree::ListXattrs(NodeId id) {
 
 Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const void* value, size_t size, int flags) {
   if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr node, Get(id));
   // An ACL changes the mode; whoever is not in the file's group loses the setgid bit by it, as chmod(2) says.
   bool keep_setgid = true;
   if (std::string_view(name) == "system.posix_acl_access") {
+    const SharedTopology topology(topology_);
+    TIERFS_ASSIGN(const NodePtr node, Get(id));
     TIERFS_ASSIGN(const struct stat st, StatNode(node));
     keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
   }
-  return OnEachTierPart(node, Feed::Change::kAttributes, [&](const Location& at) -> Status {
+  if (flags != XATTR_CREATE) {
+    // What is in a lower layer and has this very value stays there.
+    TIERFS_ASSIGN(const NodePtr node, Get(id));
+    if (node->Parts().InTiers().Empty()) {
+      const auto now = GetXattr(id, name);
+      if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};
+    }
+  }
+  return OnEachTierPart(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
     const KeepSetgid keep(keep_setgid);
     const auto set = at.name.empty() ? ::setxattr : ::lsetxattr;
     if (set(at.Proc().c_str(), name, value, size, flags) != 0) return FailErrno("setxattr");
@@ -204,9 +231,12 @@ Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const v
 
 Status Tree::RemoveXattr(NodeId id, const char* name) {
   if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
-  const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  return OnEachTierPart(node, Feed::Change::kAttributes, [&](const Location& at) -> Status {
+  if (node->Parts().InTiers().Empty()) {
+    const auto now = GetXattr(id, name);
+    if (!now) return tl::unexpected(now.error());
+  }
+  return OnEachTierPart(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
     const auto remove = at.name.empty() ? ::removexattr : ::lremovexattr;
     if (remove(at.Proc().c_str(), name) != 0) return FailErrno("removexattr");
     return {};

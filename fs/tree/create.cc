@@ -30,8 +30,11 @@ Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const ch
 
 Result<Entry> Tree::MadeEntry(const NodePtr& parent, const char* name, const Made& made) {
   TIERFS_ASSIGN(const struct stat st, StatEntry((*made.dir).get(), name));
-  Entry entry = MakeEntry(parent, name, FoundAt(made.layer, st));
-  return entry;
+  if (!S_ISDIR(st.st_mode) || parent->Parts().InLower().Empty()) return MakeEntry(parent, name, FoundAt(made.layer, st));
+  // A directory where lower layers have one too merges with that, whose entries are hidden one by one.
+  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+  if (!found.IsDir()) return Fail(ESTALE, "replaced underneath");
+  return MakeEntry(parent, name, found);
 }
 
 Result<Entry> Tree::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
@@ -41,11 +44,11 @@ Result<Entry> Tree::MakeNode(const Caller& caller, NodeId parent_id, const char*
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
   const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
-    const ActAs as(caller);
-    const KeepSetgid keep((mode & S_ISGID) != 0);
-    if (::mknodat(dir, name, mode, device) != 0) return FailErrno("mknodat");
-    return {};
-  }));
+                  const ActAs as(caller);
+                  const KeepSetgid keep((mode & S_ISGID) != 0);
+                  if (::mknodat(dir, name, mode, device) != 0) return FailErrno("mknodat");
+                  return {};
+                }));
   return MadeEntry(parent, name, made);
 }
 
@@ -54,11 +57,11 @@ Result<Entry> Tree::MakeDirectory(const Caller& caller, NodeId parent_id, const 
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
   const LayerIndex tier = LayerOf(DecisionFor(parent, name, true).tier);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, true, [&](int dir) -> Status {
-    const ActAs as(caller);
-    const KeepSetgid keep((mode & S_ISGID) != 0);
-    if (::mkdirat(dir, name, mode) != 0) return FailErrno("mkdirat");
-    return {};
-  }));
+                  const ActAs as(caller);
+                  const KeepSetgid keep((mode & S_ISGID) != 0);
+                  if (::mkdirat(dir, name, mode) != 0) return FailErrno("mkdirat");
+                  return {};
+                }));
   return MadeEntry(parent, name, made);
 }
 
@@ -67,34 +70,36 @@ Result<Entry> Tree::MakeSymlink(const Caller& caller, NodeId parent_id, const ch
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
   const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
-    const ActAs as(caller);
-    if (::symlinkat(target, dir, name) != 0) return FailErrno("symlinkat");
-    return {};
-  }));
+                  const ActAs as(caller);
+                  if (::symlinkat(target, dir, name) != 0) return FailErrno("symlinkat");
+                  return {};
+                }));
   return MadeEntry(parent, name, made);
 }
 
 Result<Entry> Tree::Link(NodeId id, NodeId parent_id, const char* name) {
-  const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
   TIERFS_TRY(CopyUp(node));
+  const SharedTopology topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+  const std::lock_guard lock(node->mutex);
   const LayerIndex home = node->Placement();
   LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
-  if (!layers_.SameFileSystem(home, tier)) {
+  if (!layers_.SameMount(home, tier)) {
     // One inode is in one tier: the new name joins it there when that is at least as well protected as its own class.
     if (home > tier) return Fail(EXDEV, "link to a better protected tier on another file system");
     tier = home;
   }
-  const std::lock_guard lock(node->mutex);
   TIERFS_ASSIGN(const Location from, LocateLocked(node, home));
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
-    if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
-    return {};
-  }));
+                  if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
+                  return {};
+                }));
   TellNode(*node, Feed::Change::kName);  // it has one name more
   TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
   if (entry.id == node->id) node->pinned.Reset();
+  // A temporary file that got its first name: it may go where that belongs once it is closed.
+  if (tier != LayerOf(DecisionFor(parent, name, false).tier) && entry.attributes.st.st_nlink == 1) MoveAtClose(node);
   return entry;
 }
 
@@ -104,21 +109,25 @@ Result<CreatedFile> Tree::Create(const Caller& caller, NodeId parent_id, const c
   const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
   UniqueFd fd;
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
-    const ActAs as(caller);
-    const KeepSetgid keep((mode & S_ISGID) != 0);
-    TIERFS_ASSIGN(fd, OpenEntry(dir, name, BackingFlags(flags) | O_CREAT | (flags & O_EXCL), mode));
-    return {};
-  }));
+                  const ActAs as(caller);
+                  const KeepSetgid keep((mode & S_ISGID) != 0);
+                  TIERFS_ASSIGN(fd, OpenEntry(dir, name, BackingFlags(flags) | O_CREAT | (flags & O_EXCL), mode));
+                  return {};
+                }));
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
   const Found found = FoundAt(made.layer, st);
   const NodePtr node = nodes_.Reference(parent, name, found.key, st.st_mode, found.parts);
   CreatedFile created;
-  auto opened = AddHandle(node, std::move(fd), flags);
-  if (!opened) {
-    nodes_.Forget(node->id, 1);
-    return tl::unexpected(opened.error());
+  {
+    const std::lock_guard lock(node->mutex);
+    auto opened = AddHandle(node, std::move(fd), flags);
+    if (opened) {
+      created.opened = *opened;
+    } else {
+      nodes_.Forget(node->id, 1);
+      return tl::unexpected(opened.error());
+    }
   }
-  created.opened = *opened;
   created.entry = Entry{node->id, Describe(*node, st), Timeout()};
   return created;
 }
@@ -140,10 +149,8 @@ Result<CreatedFile> Tree::CreateTemporary(const Caller& caller, NodeId parent_id
   const NodePtr node = nodes_.Reference(nullptr, "", found.key, st.st_mode, found.parts);
   CreatedFile created;
   created.entry = Entry{node->id, Describe(*node, st), Timeout()};
-  {
-    const std::lock_guard lock(node->mutex);
-    node->pinned = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-  }
+  const std::lock_guard lock(node->mutex);
+  node->pinned = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
   auto opened = AddHandle(node, std::move(fd), flags);
   if (!opened || !node->pinned) {
     nodes_.Forget(node->id, 1);

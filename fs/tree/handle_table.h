@@ -1,6 +1,9 @@
 // Open files, by number.
 #pragma once
 
+#include <fcntl.h>
+
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -24,11 +27,24 @@ enum class DataMode {
 };
 
 struct OpenFile {
-  NodePtr node;
-  UniqueFd fd;
-  int flags = 0;
-  bool writer = false;
+  OpenFile(NodePtr of, UniqueFd fd, int open_flags)
+      : node(std::move(of)),
+        flags(open_flags),
+        writer((open_flags & O_ACCMODE) != O_RDONLY),
+        data_(std::make_shared<const UniqueFd>(std::move(fd))) {}
+
+  // The backing file, kept open while the caller holds on to it.
+  [[nodiscard]] std::shared_ptr<const UniqueFd> Data() const { return data_.load(std::memory_order_acquire); }
+  // The file's content is somewhere else now; reads that are under way end on the old one.
+  void Follow(UniqueFd fd) { data_.store(std::make_shared<const UniqueFd>(std::move(fd)), std::memory_order_release); }
+
+  const NodePtr node;
+  const int flags;
+  const bool writer;
   DataMode mode = DataMode::kCached;
+
+ private:
+  std::atomic<std::shared_ptr<const UniqueFd>> data_;
 };
 
 class HandleTable {

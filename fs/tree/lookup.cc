@@ -1,6 +1,5 @@
 // Finding names: which layers hold an entry, and what they make together.
 #include <fcntl.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <climits>
@@ -9,24 +8,10 @@
 
 #include "fs/os/beneath.h"
 #include "fs/tier/entry.h"
+#include "fs/tier/whiteouts.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
-namespace {
-
-// An opaque directory shows nothing of the layers beneath it. Tools that unpack images as root write the trusted mark, others the user
-// mark (kernel: Documentation/filesystems/overlayfs.rst).
-bool IsOpaque(int dir, const char* name) {
-  const std::string path = ProcPath(dir, name);
-  for (const char* mark : {"trusted.overlay.opaque", "user.overlay.opaque"}) {
-    char value = 0;
-    if (::lgetxattr(path.c_str(), mark, &value, 1) == 1 && (value == 'y' || value == 'x')) return value == 'y';
-  }
-  return false;
-}
-
-}  // namespace
-
 // The class tier first, then the tiers by number, then the lower layers: the first that is not a directory wins; directories merge.
 Result<Tree::Found> Tree::ResolveOnce(const NodePtr& parent, const char* name) {
   if (std::strlen(name) > NAME_MAX) return Fail(ENAMETOOLONG, "name");
@@ -131,13 +116,19 @@ Result<Entry> Tree::Lookup(NodeId parent_id, const char* name) {
 Result<Attributes> Tree::GetAttributes(NodeId id, HandleId handle) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
+  const auto describe = [&](const struct stat& st) {
+    Attributes attributes = Describe(*node, st);
+    // A superseded node is not told what changes by the one that took its place.
+    if (!(node->id == id)) attributes.timeout = 0;
+    return attributes;
+  };
   if (const auto file = handles_.Get(handle)) {
-    TIERFS_ASSIGN(const struct stat st, StatFd(file->fd.get()));
+    TIERFS_ASSIGN(const struct stat st, StatFd(file->Data()->get()));
     // The handle of a file that was copied up or moved after it was opened still shows the old backing inode.
-    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return Describe(*node, st);
+    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return describe(st);
   }
   TIERFS_ASSIGN(const struct stat st, StatNode(node));
-  return Describe(*node, st);
+  return describe(st);
 }
 
 Result<std::string> Tree::ReadLink(NodeId id) {

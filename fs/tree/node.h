@@ -29,8 +29,10 @@ inline constexpr NodeId kRootNode{1};
 struct OpenState {
   std::uint32_t passthrough = 0;  // handles whose data goes past the daemon
   std::uint32_t cached = 0;       // handles whose data goes through the kernel's page cache
+  std::uint32_t direct = 0;       // handles whose data goes through the daemon alone
   std::int32_t backing_id = 0;    // the kernel's registration, 0 when there is none
   BackingKey backing;             // the file that it stands for
+  [[nodiscard]] bool Any() const { return passthrough + cached + direct > 0; }
 };
 
 struct Node {
@@ -57,14 +59,19 @@ struct Node {
   SmallName name;                // that name; empty when it has none left
   BackingKey key;                // of a directory: the key of its first part
   std::uint64_t lookups = 0;     // references that the kernel holds
-  std::uint64_t children = 0;    // nodes whose parent this is
-  policy::State state;           // a directory's place in the policy automaton
+  std::uint64_t children = 0;    // nodes whose parent or successor this is
+  // The node that stands for the file now. Set when the file was copied up while handles went past the daemon to the lower file: the
+  // kernel lets those have no other backing file, so whoever opens it anew gets another inode.
+  std::shared_ptr<Node> successor;
+  policy::State state;  // a directory's place in the policy automaton
   std::uint64_t state_epoch = 0;
 
   // Held while a file is opened, closed, copied up, moved or removed. Guards what follows.
   SmallMutex mutex;
   OpenState open;
-  UniqueFd pinned;  // keeps an unlinked file reachable until the kernel forgets it
+  std::uint32_t changes = 0;     // counts opens for writing and changes of attributes: a copy made beside them is of no use
+  bool settle_at_close = false;  // it is misplaced because it was open when its path changed
+  UniqueFd pinned;               // keeps an unlinked file reachable until the kernel forgets it
 };
 
 using NodePtr = std::shared_ptr<Node>;

@@ -47,7 +47,29 @@ NodeTable::NodeTable(BackingKey root_key, LayerMask root_parts) {
 NodePtr NodeTable::Get(NodeId id) const {
   const std::lock_guard lock(mutex_);
   const auto found = by_id_.find(id.value);
-  return found == by_id_.end() ? nullptr : found->second;
+  if (found == by_id_.end()) return nullptr;
+  NodePtr node = found->second;
+  while (node->successor) node = node->successor;
+  return node;
+}
+
+bool NodeTable::IsSuperseded(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_id_.find(id.value);
+  return found != by_id_.end() && found->second->successor != nullptr;
+}
+
+void NodeTable::Supersede(const NodePtr& node) {
+  const std::lock_guard lock(mutex_);
+  auto next = std::make_shared<Node>(NodeId{next_id_++}, node->type, node->ino);
+  next->key = node->key;
+  next->parts.store(node->parts.load(std::memory_order_acquire), std::memory_order_release);
+  next->children = 1;  // until the old one is forgotten
+  by_id_[next->id.value] = next;
+  by_key_[next->key] = next;
+  if (node->parent) SetPlace(*next, node->parent, std::string(node->name));
+  node->successor = std::move(next);
+  SetPlace(*node, nullptr, "");
 }
 
 NodePtr NodeTable::Find(const BackingKey& key) const {
@@ -56,8 +78,7 @@ NodePtr NodeTable::Find(const BackingKey& key) const {
   return found == by_key_.end() ? nullptr : found->second;
 }
 
-NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type,
-                             LayerMask parts) {
+NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts) {
   const std::lock_guard lock(mutex_);
   auto found = by_key_.find(key);
   if (found != by_key_.end() && found->second->type != (type & S_IFMT)) {
@@ -104,10 +125,15 @@ void NodeTable::DropIfUnused(NodePtr node) {
     if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) {
       by_key_.erase(found);
     }
-    NodePtr parent = std::move(node->parent);
+    NodePtr above = std::move(node->parent);
     node->name.clear();
-    if (parent) --parent->children;
-    node = std::move(parent);
+    if (node->successor) {
+      const NodePtr successor = node->successor;  // it stays set: handles that are still open lead there
+      --successor->children;
+      DropIfUnused(successor);
+    }
+    if (above) --above->children;
+    node = std::move(above);
   }
 }
 
@@ -153,6 +179,16 @@ void NodeTable::Unlinked(const NodePtr& node, const Node& parent, const std::str
   if (!last) return;
   numbers_.Released(node->key);
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
+}
+
+void NodeTable::Expect(const NodePtr& node, const BackingKey& key) {
+  const std::lock_guard lock(mutex_);
+  by_key_[key] = node;
+}
+
+void NodeTable::Unexpect(const NodePtr& node, const BackingKey& key) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = by_key_.find(key); found != by_key_.end() && found->second == node) by_key_.erase(found);
 }
 
 void NodeTable::Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts) {

@@ -34,11 +34,11 @@ class NodeTable {
   NodeTable(BackingKey root_key, LayerMask root_parts);
 
   [[nodiscard]] NodePtr root() const { return root_; }
+  // Of a superseded node: the one that took its place.
   [[nodiscard]] NodePtr Get(NodeId id) const;
 
   // The node of the backing inode `key`, made when there is none yet, now known as `name` in `parent`; takes one kernel reference.
-  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type,
-                                  LayerMask parts);
+  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts);
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
   void Forget(NodeId id, std::uint64_t count);
@@ -56,9 +56,15 @@ class NodeTable {
   void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts);
   // The name is gone. `last`: and so is the backing inode, once it is closed.
   void Unlinked(const NodePtr& node, const Node& parent, const std::string& name, bool last);
+  // A backing inode that is about to take the place of the node's: who finds it before Rekey says so gets this node.
+  void Expect(const NodePtr& node, const BackingKey& key);
+  void Unexpect(const NodePtr& node, const BackingKey& key);
   // The node's content lives in another backing inode now; the number stays.
   void Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts);
   [[nodiscard]] BackingKey KeyOf(const Node& node) const;
+  // A new node takes over the file: its names, its number, every later request. The old one serves the handles that it has.
+  void Supersede(const NodePtr& node);
+  [[nodiscard]] bool IsSuperseded(NodeId id) const;
 
   // st_ino of a backing inode, node or not.
   [[nodiscard]] std::uint64_t NumberOf(const BackingKey& key);

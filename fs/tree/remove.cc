@@ -6,6 +6,7 @@
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
+#include "fs/tier/whiteouts.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -55,18 +56,6 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
     TIERFS_TRY(remove());
   }
   if (node) NameGone(node, *parent, name);
-  return {};
-}
-
-Status Tree::RemoveEmptyPart(int dir, const char* name) {
-  TIERFS_ASSIGN(const UniqueFd part, OpenEntry(dir, name, O_RDONLY | O_DIRECTORY));
-  TIERFS_TRY(ForEachEntry(part.get(), [&](const dirent64& entry) -> Status {
-    TIERFS_ASSIGN(const struct stat st, StatEntry(part.get(), entry.d_name));
-    if (!IsWhiteout(st)) return Fail(ENOTEMPTY, "rmdir");
-    if (::unlinkat(part.get(), entry.d_name, 0) != 0) return FailErrno("unlinkat of a whiteout");
-    return {};
-  }));
-  if (::unlinkat(dir, name, AT_REMOVEDIR) != 0) return FailErrno("rmdir");
   return {};
 }
 

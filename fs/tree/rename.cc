@@ -1,4 +1,8 @@
-// Renaming, whatever tiers are involved.
+// Renaming, whatever tiers are involved. Files here; directories in rename_directory.cc.
+//
+// A file belongs to the tier of its new path at once. One rename between the trees does it where both are on one mount. Otherwise a copy,
+// made and durable before anything changes, takes the new place and the old file goes. A file that is open, or has other names, is renamed
+// within its tier instead, so that no descriptor loses sight of what another one writes; an open one follows at its last close.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -6,6 +10,7 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
+#include "fs/os/fault.h"
 #include "fs/tier/entry.h"
 #include "fs/tree/tree.h"
 
@@ -27,61 +32,93 @@ class LockBoth {
   NodeLock second_;
 };
 
-Status RenameAt(int from, const char* from_name, int to, const char* to_name, unsigned flags) {
-  if (::renameat2(from, from_name, to, to_name, flags) != 0) return FailErrno("renameat2");
-  return {};
-}
-
 }  // namespace
 
 Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const char* to_name, unsigned flags) {
   // A whiteout is the mount's own mark; a user cannot ask for one.
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) return Fail(EINVAL, "rename flags");
   const bool exchange = (flags & RENAME_EXCHANGE) != 0;
-  SharedTopology shared(topology_);
-  std::unique_lock<std::shared_mutex> exclusive(topology_, std::defer_lock);
-  TIERFS_ASSIGN(const NodePtr from, GetDirectory(from_id));
-  TIERFS_ASSIGN(const NodePtr to, GetDirectory(to_id));
-  Side source{from, from_name, {}};
-  Side target{to, to_name, {}};
-  const auto resolve = [&]() -> Status {
-    TIERFS_ASSIGN(source.found, Resolve(from, from_name));
-    TIERFS_ASSIGN(target.found, Resolve(to, to_name));
-    return {};
-  };
-  TIERFS_TRY(resolve());
-  if (source.found.IsDir() || (exchange && target.found.IsDir())) {
-    // Every path beneath a directory that moves changes: nobody may be walking one.
-    shared.unlock();
-    exclusive.lock();
+  std::optional<Staged> copy;
+  // What has to be copied first is copied with nothing locked; then all is looked at anew.
+  for (;;) {
+    SharedTopology shared(topology_);
+    std::unique_lock<std::shared_mutex> exclusive(topology_, std::defer_lock);
+    TIERFS_ASSIGN(const NodePtr from, GetDirectory(from_id));
+    TIERFS_ASSIGN(const NodePtr to, GetDirectory(to_id));
+    Side source{from, from_name, {}};
+    Side target{to, to_name, {}};
+    const auto resolve = [&]() -> Status {
+      TIERFS_ASSIGN(source.found, Resolve(from, from_name));
+      TIERFS_ASSIGN(target.found, Resolve(to, to_name));
+      return {};
+    };
     TIERFS_TRY(resolve());
-  }
-  if (!source.found.Exists()) return Fail(ENOENT, "rename");
-  // Every layer that an entry of either name is in, or comes into: also when only some of the steps could be done.
-  const AtEnd tell([&] {
-    LayerMask layers(source.found.parts.bits() | target.found.parts.bits());
-    const bool is_dir = source.found.IsDir() || target.found.IsDir();
-    for (const Side& side : {source, target}) layers = layers.With(LayerOf(DecisionFor(side.parent, side.name, is_dir).tier));
-    for (const Side& side : {source, target}) {
-      Tell(layers, side.parent, side.name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName);
+    if (source.found.IsDir() || (exchange && target.found.IsDir())) {
+      // Every path beneath a directory that moves changes: nobody may be walking one.
+      shared.unlock();
+      exclusive.lock();
+      TIERFS_TRY(resolve());
     }
-  });
-  if ((flags & RENAME_NOREPLACE) != 0 && target.found.Exists()) return Fail(EEXIST, "rename");
-  if (exchange) return target.found.Exists() ? Exchange(source, target) : Fail(ENOENT, "exchange");
-  if (target.found.Exists() && source.found.key == target.found.key) return {};  // two names of one file: POSIX says nothing happens
-  if (source.found.IsDir()) {
-    if (target.found.Exists() && !target.found.IsDir()) return Fail(ENOTDIR, "rename");
-    return RenameDirectory(source, target);
+    if (!source.found.Exists()) return Fail(ENOENT, "rename");
+    if ((flags & RENAME_NOREPLACE) != 0 && target.found.Exists()) return Fail(EEXIST, "rename");
+    if (exchange && !target.found.Exists()) return Fail(ENOENT, "exchange");
+    if (!exchange && target.found.Exists() && source.found.IsDir() != target.found.IsDir()) {
+      return Fail(target.found.IsDir() ? EISDIR : ENOTDIR, "rename");
+    }
+    // Two names of one file: POSIX says nothing happens.
+    if (target.found.Exists() && source.found.key == target.found.key) return {};
+
+    if (source.found.IsDir() && !exchange && target.found.Exists()) {
+      const NodePtr replaced = nodes_.Find(target.found.key);
+      if (!replaced) return Fail(ESTALE, "rename onto an unknown directory");
+      TIERFS_ASSIGN(const auto entries, ListParts(replaced, target.found.parts));
+      if (!entries.empty()) return Fail(ENOTEMPTY, "rename");
+    }
+
+    // What is in no tier has to get there.
+    NodePtr lower;
+    for (const Side* side : {&source, &target}) {
+      if (side == &target && !exchange) break;
+      const NodePtr node = nodes_.Find(side->found.key);
+      if (!node) return Fail(ESTALE, "rename of what is not known");
+      bool in_lower = side->found.parts.InTiers().Empty();
+      if (side->found.IsDir() && !in_lower) {
+        TIERFS_ASSIGN(in_lower, HasLowerOnly(node));
+      }
+      if (in_lower) lower = node;
+    }
+    if (lower) {
+      if (exclusive.owns_lock()) exclusive.unlock();
+      if (shared.owns_lock()) shared.unlock();
+      TIERFS_TRY(lower->IsDir() ? CopyUpBeneath(lower) : CopyUp(lower));
+      continue;
+    }
+    // Every layer that an entry of either name is in, or comes into: also when only some of the steps could be done.
+    const AtEnd tell([&] {
+      LayerMask layers(source.found.parts.bits() | target.found.parts.bits());
+      const bool is_dir = source.found.IsDir() || target.found.IsDir();
+      for (const Side& side : {source, target}) layers = layers.With(LayerOf(DecisionFor(side.parent, side.name, is_dir).tier));
+      for (const Side& side : {source, target}) {
+        Tell(layers, side.parent, side.name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName);
+      }
+    });
+    if (exclusive.owns_lock()) return exchange ? ExchangeTrees(source, target) : RenameDirectory(source, target);
+    if (exchange) return ExchangeFiles(source, target);
+    TIERFS_ASSIGN(const bool done, RenameFile(source, target, copy));
+    if (done) return {};
+    const NodePtr node = nodes_.Find(source.found.key);
+    if (!node) return Fail(ESTALE, "rename of what is not known");
+    const LayerIndex tier = LayerOf(DecisionFor(to, to_name, false).tier);
+    shared.unlock();
+    TIERFS_ASSIGN(Staged made, Stage(node, tier));
+    copy.emplace(std::move(made));
   }
-  if (target.found.IsDir()) return Fail(EISDIR, "rename");
-  return RenameFile(source, target);
 }
 
-Status Tree::RenameFile(Side source, Side target) {
+Result<bool> Tree::RenameFile(Side source, Side target, std::optional<Staged>& copy) {
   const NodePtr node = nodes_.Find(source.found.key);
-  const NodePtr replaced = nodes_.Find(target.found.key);
+  const NodePtr replaced = target.found.Exists() ? nodes_.Find(target.found.key) : nullptr;
   if (!node) return Fail(ESTALE, "rename of an unknown file");
-  TIERFS_TRY(CopyUp(node));
   const LockBoth lock(node.get(), replaced.get());
   // Either may have been settled, or copied up, before the locks were ours.
   TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
@@ -91,135 +128,90 @@ Status Tree::RenameFile(Side source, Side target) {
   }
   const LayerIndex home = source.found.parts.First();
   const LayerIndex tier = LayerOf(DecisionFor(target.parent, target.name, false).tier);
-  if (!layers_.SameFileSystem(home, tier)) return Fail(EXDEV, "rename to a tier on another file system");
+  const bool moves = !layers_.SameMount(home, tier) && MayBeMoved(*node, source.found.st);
+  if (moves && !copy) return false;
+  // A file that is changed all the time is not copied again and again: it goes on as an open one does.
+  const bool publish = moves && copy->tier == tier && StillTheFile(*copy);
+  const LayerIndex place = publish || layers_.SameMount(home, tier) ? tier : home;
 
-  TIERFS_ASSIGN(const DirFd from, OpenDir(source.parent, home));
-  TIERFS_ASSIGN(const DirFd to, OpenDirForWriting(target.parent, tier));
   TIERFS_ASSIGN(const bool lower, LowerShows(source.parent, source.name));
+  const LayerIndex class_of_source = lower ? LayerOf(DecisionFor(source.parent, source.name, false).tier) : kNoLayer;
+  std::vector<Action> actions;
+  const auto at_source = [&](Step::Kind kind, LayerIndex layer) { actions.push_back({kind, layer, source.parent, source.name}); };
+  if (publish) {
+    actions.push_back({Step::Kind::kPublish, tier, nullptr, copy->file.name(), tier, target.parent, target.name});
+    at_source(Step::Kind::kRemove, home);
+    if (lower) at_source(Step::Kind::kWhiteout, class_of_source);
+  } else {
+    const auto kind = lower && class_of_source == home ? Step::Kind::kRenameWhiteout : Step::Kind::kRename;
+    actions.push_back({kind, home, source.parent, source.name, place, target.parent, target.name});
+    if (lower && kind == Step::Kind::kRename) at_source(Step::Kind::kWhiteout, class_of_source);
+  }
+  // What stood at the target in another tier, and the marks that hid a lower entry there.
+  LayerMask also = target.found.whiteouts;
+  if (target.found.Exists()) also = also.With(target.found.parts.First());
+  for (const LayerIndex layer : also.InTiers().Without(place)) {
+    actions.push_back({Step::Kind::kRemove, layer, target.parent, target.name});
+  }
+
   const LayerIndex replaced_in = target.found.parts.First();
   if (replaced) {
     TIERFS_ASSIGN(const DirFd dir, OpenDir(target.parent, replaced_in));
-    TIERFS_TRY(Pin(replaced, (*dir).get(), target.name));
+    TIERFS_TRY(Pin(replaced, dir->get(), target.name));
+  }
+  BackingKey key;
+  UniqueFd old;  // its inode number is not used again before the node has let go of it
+  if (publish) {
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(source.parent, home));
+    TIERFS_ASSIGN(old, OpenEntry(dir->get(), source.name, O_PATH));
+    key = layers_.KeyOf(tier, copy->file.st());
+    nodes_.Expect(node, key);
   }
   moves_.fetch_add(1, std::memory_order_acq_rel);
-  const Status renamed =
-      RenameAt((*from).get(), source.name, (*to).get(), target.name, lower ? static_cast<unsigned>(RENAME_WHITEOUT) : 0U);
-  if (renamed) nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(tier));
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  TIERFS_TRY(renamed);
-
-  // What stood at the target in another tier, and the marks that hid a lower entry there.
-  if (target.found.Exists() && IsTier(replaced_in) && replaced_in != tier) {
-    TIERFS_ASSIGN(const DirFd dir, OpenDir(target.parent, replaced_in));
-    if (::unlinkat((*dir).get(), target.name, 0) != 0 && errno != ENOENT) return FailErrno("unlinkat of a replaced file");
-  }
-  TIERFS_TRY(RemoveWhiteouts(target.parent, target.name, target.found.whiteouts.Without(tier)));
-  if (lower) {
-    const LayerIndex class_of_source = LayerOf(DecisionFor(source.parent, source.name, false).tier);
-    if (class_of_source != home) {
-      TIERFS_TRY(PutWhiteout(source.parent, source.name, class_of_source));
-      TIERFS_TRY(RemoveWhiteouts(source.parent, source.name, LayerMask::Only(home)));
+  const Status done = Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
+  if (done) {
+    if (publish) {
+      copy->file.Published();
+      nodes_.Rekey(node, key, LayerMask::Only(tier));
     }
+    nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(place));
+  } else if (publish) {
+    nodes_.Unexpect(node, key);
   }
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  TIERFS_TRY(done);
   if (replaced) NameGone(replaced, *target.parent, target.name);
-  return {};
+  // One with other names stays where they are.
+  if (place != tier && source.found.st.st_nlink == 1) MoveAtClose(node);
+  return true;
 }
 
-Status Tree::RenameDirectory(const Side& source, const Side& target) {
-  const NodePtr node = nodes_.Find(source.found.key);
-  const NodePtr replaced = target.found.Exists() ? nodes_.Find(target.found.key) : nullptr;
-  if (!node) return Fail(ESTALE, "rename of an unknown directory");
-  if (target.found.Exists()) {
-    if (!replaced) return Fail(ESTALE, "rename onto an unknown directory");
-    TIERFS_ASSIGN(const auto entries, ListParts(replaced, target.found.parts));
-    if (!entries.empty()) return Fail(ENOTEMPTY, "rename");
-  }
-  TIERFS_ASSIGN(const bool lower_target, LowerShows(target.parent, target.name));
-  if (!source.found.parts.InLower().Empty() || lower_target) {
-    return Fail(EXDEV, "rename of a directory over lower layers");
-  }
-  const LockBoth lock(node.get(), replaced.get());
-  if (replaced) {
-    TIERFS_ASSIGN(const DirFd dir, OpenDir(target.parent, target.found.parts.First()));
-    TIERFS_TRY(Pin(replaced, (*dir).get(), target.name));
-  }
-  for (const LayerIndex layer : target.found.parts.InTiers()) {
-    // Where both stand in a tree, the rename itself replaces the empty one.
-    if (source.found.parts.Has(layer)) continue;
-    TIERFS_ASSIGN(const DirFd dir, OpenDir(target.parent, layer));
-    TIERFS_TRY(RemoveEmptyPart((*dir).get(), target.name));
-  }
-  for (const LayerIndex layer : source.found.parts.InTiers()) {
-    TIERFS_ASSIGN(const DirFd from, OpenDir(source.parent, layer));
-    TIERFS_ASSIGN(const DirFd to, OpenDirForWriting(target.parent, layer));
-    TIERFS_TRY(RenameAt((*from).get(), source.name, (*to).get(), target.name, 0));
-  }
-  if (replaced) {
-    nodes_.Unlinked(replaced, *target.parent, target.name, true);
-    dirs_.Drop(replaced->id);
-  }
-  const PolicyState policy = Policy();
-  const policy::State before = nodes_.StateOf(*node, *policy.policy, policy.epoch);
-  nodes_.Renamed(node, target.parent, target.name, source.found.parts);
-  const policy::State after = nodes_.StateOf(*node, *policy.policy, policy.epoch);
-  // The directory itself belongs to the tier of its new path too, also when it is empty.
-  TIERFS_ASSIGN(const DirFd home, OpenDirForWriting(node, LayerOf(policy.policy->DecisionOf(after).tier)));
-  if (!policy.policy->Equivalent(before, after)) ContentChangedClass(node);
-  return {};
-}
-
-Status Tree::Exchange(const Side& source, const Side& target) {
+Status Tree::ExchangeFiles(Side source, Side target) {
   const NodePtr a = nodes_.Find(source.found.key);
   const NodePtr b = nodes_.Find(target.found.key);
   if (!a || !b) return Fail(ESTALE, "exchange of an unknown entry");
-  for (const NodePtr& node : {a, b}) {
-    if (!node->IsDir()) TIERFS_TRY(CopyUp(node));
-  }
-  const bool merges_lower = (a->IsDir() && !source.found.parts.InLower().Empty()) ||
-                            (b->IsDir() && !target.found.parts.InLower().Empty());
-  TIERFS_ASSIGN(const bool lower_source, LowerShows(source.parent, source.name));
-  TIERFS_ASSIGN(const bool lower_target, LowerShows(target.parent, target.name));
-  if (merges_lower || ((a->IsDir() || b->IsDir()) && (lower_source || lower_target))) {
-    return Fail(EXDEV, "exchange of a directory over lower layers");
-  }
-  const LayerMask a_parts = a->Parts();
-  const LayerMask b_parts = b->Parts();
   const LockBoth lock(a.get(), b.get());
-  if (a_parts.Single() && b_parts.Single()) {
-    // Each takes the other's place, and with it its tier.
-    const LayerIndex a_layer = a_parts.First();
-    const LayerIndex b_layer = b_parts.First();
-    if (!layers_.SameFileSystem(a_layer, b_layer)) return Fail(EXDEV, "exchange between file systems");
-    TIERFS_ASSIGN(const DirFd from, OpenDir(source.parent, a_layer));
-    TIERFS_ASSIGN(const DirFd to, OpenDir(target.parent, b_layer));
-    moves_.fetch_add(1, std::memory_order_acq_rel);
-    const Status done = RenameAt((*from).get(), source.name, (*to).get(), target.name, RENAME_EXCHANGE);
-    if (done) {
-      nodes_.Renamed(a, target.parent, target.name, b_parts);
-      nodes_.Renamed(b, source.parent, source.name, a_parts);
-    }
-    moves_.fetch_add(1, std::memory_order_acq_rel);
-    TIERFS_TRY(done);
-  } else {
-    for (const LayerIndex layer : LayerMask(a_parts.bits() | b_parts.bits())) {
-      TIERFS_ASSIGN(const DirFd from, OpenDirForWriting(source.parent, layer));
-      TIERFS_ASSIGN(const DirFd to, OpenDirForWriting(target.parent, layer));
-      if (a_parts.Has(layer) && b_parts.Has(layer)) {
-        TIERFS_TRY(RenameAt((*from).get(), source.name, (*to).get(), target.name, RENAME_EXCHANGE));
-      } else if (a_parts.Has(layer)) {
-        TIERFS_TRY(RenameAt((*from).get(), source.name, (*to).get(), target.name, RENAME_NOREPLACE));
-      } else {
-        TIERFS_TRY(RenameAt((*to).get(), target.name, (*from).get(), source.name, RENAME_NOREPLACE));
-      }
-    }
-    nodes_.Renamed(a, target.parent, target.name, a_parts);
-    nodes_.Renamed(b, source.parent, source.name, b_parts);
+  TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
+  TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
+  if (!(source.found.key == nodes_.KeyOf(*a)) || !(target.found.key == nodes_.KeyOf(*b))) {
+    return Fail(ESTALE, "exchange of what was replaced underneath");
   }
-  dirs_.Clear();
+  const LayerIndex a_layer = source.found.parts.First();
+  const LayerIndex b_layer = target.found.parts.First();
+  // Each takes the other's place, and with it its tier.
+  if (!layers_.SameMount(a_layer, b_layer)) return Fail(EXDEV, "exchange between file systems");
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  const Status done = Perform(std::string("exchange of ") + source.name + " and " + target.name,
+                              {{Step::Kind::kExchange, a_layer, source.parent, source.name, b_layer, target.parent, target.name}});
+  if (done) {
+    nodes_.Renamed(a, target.parent, target.name, LayerMask::Only(b_layer));
+    nodes_.Renamed(b, source.parent, source.name, LayerMask::Only(a_layer));
+  }
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  TIERFS_TRY(done);
+  // Where one of them was misplaced, the other is now.
   for (const NodePtr& node : {a, b}) {
-    if (!node->IsDir()) continue;
-    TIERFS_ASSIGN(const DirFd home, OpenDirForWriting(node, LayerOf(DecisionOfNode(*node).tier)));
-    ContentChangedClass(node);
+    if (node->Placement() != LayerOf(DecisionOfNode(*node).tier)) MoveAtClose(node);
   }
   return {};
 }

@@ -1,113 +1,228 @@
 // Settling: a file that is in another tier than its path belongs to moves there.
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <spdlog/spdlog.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cstring>
 
+#include "fs/os/beneath.h"
+#include "fs/os/fault.h"
+#include "fs/os/keep_time.h"
+#include "fs/os/list_dir.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
+namespace {
 
-void Tree::ContentChangedClass(const NodePtr& directory) {
-  {
-    const std::unique_lock lock(policy_mutex_);
-    ++policy_.epoch;
-  }
-  if (auto path = nodes_.PathOf(*directory)) settler_.Add(std::move(*path));
+// A file that somebody changes while it is copied is tried so many times.
+constexpr int kCopies = 3;
+
+void Add(Settling::Tally& tally, const struct stat& st) {
+  tally.files.fetch_add(1, std::memory_order_relaxed);
+  if (S_ISREG(st.st_mode)) tally.bytes.fetch_add(static_cast<std::uint64_t>(st.st_size), std::memory_order_relaxed);
 }
 
-void Tree::SettleInBackground(const std::string& path) {
-  const auto settled = Settle(path, false);
-  if (!settled) {
-    spdlog::warn("settling {}: {} ({})", path, std::strerror(settled.error().code), settled.error().step);
-  } else if (settled->left > 0) {
-    spdlog::warn("settling {}: {} files moved, {} stay misplaced", path, settled->moved, settled->left);
-  }
+bool IsEmpty(int dir) {
+  const auto real = OpenEntry(dir, ".", O_RDONLY | O_DIRECTORY);
+  return real && ForEachEntry(real->get(), [](const dirent64&) { return Status(Fail(ENOTEMPTY, "entry")); }).has_value();
 }
 
-Result<NodePtr> Tree::AcquireDirectory(const std::string& path) {
+}  // namespace
+
+Result<NodePtr> Tree::Acquire(const std::string& path) {
   NodePtr at = nodes_.root();
   std::string_view rest = path;
   while (!rest.empty()) {
     const std::string name(rest.substr(0, rest.find('/')));
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
-    auto entry = name.empty() ? Result<Entry>(Entry{at->id, {}, 0}) : Lookup(at->id, name.c_str());
+    if (name.empty()) continue;
+    const auto entry = Lookup(at->id, name.c_str());
     NodePtr next = entry && entry->id.value != 0 ? nodes_.Get(entry->id) : nullptr;
     if (at != nodes_.root()) nodes_.Forget(at->id, 1);
     if (!entry) return tl::unexpected(entry.error());
-    if (!next) return Fail(ENOENT, "no such directory");
+    if (!next) return Fail(ENOENT, "no such path");
     at = std::move(next);
   }
   return at;
 }
 
-Result<Tree::Settled> Tree::Settle(const std::string& path, bool dry_run) {
-  TIERFS_ASSIGN(const NodePtr directory, AcquireDirectory(path));
-  Settled settled;
-  if (directory->IsDir()) SettleDirectory(directory, dry_run, settled);
-  if (directory != nodes_.root()) nodes_.Forget(directory->id, 1);
-  return settled;
+Status Tree::Settle(const std::string& path, bool dry_run, Settling& settling) {
+  TIERFS_ASSIGN(const NodePtr node, Acquire(path));
+  if (node->IsDir()) {
+    SettleDirectory(node, dry_run, settling);
+  } else if (const NodeTable::Place place = nodes_.PlaceOf(*node); place.parent) {
+    if (!SettleFile(place.parent, place.name, node, dry_run, settling)) ++settling.failed;
+  }
+  if (node != nodes_.root()) nodes_.Forget(node->id, 1);
+  return {};
 }
 
-void Tree::SettleDirectory(const NodePtr& directory, bool dry_run, Settled& settled) {
+void Tree::SettleDirectory(const NodePtr& directory, bool dry_run, Settling& settling) {
   const auto entries = List(directory->id);
-  if (!entries) return;
+  if (!entries) {
+    ++settling.failed;
+    return;
+  }
   std::vector<std::string> beneath;
   for (const DirectoryEntry& entry : *entries) {
+    if (settling.cancelled || stopping_) return;
     if (entry.name == "." || entry.name == "..") continue;
-    if (!SettleEntry(directory, entry.name, dry_run, settled, beneath)) ++settled.left;
+    settling.seen.fetch_add(1, std::memory_order_relaxed);
+    if (const Status done = SettleEntry(directory, entry.name, dry_run, settling, beneath); !done) {
+      ++settling.failed;
+      spdlog::warn("settling {}: {} ({})", entry.name, std::strerror(done.error().code), done.error().step);
+    }
   }
   for (const std::string& name : beneath) {
+    if (settling.cancelled || stopping_) return;
     const auto entry = Lookup(directory->id, name.c_str());
     if (!entry || entry->id.value == 0) continue;
-    if (const NodePtr child = nodes_.Get(entry->id); child && child->IsDir()) SettleDirectory(child, dry_run, settled);
+    if (const NodePtr child = nodes_.Get(entry->id); child && child->IsDir()) {
+      SettleDirectory(child, dry_run, settling);
+      if (!dry_run) PruneParts(child);
+    }
     nodes_.Forget(entry->id, 1);
   }
 }
 
-Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settled& settled,
+Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settling& settling,
                          std::vector<std::string>& beneath) {
-  const auto entry = Lookup(parent->id, name.c_str());
-  if (!entry) return tl::unexpected(entry.error());
-  if (entry->id.value == 0) return {};  // gone meanwhile
-  const NodePtr node = nodes_.Get(entry->id);
+  TIERFS_ASSIGN(const Entry entry, Lookup(parent->id, name.c_str()));
+  if (entry.id.value == 0) return {};  // gone meanwhile
+  const NodePtr node = nodes_.Get(entry.id);
   struct Reference {
     NodeTable& nodes;
     NodeId id;
     ~Reference() { nodes.Forget(id, 1); }
-  } const reference{nodes_, entry->id};
+  } const reference{nodes_, entry.id};
+  if (!node->IsDir()) return SettleFile(parent, name, node, dry_run, settling);
 
+  beneath.push_back(name);
   const SharedTopology topology(topology_);
-  const LayerIndex home = LayerOf(DecisionFor(parent, name, node->IsDir()).tier);
-  if (node->IsDir()) {
-    beneath.push_back(name);
-    // An empty directory too is kept as its class says.
-    if (node->Parts().InTiers().Empty() || node->Parts().Has(home) || dry_run) return {};
-    TIERFS_ASSIGN(const DirFd made, OpenDirForWriting(node, home));
-    return {};
+  const LayerIndex home = LayerOf(DecisionFor(parent, name, true).tier);
+  // An empty directory too is kept as its class says.
+  if (dry_run || node->Parts().InTiers().Empty() || node->Parts().Has(home)) return {};
+  TIERFS_ASSIGN(const DirFd made, OpenDirForWriting(node, home));
+  return {};
+}
+
+Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const NodePtr& node, bool dry_run, Settling& settling) {
+  std::optional<Staged> copy;
+  for (int copies = 0;; ++copies) {
+    LayerIndex home = kNoLayer;
+    {
+      const SharedTopology topology(topology_);
+      const std::lock_guard lock(node->mutex);
+      const NodeTable::Place place = nodes_.PlaceOf(*node);
+      if (place.parent != parent || place.name != name) return {};  // renamed meanwhile
+      // Of a file with several names each may stand in another tree.
+      TIERFS_ASSIGN(const Found found, Resolve(parent, name.c_str()));
+      if (!(found.key == nodes_.KeyOf(*node))) return {};
+      const LayerIndex from = found.parts.First();
+      home = LayerOf(DecisionFor(parent, name, false).tier);
+      if (!IsTier(from) || from == home) return {};
+      const struct stat& st = found.st;
+      const bool across = !layers_.SameMount(from, home);
+      if (across && !MayBeMoved(*node, st)) {
+        Add(st.st_nlink > 1 ? settling.linked : settling.waiting, st);
+        if (st.st_nlink == 1 && !dry_run) MoveAtClose(node);
+        return {};
+      }
+      if (!dry_run && across && !(copy && copy->tier == home && StillTheFile(*copy))) {
+        if (copies == kCopies) return Fail(EBUSY, "it changes all the time");
+      } else {
+        if (!dry_run) TIERFS_TRY(across ? PublishSettled(parent, name, from, *copy) : SettleWithin(parent, name, node, from, home));
+        Add(settling.moved[from][home], st);
+        return {};
+      }
+    }
+    copy.reset();
+    TIERFS_ASSIGN(Staged made, Stage(node, home));
+    copy.emplace(std::move(made));
   }
-  const std::lock_guard lock(node->mutex);
-  const NodeTable::Place place = nodes_.PlaceOf(*node);
-  if (place.parent != parent || place.name != name) return {};  // renamed meanwhile
-  const LayerIndex from = place.parts.First();
-  if (!IsTier(from) || from == home) return {};
-  if (!layers_.SameFileSystem(from, home)) return Fail(EXDEV, "settling between file systems");
-  if (dry_run) {
-    ++settled.moved;
-    return {};
-  }
+}
+
+Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, LayerIndex from, LayerIndex home) {
   TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, home));
+  const KeepTime keep_old(old_dir->get());
+  const KeepTime keep_new(new_dir->get());
   moves_.fetch_add(1, std::memory_order_acq_rel);
-  const int failed = ::renameat2((*old_dir).get(), name.c_str(), (*new_dir).get(), name.c_str(), RENAME_NOREPLACE);
+  const bool done = ::renameat2(old_dir->get(), name.c_str(), new_dir->get(), name.c_str(), RENAME_NOREPLACE) == 0;
   const int error = errno;
-  if (failed == 0) nodes_.Renamed(node, parent, name, LayerMask::Only(home));
+  if (done) nodes_.Renamed(node, parent, name, LayerMask::Only(home));
   moves_.fetch_add(1, std::memory_order_acq_rel);
-  if (failed != 0) return Fail(error, "renameat2");
   Tell(LayerMask::Only(from).With(home), parent, name, Feed::Change::kName);
-  ++settled.moved;
+  Fault::Here("settle.renamed");
+  if (!done) return Fail(error, "renameat2");
   return {};
+}
+
+Status Tree::PublishSettled(const NodePtr& parent, const std::string& name, LayerIndex from, Staged& copy) {
+  const NodePtr& node = copy.node;
+  TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
+  TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, copy.tier));
+  if (StatEntry(new_dir->get(), name.c_str())) return Fail(EEXIST, "the tier has an entry of this name");
+  const KeepTime keep_old(old_dir->get());
+  const KeepTime keep_new(new_dir->get());
+  // Its inode number is not used again before the node has let go of it.
+  TIERFS_ASSIGN(const UniqueFd old, OpenEntry(old_dir->get(), name.c_str(), O_PATH));
+  const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
+  nodes_.Expect(node, key);
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  const Status done = Perform(
+      "move of " + name + " to its tier",
+      {{Step::Kind::kPublish, copy.tier, nullptr, copy.file.name(), copy.tier, parent, name}, {Step::Kind::kRemove, from, parent, name}});
+  if (done) {
+    copy.file.Published();
+    nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
+  } else {
+    nodes_.Unexpect(node, key);
+  }
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  Tell(LayerMask::Only(from).With(copy.tier), parent, name, Feed::Change::kName);
+  TIERFS_TRY(done);
+  kernel_->InvalidateAttributes(node->id);
+  return {};
+}
+
+void Tree::PruneParts(const NodePtr& directory) {
+  const auto candidates = [&]() -> LayerMask {
+    if (!nodes_.PlaceOf(*directory).parent || directory->Parts().InTiers().Single()) return {};
+    return directory->Parts().InTiers().Without(LayerOf(DecisionOfNode(*directory).tier));
+  };
+  {
+    const SharedTopology topology(topology_);
+    bool any = false;
+    for (const LayerIndex layer : candidates()) {
+      const auto dir = OpenDir(directory, layer);
+      any = any || (dir && IsEmpty((*dir)->get()));
+    }
+    if (!any) return;
+  }
+  const std::unique_lock exclusive(topology_);  // nobody is about to make something in it
+  const LayerMask empty = candidates();
+  const NodeTable::Place place = nodes_.PlaceOf(*directory);
+  for (const LayerIndex layer : empty) {
+    if (directory->Parts().InTiers().Single()) return;
+    const auto above = OpenDir(place.parent, layer);
+    const LayerMask rest = directory->Parts().Without(layer);
+    const auto first = OpenDir(directory, rest.First());
+    const auto shown = StatNode(directory);
+    if (!above || !first || !shown) continue;
+    const KeepTime keep((*above)->get());
+    if (::unlinkat((*above)->get(), place.name.c_str(), AT_REMOVEDIR) != 0) continue;
+    // The newest date of the parts is the directory's; the part that had it may be the one that went.
+    const timespec times[2] = {{0, UTIME_OMIT}, shown->st_mtim};
+    if (::utimensat((*first)->get(), "", times, AT_EMPTY_PATH) != 0)
+      spdlog::warn("keeping the date of {}: {}", place.name, std::strerror(errno));
+    dirs_.Drop(directory->id);
+    const auto st = StatFd((*first)->get());
+    if (st) nodes_.Rekey(directory, layers_.KeyOf(rest.First(), *st), rest);
+    Tell(LayerMask::Only(layer).With(rest.First()), place.parent, place.name, Feed::Change::kSubtree);
+  }
 }
 
 }  // namespace tierfs

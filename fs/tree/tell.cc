@@ -35,7 +35,8 @@ void Tree::TellOpenFiles() {
     Feed::Change change = Feed::Change::kContent;
     if (MayMapForWriting(*file)) {
       // Writes the pages out, after which the next store into a mapping moves the file's times.
-      if (::fdatasync(file->fd.get()) != 0 || !StoresMoveTimes(file->fd.get())) change = Feed::Change::kUnknown;
+      const auto data = file->Data();
+      if (::fdatasync(data->get()) != 0 || !StoresMoveTimes(data->get())) change = Feed::Change::kUnknown;
     }
     TellNode(*file->node, change);
   }
@@ -48,7 +49,7 @@ Tree::Closing Tree::TellClosing(const OpenFile& file) {
   const LayerMask told = Told(file.node->Parts());
   if (told.Empty() || !MayMapForWriting(file)) return closing;
   closing.layer = told.First();
-  closing.reader = UniqueFd(::open(ProcPath(file.fd.get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
+  closing.reader = UniqueFd(::open(ProcPath(file.Data()->get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
   return closing;
 }
 

@@ -9,6 +9,7 @@
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
+#include "fs/os/keep_time.h"
 #include "fs/tier/entry.h"
 
 namespace tierfs {
@@ -33,11 +34,14 @@ Tree::Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOp
       options_(options),
       nodes_(RootKey(layers_), layers_.All()),
       dirs_(options.directory_fds, options.cache_timeout),
-      settler_([this](const std::string& path) { SettleInBackground(path); }) {
+      settler_([this](const SettleTask& task) { SettleInBackground(task); }) {
   policy_.policy = std::move(policy);
 }
 
-Tree::~Tree() { settler_.Stop(); }
+Tree::~Tree() {
+  stopping_ = true;
+  settler_.Stop();
+}
 
 double Tree::Timeout() const { return std::chrono::duration<double>(options_.cache_timeout).count(); }
 
@@ -101,7 +105,8 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
   if (parts.Has(tier)) return OpenDir(directory, tier);
   TIERFS_ASSIGN(const DirFd model, OpenDir(directory, parts.First()));
   TIERFS_ASSIGN(const struct stat model_stat, StatFd((*model).get()));
-  TIERFS_ASSIGN(const struct stat parent_stat, StatFd(parent_fd));
+  // Nothing is made in the parent as the user sees it: its time stays.
+  const KeepTime keep(parent_fd);
 
   if (::mkdirat(parent_fd, place.name.c_str(), kUnfinishedDirMode) != 0 && errno != EEXIST) {
     return FailErrno("mkdirat of a cloned parent");
@@ -114,10 +119,6 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
     TIERFS_TRY(CloneAttributes((*model).get(), model_stat, made.get()));
     TIERFS_TRY(CloneDirectoryFlags((*model).get(), made.get()));
   }
-  Fault::Here("parent.finished");
-  // Nothing was made in the parent as the user sees it: its time stays. (That of an append-only directory cannot be set.)
-  const timespec times[2] = {{0, UTIME_OMIT}, parent_stat.st_mtim};
-  if (::utimensat(parent_fd, "", times, AT_EMPTY_PATH) != 0 && errno != EPERM) return FailErrno("utimensat of a cloned parent");
 
   const LayerMask grown = parts.With(tier);
   const BackingKey key = grown.First() == tier ? layers_.KeyOf(tier, made_stat) : nodes_.KeyOf(*directory);

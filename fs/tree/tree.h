@@ -1,17 +1,20 @@
 // The merged namespace: four tier trees over lower layers, shown as one. Every operation of the file system is one public function here.
 //
 // Locks, in the order in which they are taken:
+//   copying_up_   one file's turn to be copied up, so that two writers do it once; taken with nothing else held.
 //   topology_     shared by every operation that walks paths; exclusive while a directory changes its place.
-//   Node::mutex   one node's open state and placement; of two nodes the lower number first. Data is copied under it, so that
-//                 two writers copy a file up once, and nobody else waits.
+//   Node::mutex   one node's open state, placement and attributes; of two nodes the lower number first.
 //   growth_       a directory gains a part in a tier, or its attributes change in all its parts.
-//   leaf mutexes  NodeTable, DirCache, HandleTable, the policy pointer: nothing is called while one is held.
+//   leaf mutexes  NodeTable, DirCache, HandleTable, Settler, the policy pointer: nothing is called while one is held.
+// Data is copied with none but a turn held: the place of a file and the count of its changes are compared afterwards.
 // The kernel holds its own lock on a directory during create, unlink, rename, so two of those never meet in one directory here.
 #pragma once
 
 #include <dirent.h>
 #include <sys/statvfs.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -27,10 +30,15 @@
 #include "fs/os/copy.h"
 #include "fs/os/result.h"
 #include "fs/tier/layer.h"
+#include "fs/tier/merge.h"
+#include "fs/tier/work_file.h"
 #include "fs/tree/dir_cache.h"
 #include "fs/tree/handle_table.h"
 #include "fs/tree/node_table.h"
 #include "fs/tree/settler.h"
+#include "fs/tree/settling.h"
+#include "fs/tree/steps.h"
+#include "fs/tree/turns.h"
 #include "policy/policy.h"
 
 namespace tierfs {
@@ -105,6 +113,8 @@ class Tree {
 
   // Before the first request; `kernel` must outlive the last.
   void Attach(Kernel* kernel) { kernel_ = kernel; }
+  // Finishes what the last daemon of this mount left half done. Before the first request.
+  void Recover();
 
   // --- lookup.cc: names and attributes
   [[nodiscard]] Result<Entry> Lookup(NodeId parent, const char* name);
@@ -156,16 +166,14 @@ class Tree {
   // Takes a new policy for what is created from now on; what is there stays where it is.
   void SetPolicy(std::shared_ptr<const policy::Policy> policy);
   [[nodiscard]] std::shared_ptr<const policy::Policy> CurrentPolicy() const;
-  // Moves what is misplaced in the directory `path` (relative to the mount, "" for all) and beneath it to its class tier, where both are on
-  // one file system: each by one rename, which open files survive. May run beside any other operation.
-  struct Settled {
-    std::size_t moved = 0;
-    std::size_t left = 0;  // could not be moved
-  };
-  // With `dry_run` it only counts.
-  [[nodiscard]] Result<Settled> Settle(const std::string& path, bool dry_run);
-  // Directories whose content still has to be settled after a rename.
+  // Moves what is misplaced at `path` (relative to the mount, "" for all) and beneath it to its class tier: by one rename where both are on
+  // one mount, else by a journalled copy. What is open, or has several names and would have to be copied, stays; an open file follows
+  // at its last close. May run beside any other operation.
+  [[nodiscard]] Status Settle(const std::string& path, bool dry_run, Settling& settling);
+  // Places that still have to be settled after a rename.
   [[nodiscard]] std::size_t SettlingPending() const { return settler_.Pending(); }
+  // The paths of misplaced files that are settled when they are closed.
+  [[nodiscard]] std::vector<std::string> WaitingForClose() const;
   // Drops every cache of the kernel and of our own, so that changes made underneath are seen at once. The number of nodes told.
   std::size_t DropCaches();
   struct Counters {
@@ -193,6 +201,15 @@ class Tree {
     std::uint64_t epoch = 1;
   };
 
+  // A finished copy of a file, which has no place yet.
+  struct Staged {
+    WorkFile file;
+    NodePtr node;
+    BackingKey source;
+    std::uint32_t changes;  // of the node, when the copy was begun
+    LayerIndex tier;        // the copy is for
+  };
+
   using SharedTopology = std::shared_lock<std::shared_mutex>;
 
   // Helpers, tree.cc
@@ -215,8 +232,8 @@ class Tree {
   // An entry as a directory descriptor and a name, or an open file without a name: what the *at calls take.
   struct Location {
     DirFd dir;
-    std::string name;     // empty: the file is `file` itself
-    UniqueFd file;        // a duplicate, when the node has no name
+    std::string name;  // empty: the file is `file` itself
+    UniqueFd file;     // a duplicate, when the node has no name
     LayerIndex layer = kNoLayer;
     [[nodiscard]] int DirOrFile() const { return name.empty() && file ? file.get() : dir->get(); }
     [[nodiscard]] int EmptyPathFlag() const { return name.empty() ? AT_EMPTY_PATH_FLAG : 0; }
@@ -252,7 +269,13 @@ class Tree {
   void TellClosed(Closing closing);
 
   // open.cc
+  // With the node's mutex held. ESTALE when the kernel has to look the file up again: it was copied up under handles that go past the
+  // daemon.
   [[nodiscard]] Result<Opened> AddHandle(const NodePtr& node, UniqueFd fd, int flags);
+  [[nodiscard]] Result<UniqueFd> OpenBackingFile(const NodePtr& node, int flags);
+  [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
+  // Handles that the daemon serves read from where the file is now.
+  void FollowContent(const NodePtr& node);
   [[nodiscard]] static int BackingFlags(int flags);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);
 
@@ -263,16 +286,39 @@ class Tree {
   // Keeps the node of a file that is about to lose a name reachable.
   [[nodiscard]] Status Pin(const NodePtr& node, int dir, const char* name);
   void NameGone(const NodePtr& node, const Node& parent, const char* name);
-  // rmdir of a part that holds nothing but whiteouts.
-  [[nodiscard]] Status RemoveEmptyPart(int dir, const char* name);
+
+  // perform.cc
+  struct Ready;
+  [[nodiscard]] Result<Ready> OpenAction(const Action& action);
+  [[nodiscard]] Result<Step> WriteDown(const Ready& ready, const std::vector<Ready>& all) const;
+  // Does the actions in order. More than one are written down first, and durable on return; a failure takes back what can be taken back,
+  // the rest is finished at the next mount.
+  [[nodiscard]] Status Perform(const std::string& what, const std::vector<Action>& actions);
 
   // settle.cc
-  // The directory at a path, referenced as the kernel would; give the reference back with Forget.
-  [[nodiscard]] Result<NodePtr> AcquireDirectory(const std::string& path);
-  void SettleInBackground(const std::string& path);
-  void SettleDirectory(const NodePtr& directory, bool dry_run, Settled& settled);
-  [[nodiscard]] Status SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settled& settled,
+  // What stands at a path, referenced as the kernel would; give the reference back with Forget unless it is the root.
+  [[nodiscard]] Result<NodePtr> Acquire(const std::string& path);
+  void SettleDirectory(const NodePtr& directory, bool dry_run, Settling& settling);
+  // Settles one entry; the name of a directory is added to `beneath`.
+  [[nodiscard]] Status SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settling& settling,
                                    std::vector<std::string>& beneath);
+  [[nodiscard]] Status SettleFile(const NodePtr& parent, const std::string& name, const NodePtr& node, bool dry_run, Settling& settling);
+  // Both with the file's mutex held.
+  [[nodiscard]] Status SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, LayerIndex from, LayerIndex home);
+  [[nodiscard]] Status PublishSettled(const NodePtr& parent, const std::string& name, LayerIndex from, Staged& copy);
+  // Takes a directory's empty parts out of tiers that it does not belong to.
+  void PruneParts(const NodePtr& directory);
+
+  // settle_later.cc. An intent of 0 is in no journal.
+  [[nodiscard]] std::int64_t BeginSettling(const std::string& path);
+  void EndSettling(std::int64_t intent);
+  // Has the place settled soon, and again at the next mount if that is cut short.
+  void SettleLater(const std::string& path);
+  void ContentChangedClass(const NodePtr& directory);
+  // A file that is where its path does not belong is settled when it is closed. Both with its mutex held.
+  void MoveAtClose(const NodePtr& node);
+  void Closed(const NodePtr& node);
+  void SettleInBackground(const SettleTask& task);
 
   // rename.cc
   struct Side {
@@ -280,24 +326,44 @@ class Tree {
     const char* name;
     Found found;
   };
-  [[nodiscard]] Status RenameFile(Side source, Side target);
+  // False when the file has to be copied to another mount first: `copy` is to be filled with what Stage gives.
+  [[nodiscard]] Result<bool> RenameFile(Side source, Side target, std::optional<Staged>& copy);
+  [[nodiscard]] Status ExchangeFiles(Side source, Side target);
+
+  // rename_directory.cc. All with the topology locked exclusively.
   [[nodiscard]] Status RenameDirectory(const Side& source, const Side& target);
-  [[nodiscard]] Status Exchange(const Side& source, const Side& target);
-  // The classes of what is in a directory changed: states are computed anew and what is misplaced now gets settled.
-  void ContentChangedClass(const NodePtr& directory);
+  [[nodiscard]] Status ExchangeTrees(const Side& source, const Side& target);
+  // Once the parts stand there.
+  [[nodiscard]] Status FinishRename(const NodePtr& node, const Side& place, LayerMask parts, bool lower);
+  [[nodiscard]] Result<PartFds> OpenParts(const NodePtr& directory);
+  // Whether any entry beneath the directory is in no tier.
+  [[nodiscard]] Result<bool> HasLowerOnly(const NodePtr& directory);
+  // With nothing locked: everything beneath the directory, and itself, gets into its tier.
+  [[nodiscard]] Status CopyUpBeneath(const NodePtr& directory);
+  // Puts whiteouts into the directory for what the lower layers would show in it at `place`.
+  [[nodiscard]] Status HideBeneath(const NodePtr& directory, const Side& place);
+  // After it stands at its new place: what the nodes beneath merge, and the whiteouts that hide nothing there.
+  void RefreshParts(const NodePtr& directory);
+  [[nodiscard]] Status DropStrayWhiteouts(const NodePtr& directory);
 
   // attributes.cc
   [[nodiscard]] Status ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd);
   [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, std::string_view what);
-  // Runs `apply(const Location&)` on a file, or on every part of a directory that is in a tier; what is in no tier yet is copied up.
-  [[nodiscard]] Status OnEachTierPart(const NodePtr& node, Feed::Change change, const std::function<Status(const Location&)>& apply);
+  // Runs `apply` on a file, or on every part of a directory that is in a tier; what is in no tier yet is copied up. The feed is told of
+  // `change`. With no lock held by the caller.
+  [[nodiscard]] Status OnEachTierPart(NodeId id, Feed::Change change, const std::function<Status(const NodePtr&, const Location&)>& apply);
 
-  // move.cc
-  // Makes sure that the node is in a tier: copies a lower file's first `limit` bytes and its attributes, durably, or makes a lower
-  // directory in its class tier.
+  // copy_up.cc
+  [[nodiscard]] Result<Staged> Stage(const NodePtr& node, LayerIndex tier, off_t limit = kAllData);
+  // Whether the copy is still the file: nothing has changed it since. With the node's mutex held.
+  [[nodiscard]] bool StillTheFile(const Staged& copy) const;
+  // Whether a copy may take the file's place: nobody has it open, and it has one name. With the node's mutex held.
+  [[nodiscard]] static bool MayBeMoved(const Node& node, const struct stat& st) { return !node.open.Any() && st.st_nlink == 1; }
+  // Makes sure that the node is in a tier, with no lock held by the caller: copies a lower file's first `limit` bytes and its attributes,
+  // durably, or makes a lower directory in its class tier.
   [[nodiscard]] Status CopyUp(const NodePtr& node, off_t limit = kAllData);
-  [[nodiscard]] Result<UniqueFd> CopyToInvisible(const Location& source, const struct stat& st, int target_dir, off_t limit);
-  [[nodiscard]] Status CopySpecial(const Location& source, const struct stat& st, int target_dir, const char* name);
+  // False when the file has moved meanwhile to where this copy does not belong.
+  [[nodiscard]] Result<bool> PublishCopyUp(const NodePtr& node, Staged& copy);
 
   // whiteout.cc
   [[nodiscard]] Result<bool> LowerShows(const NodePtr& parent, const char* name);
@@ -305,18 +371,18 @@ class Tree {
   [[nodiscard]] Status RemoveWhiteouts(const NodePtr& parent, const char* name, LayerMask tiers);
   [[nodiscard]] static LayerIndex ShieldFor(LayerMask busy);
   // Frees the name in `tier` of its whiteout; returns the tiers whose whiteouts are to be removed once the new entry stands.
-  [[nodiscard]] Result<LayerMask> ClearForCreation(const NodePtr& parent, const char* name, LayerIndex tier,
-                                                   LayerMask whiteouts, bool is_dir);
+  [[nodiscard]] Result<LayerMask> ClearForCreation(const NodePtr& parent, const char* name, LayerIndex tier, LayerMask whiteouts,
+                                                   bool is_dir);
   // Fills a new directory, made in `tier_dir` where lower layers have one of that name, with a whiteout for each lower entry.
   [[nodiscard]] Status HideLowerEntries(const NodePtr& parent, const char* name, int tier_dir);
   // Runs `remove`, which takes the entry out of the tiers `holding`, and leaves a whiteout in the class tier.
-  [[nodiscard]] Status Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir,
-                            const std::function<Status()>& remove);
+  [[nodiscard]] Status Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir, const std::function<Status()>& remove);
 
   const LayerSet layers_;
   const TreeOptions options_;
   Kernel* kernel_ = nullptr;
 
+  Turns copying_up_;
   std::shared_mutex topology_;
   std::mutex growth_;
   NodeTable nodes_;
@@ -324,6 +390,13 @@ class Tree {
   HandleTable handles_;
   mutable std::shared_mutex policy_mutex_;
   PolicyState policy_;
+  struct Waiting {
+    NodePtr node;
+    std::int64_t intent = 0;
+  };
+  mutable std::mutex waiting_mutex_;
+  std::map<std::uint64_t, Waiting> waiting_;  // misplaced open files, by node
+  std::atomic<bool> stopping_{false};
   Settler settler_;
   std::atomic<std::uint64_t> moves_{0};  // counts files that changed their layer; a lookup that missed looks again when it grew
 };

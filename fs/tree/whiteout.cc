@@ -3,28 +3,16 @@
 // a node or a directory. A whiteout in any tier hides every lower layer, here as in the kernel's overlayfs.
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
-#include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
+#include "fs/tier/merge.h"
+#include "fs/tier/whiteouts.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
-namespace {
-
-Status MakeWhiteout(int dir, const char* name) {
-  if (::mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0) return {};
-  if (errno != EEXIST) return FailErrno("mknodat of a whiteout");
-  TIERFS_ASSIGN(const struct stat st, StatEntry(dir, name));
-  if (!IsWhiteout(st)) return Fail(EEXIST, "an entry stands where a whiteout has to go");
-  return {};
-}
-
-}  // namespace
-
 Result<bool> Tree::LowerShows(const NodePtr& parent, const char* name) {
   for (const LayerIndex layer : parent->Parts().InLower()) {
     TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
@@ -76,15 +64,12 @@ Result<LayerMask> Tree::ClearForCreation(const NodePtr& parent, const char* name
 }
 
 Status Tree::HideLowerEntries(const NodePtr& parent, const char* name, int tier_dir) {
-  TIERFS_ASSIGN(const UniqueFd made, OpenEntry(tier_dir, name, O_RDONLY | O_DIRECTORY));
-  for (const LayerIndex layer : parent->Parts().InLower()) {
-    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
-    auto lower = OpenEntry((*dir).get(), name, O_RDONLY | O_DIRECTORY);
-    if (!lower && lower.error().code == ENOENT) continue;
-    if (!lower) break;  // not a directory: nothing of it or beneath it merges
-    TIERFS_TRY(ForEachEntry(lower->get(), [&](const dirent64& entry) { return MakeWhiteout(made.get(), entry.d_name); }));
-  }
-  return {};
+  PartFds parts;
+  TIERFS_ASSIGN(UniqueFd made, OpenEntry(tier_dir, name, O_RDONLY | O_DIRECTORY));
+  parts.tiers.push_back(std::move(made));
+  TIERFS_ASSIGN(const PartFds above, OpenParts(parent));
+  TIERFS_ASSIGN(parts.lower, LowerDirectories(above.lower, name));
+  return HideLower(parts, 0);
 }
 
 Status Tree::Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir, const std::function<Status()>& remove) {

@@ -8,7 +8,7 @@ class JournalTest : public InDirectory {};
 
 Intent Example(const std::string& what) {
   return Intent{what,
-                {{Step::Kind::kPublish, 1, std::string("a/\xff\n", 4), "", 0, 77}, {Step::Kind::kRemove, 3, "a/b", "", 1ULL << 63, 0}}};
+                {{Step::Kind::kPublish, 1, 2, std::string("a/\xff\n", 4), "to", 77}, {Step::Kind::kRemove, 3, 0, "a/b", "", 1ULL << 63}}};
 }
 
 TEST_F(JournalTest, WhatIsNotFinishedIsFoundAgainInOrder) {
@@ -32,7 +32,9 @@ TEST_F(JournalTest, WhatIsNotFinishedIsFoundAgainInOrder) {
   EXPECT_EQ(third.steps[0].kind, Step::Kind::kPublish);
   EXPECT_EQ(third.steps[0].layer, 1);
   EXPECT_EQ(third.steps[0].path, std::string("a/\xff\n", 4));
-  EXPECT_EQ(third.steps[0].other, 77U);
+  EXPECT_EQ(third.steps[0].inode, 77U);
+  EXPECT_EQ(third.steps[0].to_layer, 2);
+  EXPECT_EQ(third.steps[0].to, "to");
   EXPECT_EQ(third.steps[1].inode, 1ULL << 63);
   EXPECT_EQ(catalog.health().CurrentTrouble(), "");
   for (const auto& [id, intent] : *open) catalog.journal().Finish(id);

@@ -1,0 +1,150 @@
+#include "fs/tier/merge.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <map>
+#include <set>
+
+#include "fs/os/beneath.h"
+#include "fs/os/keep_time.h"
+#include "fs/os/list_dir.h"
+#include "fs/tier/entry.h"
+#include "fs/tier/whiteouts.h"
+
+namespace tierfs {
+namespace {
+
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY;
+
+// What the tiers hold of a name.
+struct InTiers {
+  bool whiteout = false;
+  bool directory = false;
+  bool other = false;
+};
+
+using Names = std::map<std::string, InTiers>;
+
+// Entries of a directory from its start, each with its lstat; what vanishes meanwhile is passed over.
+template <typename Visit>
+Status ForEachStat(int dir, Visit visit) {
+  if (::lseek(dir, 0, SEEK_SET) < 0) return FailErrno("lseek of a directory");
+  return ForEachEntry(dir, [&](const dirent64& entry) -> Status {
+    const auto st = StatEntry(dir, entry.d_name);
+    if (!st) return st.error().code == ENOENT ? Status{} : tl::unexpected(st.error());
+    return visit(std::string(entry.d_name), *st);
+  });
+}
+
+Result<Names> NamesInTiers(const std::vector<UniqueFd>& tiers) {
+  Names names;
+  for (const UniqueFd& tier : tiers) {
+    TIERFS_TRY(ForEachStat(tier.get(), [&](const std::string& name, const struct stat& st) -> Status {
+      InTiers& held = names[name];
+      held.whiteout = held.whiteout || IsWhiteout(st);
+      held.directory = held.directory || S_ISDIR(st.st_mode);
+      held.other = held.other || (!IsWhiteout(st) && !S_ISDIR(st.st_mode));
+      return {};
+    }));
+  }
+  return names;
+}
+
+// The names that the lower directories show together, and whether each is a directory.
+Result<std::map<std::string, bool>> NamesInLower(const std::vector<UniqueFd>& lower) {
+  std::map<std::string, bool> shown;
+  std::set<std::string> hidden;
+  for (const UniqueFd& layer : lower) {
+    TIERFS_TRY(ForEachStat(layer.get(), [&](const std::string& name, const struct stat& st) -> Status {
+      if (IsWhiteout(st))
+        hidden.insert(name);
+      else if (hidden.count(name) == 0)
+        shown.emplace(name, S_ISDIR(st.st_mode));
+      return {};
+    }));
+    for (const auto& [name, is_dir] : shown) hidden.insert(name);
+  }
+  return shown;
+}
+
+Result<PartFds> PartsOf(const PartFds& above, const char* name, const InTiers& held) {
+  PartFds parts;
+  for (const UniqueFd& tier : above.tiers) {
+    auto part = OpenEntry(tier.get(), name, kDirectory);
+    if (part) parts.tiers.push_back(std::move(*part));
+  }
+  if (!held.whiteout) {
+    TIERFS_ASSIGN(parts.lower, LowerDirectories(above.lower, name));
+  }
+  return parts;
+}
+
+}  // namespace
+
+Result<std::vector<UniqueFd>> LowerDirectories(const std::vector<UniqueFd>& lower, const char* name) {
+  std::vector<UniqueFd> parts;
+  for (const UniqueFd& layer : lower) {
+    const auto st = StatEntry(layer.get(), name);
+    if (!st && st.error().code == ENOENT) continue;
+    if (!st) return tl::unexpected(st.error());
+    if (!S_ISDIR(st->st_mode)) break;
+    TIERFS_ASSIGN(UniqueFd part, OpenEntry(layer.get(), name, kDirectory));
+    parts.push_back(std::move(part));
+    if (IsOpaque(layer.get(), name)) break;
+  }
+  return parts;
+}
+
+Result<bool> ShowsLowerOnly(const PartFds& parts) {
+  if (parts.lower.empty()) return false;
+  TIERFS_ASSIGN(const Names held, NamesInTiers(parts.tiers));
+  TIERFS_ASSIGN(const auto shown, NamesInLower(parts.lower));
+  for (const auto& [name, is_dir] : shown) {
+    const auto found = held.find(name);
+    if (found == held.end()) return true;
+    if (found->second.whiteout || !found->second.directory || !is_dir) continue;
+    TIERFS_ASSIGN(const PartFds beneath, PartsOf(parts, name.c_str(), found->second));
+    TIERFS_ASSIGN(const bool lower_only, ShowsLowerOnly(beneath));
+    if (lower_only) return true;
+  }
+  return false;
+}
+
+Status HideLower(const PartFds& parts, std::size_t home) {
+  if (parts.lower.empty()) return {};
+  TIERFS_ASSIGN(const Names held, NamesInTiers(parts.tiers));
+  TIERFS_ASSIGN(const auto shown, NamesInLower(parts.lower));
+  const KeepTime keep(parts.tiers[home].get());
+  for (const auto& [name, is_dir] : shown) {
+    const auto found = held.find(name);
+    if (found == held.end()) {
+      TIERFS_TRY(MakeWhiteout(parts.tiers[home].get(), name.c_str()));
+    } else if (!found->second.whiteout && found->second.directory && is_dir) {
+      TIERFS_ASSIGN(const PartFds beneath, PartsOf(parts, name.c_str(), found->second));
+      TIERFS_TRY(HideLower(beneath, 0));
+    }
+  }
+  return {};
+}
+
+Status DropStrayWhiteoutsBeneath(const PartFds& parts) {
+  TIERFS_ASSIGN(const Names held, NamesInTiers(parts.tiers));
+  TIERFS_ASSIGN(const auto shown, NamesInLower(parts.lower));
+  for (const auto& [name, in_tiers] : held) {
+    if (in_tiers.whiteout && shown.count(name) == 0) {
+      for (const UniqueFd& tier : parts.tiers) {
+        const auto st = StatEntry(tier.get(), name.c_str());
+        if (!st || !IsWhiteout(*st)) continue;
+        const KeepTime keep(tier.get());
+        if (::unlinkat(tier.get(), name.c_str(), 0) != 0) return FailErrno("unlinkat of a whiteout");
+      }
+    }
+    if (!in_tiers.directory) continue;
+    TIERFS_ASSIGN(const PartFds beneath, PartsOf(parts, name.c_str(), in_tiers));
+    TIERFS_TRY(DropStrayWhiteoutsBeneath(beneath));
+  }
+  return {};
+}
+
+}  // namespace tierfs

@@ -1,0 +1,53 @@
+#include "fs/tier/whiteouts.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "fs/os/beneath.h"
+#include "fs/os/list_dir.h"
+#include "fs/tier/entry.h"
+
+namespace tierfs {
+
+Status MakeWhiteout(int dir, const char* name) {
+  if (::mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0) return {};
+  if (errno != EEXIST) return FailErrno("mknodat of a whiteout");
+  TIERFS_ASSIGN(const struct stat st, StatEntry(dir, name));
+  if (!IsWhiteout(st)) return Fail(EEXIST, "an entry stands where a whiteout has to go");
+  return {};
+}
+
+Status RemoveEmptyPart(int dir, const char* name) {
+  if (::unlinkat(dir, name, AT_REMOVEDIR) == 0) return {};
+  if (errno != ENOTEMPTY && errno != EEXIST) return FailErrno("rmdir");
+  TIERFS_ASSIGN(const UniqueFd part, OpenEntry(dir, name, O_RDONLY | O_DIRECTORY));
+  std::vector<std::string> whiteouts;
+  TIERFS_TRY(ForEachEntry(part.get(), [&](const dirent64& entry) -> Status {
+    TIERFS_ASSIGN(const struct stat st, StatEntry(part.get(), entry.d_name));
+    if (!IsWhiteout(st)) return Fail(ENOTEMPTY, "rmdir");
+    whiteouts.emplace_back(entry.d_name);
+    return {};
+  }));
+  for (const std::string& whiteout : whiteouts) {
+    if (::unlinkat(part.get(), whiteout.c_str(), 0) != 0) return FailErrno("unlinkat of a whiteout");
+  }
+  if (::unlinkat(dir, name, AT_REMOVEDIR) != 0) return FailErrno("rmdir");
+  return {};
+}
+
+bool IsOpaque(int dir, const char* name) {
+  const std::string path = ProcPath(dir, name);
+  for (const char* mark : {"trusted.overlay.opaque", "user.overlay.opaque"}) {
+    char value = 0;
+    if (::lgetxattr(path.c_str(), mark, &value, 1) == 1 && (value == 'y' || value == 'x')) return value == 'y';
+  }
+  return false;
+}
+
+}  // namespace tierfs

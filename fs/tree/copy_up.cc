@@ -1,0 +1,96 @@
+// Copies: of a lower file into the tier that its path belongs to, under the same inode number, and of a file that goes to another mount.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "fs/os/at_end.h"
+#include "fs/os/beneath.h"
+#include "fs/os/fault.h"
+#include "fs/os/keep_time.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+
+Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t limit) {
+  Location source;
+  BackingKey key;
+  std::uint32_t changes = 0;
+  {
+    const SharedTopology topology(topology_);
+    const std::lock_guard lock(node->mutex);
+    TIERFS_ASSIGN(source, LocateLocked(node, node->Placement()));
+    key = nodes_.KeyOf(*node);
+    changes = node->changes;
+  }
+  TIERFS_ASSIGN(WorkFile file, WorkFile::CopyOf(layers_[tier], source.DirOrFile(), source.name.c_str(), limit));
+  Fault::Here("copy.made");
+  return Staged{std::move(file), node, key, changes, tier};
+}
+
+bool Tree::StillTheFile(const Staged& copy) const { return copy.source == nodes_.KeyOf(*copy.node) && copy.changes == copy.node->changes; }
+
+Status Tree::CopyUp(const NodePtr& node, off_t limit) {
+  if (node->IsDir()) {
+    if (!node->Parts().InTiers().Empty()) return {};
+    const SharedTopology topology(topology_);
+    TIERFS_ASSIGN(const DirFd made, OpenDirForWriting(node, LayerOf(DecisionOfNode(*node).tier)));
+    return {};
+  }
+  if (IsTier(node->Placement())) return {};
+  const Turns::Turn turn(copying_up_, node->id);
+  for (;;) {
+    LayerIndex tier = kNoLayer;
+    {
+      const SharedTopology topology(topology_);
+      if (IsTier(node->Placement())) return {};  // somebody else did it while we waited
+      tier = LayerOf(DecisionOfNode(*node).tier);
+    }
+    auto copy = Stage(node, tier, limit);
+    if (!copy && copy.error().code == ENOENT) {
+      // Renamed or removed between looking where it is and opening it there; a lower file itself does not go away.
+      const SharedTopology topology(topology_);
+      if (const auto there = StatNode(node); !there) return tl::unexpected(there.error());
+      continue;
+    }
+    if (!copy) return tl::unexpected(copy.error());
+    TIERFS_ASSIGN(const bool published, PublishCopyUp(node, *copy));
+    if (published) return {};
+  }
+}
+
+Result<bool> Tree::PublishCopyUp(const NodePtr& node, Staged& copy) {
+  const SharedTopology topology(topology_);
+  const std::lock_guard lock(node->mutex);
+  if (LayerOf(DecisionOfNode(*node).tier) != copy.tier) return false;
+  const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
+  const NodeTable::Place place = nodes_.PlaceOf(*node);
+  if (!place.parent) {
+    // Unlinked meanwhile: it lives on without a name, in the tier's file system.
+    TIERFS_ASSIGN(node->pinned, OpenEntry(copy.file.dir(), copy.file.name().c_str(), O_PATH));
+    nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
+    FollowContent(node);
+    return true;
+  }
+  const AtEnd tell([&] { Tell(LayerMask::Only(copy.tier), place.parent, place.name, Feed::Change::kContent); });
+  TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(place.parent, copy.tier));
+  // The directory as the user sees it gains nothing: its time stays.
+  const KeepTime keep(dir->get());
+  nodes_.Expect(node, key);
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  const bool done = ::renameat2(copy.file.dir(), copy.file.name().c_str(), dir->get(), place.name.c_str(), RENAME_NOREPLACE) == 0;
+  const int error = errno;
+  if (done) {
+    nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
+    copy.file.Published();
+  } else {
+    nodes_.Unexpect(node, key);
+  }
+  moves_.fetch_add(1, std::memory_order_acq_rel);
+  if (!done) return Fail(error, "publishing a copy");
+  Fault::Here("copyup.published");
+  FollowContent(node);
+  return true;
+}
+
+}  // namespace tierfs
