@@ -14,7 +14,7 @@ struct DaemonOptions {
   bool foreground = false;
   bool debug = false;
   bool passthrough = true;
-  bool io_uring = true;
+  bool io_uring = false;
   bool nonempty = false;
   bool noatime = false;
   bool remount = false;  // change the flags of a mount that stands

@@ -19,7 +19,7 @@ struct MountOptions {
   std::string source;                       // what /proc/mounts shows as the source: the config file
   std::vector<std::string> kernel_options;  // ro, noexec, nosuid, allow_other …, as mount(8) names them
   bool debug = false;                       // libfuse prints each request to stderr
-  bool io_uring = true;                     // use it where the kernel has it switched on
+  bool io_uring = false;                    // use it where the kernel has it switched on
 };
 
 // What the kernel and this build agreed on.

@@ -36,11 +36,11 @@ TEST(Options, AsMountHelpersGiveThem) {
 }
 
 TEST(Options, OfOurOwn) {
-  const auto parsed = Parse({"-f", "a.toml", "-o", "passthrough=no,io_uring=off", "-o", "nonempty,log=debug"});
+  const auto parsed = Parse({"-f", "a.toml", "-o", "passthrough=no,io_uring=on", "-o", "nonempty,log=debug"});
   ASSERT_TRUE(parsed);
   EXPECT_TRUE(parsed->foreground);
   EXPECT_FALSE(parsed->passthrough);
-  EXPECT_FALSE(parsed->io_uring);
+  EXPECT_TRUE(parsed->io_uring);
   EXPECT_TRUE(parsed->nonempty);
   EXPECT_EQ(parsed->log_level, "debug");
   EXPECT_EQ(parsed->mountpoint, "");
