@@ -1,0 +1,185 @@
+// Tiers on several file systems, and copy-up under the eyes of readers.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/mman.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/mount/layers.h"
+
+namespace tierfs::test {
+namespace {
+
+class Across : public OverlayTest {
+ protected:
+  void SetUp() override {
+    UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
+    SetPolicy("1 /etc/\n3 *.tmp\n4 /usr/\n");
+  }
+  // Waits for what is settled in the background.
+  void Settled() {
+    const Ran settled = Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
+    ASSERT_EQ(settled.code, 0) << settled.out << settled.err;
+  }
+  nlohmann::json Status() { return nlohmann::json::parse(Execute({TIERCTL_BINARY, "status", "--json", ConfigFile()}).out)[0]; }
+  // Nothing is left of copies beside the trees.
+  void ExpectNoWorkFiles() {
+    EXPECT_EQ(Shell("find " + Base("state") + "/work " + Base() + "/*/.*.tierfs-work -type f 2>/dev/null | wc -l").out, "0\n");
+  }
+};
+
+TEST_F(Across, AClosedFileIsInItsTierWhenRenameReturns) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("etc"));
+  WriteFile(Mnt("etc/conf"), "old");
+  WriteFile(Mnt("etc/conf.tmp"), "new");
+  ASSERT_EQ(::chmod(Mnt("etc/conf.tmp").c_str(), 0640), 0);
+  ASSERT_EQ(::truncate(Mnt("etc/conf.tmp").c_str(), 1 << 20), 0);
+  const ino_t inode = Stat(Mnt("etc/conf.tmp")).st_ino;
+  ASSERT_EQ(TreesWith("etc/conf.tmp"), std::set<int>{3});
+  ASSERT_EQ(::rename(Mnt("etc/conf.tmp").c_str(), Mnt("etc/conf").c_str()), 0) << std::strerror(errno);
+  EXPECT_EQ(TreesWith("etc/conf"), std::set<int>{1});
+  EXPECT_EQ(TreesWith("etc/conf.tmp"), std::set<int>{});
+  EXPECT_EQ(ReadFile(Mnt("etc/conf")).substr(0, 3), "new");
+  const struct stat st = Stat(Mnt("etc/conf"));
+  EXPECT_EQ(st.st_ino, inode);
+  EXPECT_EQ(st.st_mode & 07777, 0640U);
+  EXPECT_EQ(st.st_size, 1 << 20);
+  EXPECT_LT(st.st_blocks, 1024) << "the hole was kept";
+  ExpectNoWorkFiles();
+}
+
+TEST_F(Across, AnOpenFileKeepsEveryWriteAndMovesWhenItIsClosed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const int fd = ::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644);
+  ASSERT_EQ(::write(fd, "before ", 7), 7);
+  ASSERT_EQ(::rename(Mnt("doc.tmp").c_str(), Mnt("doc").c_str()), 0) << std::strerror(errno);
+  EXPECT_EQ(TreesWith("doc"), std::set<int>{3});
+  EXPECT_EQ(Status()["daemon"]["waiting_for_close"], nlohmann::json::array({"doc"}));
+  EXPECT_EQ(Status()["daemon"]["catalogue"]["open_intents"].size(), 1U);
+  ASSERT_EQ(::write(fd, "after", 5), 5);
+  const int second = ::open(Mnt("doc").c_str(), O_WRONLY | O_APPEND);
+  ASSERT_EQ(::write(second, "!", 1), 1);
+  ::close(second);
+  ::close(fd);
+  Settled();
+  EXPECT_EQ(TreesWith("doc"), std::set<int>{2});
+  EXPECT_EQ(ReadFile(Mnt("doc")), "before after!");
+  EXPECT_EQ(Status()["daemon"]["waiting_for_close"], nlohmann::json::array());
+  EXPECT_EQ(Status()["daemon"]["catalogue"]["open_intents"].size(), 0U);
+}
+
+TEST_F(Across, WhatAKilledDaemonHadToMoveIsMovedByTheNext) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const int fd = ::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644);
+  ASSERT_EQ(::write(fd, "text", 4), 4);
+  ASSERT_EQ(::fsync(fd), 0);
+  ASSERT_EQ(::rename(Mnt("doc.tmp").c_str(), Mnt("doc").c_str()), 0);
+  KillDaemon();
+  ::close(fd);
+  ASSERT_TRUE(Mount()) << Refusal();
+  Settled();
+  EXPECT_EQ(TreesWith("doc"), std::set<int>{2});
+  EXPECT_EQ(ReadFile(Mnt("doc")), "text");
+}
+
+TEST_F(Across, LinksAndExchangeSayWhatCannotBe) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a.tmp"), "a");
+  WriteFile(Mnt("b"), "b");
+  EXPECT_EQ(Errno(::link(Mnt("a.tmp").c_str(), Mnt("a").c_str())), EXDEV) << "tier 2 protects better than tier 3";
+  ASSERT_EQ(::link(Mnt("b").c_str(), Mnt("b.tmp").c_str()), 0) << std::strerror(errno);
+  EXPECT_EQ(TreesWith("b.tmp"), std::set<int>{2});
+  EXPECT_EQ(Errno(::renameat2(AT_FDCWD, Mnt("a.tmp").c_str(), AT_FDCWD, Mnt("b").c_str(), RENAME_EXCHANGE)), EXDEV);
+  EXPECT_EQ(ReadFile(Mnt("b")), "b");
+  EXPECT_EQ(ReadFile(Mnt("a.tmp")), "a");
+}
+
+TEST_F(Across, RetierShowsAndThenMovesWhatAPolicyChanges) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("cache/deep"));
+  WriteFile(Mnt("cache/deep/one"), std::string(1000, '1'));
+  WriteFile(Mnt("cache/two"), std::string(500, '2'));
+  WriteFile(Base("new.tiers"), "1 /etc/\n3 *.tmp\n3 /cache/\n4 /usr/\n");
+  const std::vector<std::string> command{TIERCTL_BINARY, "retier", ConfigFile(), "--policy", Base("new.tiers"), "--json"};
+  auto dry = command;
+  dry.push_back("-n");
+  const auto shown = nlohmann::json::parse(Execute(dry).out);
+  EXPECT_EQ(shown["moved"], 2);
+  EXPECT_EQ(shown["bytes"], 1500);
+  EXPECT_EQ(shown["moves"][0]["from"], 2);
+  EXPECT_EQ(shown["moves"][0]["to"], 3);
+  EXPECT_EQ(TreesWith("cache/two"), std::set<int>{2}) << "-n moves nothing";
+  const Ran moved = Execute(command);
+  ASSERT_EQ(moved.code, 0) << moved.out << moved.err;
+  EXPECT_EQ(nlohmann::json::parse(moved.out)["bytes"], 1500);
+  EXPECT_EQ(TreesWith("cache/deep/one"), std::set<int>{3});
+  EXPECT_EQ(TreesWith("cache"), std::set<int>{3}) << "nothing of it is left in tier 2";
+  EXPECT_EQ(ReadFile(Mnt("cache/deep/one")), std::string(1000, '1'));
+  WriteFile(Base("bad.tiers"), "9 /etc/\n");
+  const Ran refused = Execute({TIERCTL_BINARY, "retier", ConfigFile(), "--policy", Base("bad.tiers")});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("bad.tiers:1"), std::string::npos) << refused.err;
+  ExpectNoWorkFiles();
+}
+
+TEST_F(Across, ADirectoryOverTiersAndLowerLayersIsRenamed) {
+  const std::string lower = AddLower("lower");
+  MakeDirs(lower + "/app/sub");
+  WriteFile(lower + "/app/a", "a");
+  WriteFile(lower + "/app/sub/b", "b");
+  MakeDirs(lower + "/usr");
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("app/x.tmp"), "x");
+  ASSERT_EQ(::rename(Mnt("app").c_str(), Mnt("usr/app").c_str()), 0) << std::strerror(errno);
+  EXPECT_FALSE(Exists(Mnt("app")));
+  EXPECT_EQ(Names(Mnt("usr/app")), (std::set<std::string>{"a", "sub", "x.tmp"}));
+  EXPECT_EQ(ReadFile(Mnt("usr/app/sub/b")), "b");
+  Settled();
+  EXPECT_EQ(TreesWith("usr/app/a"), std::set<int>{4});
+  EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/app"});
+  ASSERT_EQ(::mkdir(Mnt("app").c_str(), 0755), 0);
+  EXPECT_EQ(Names(Mnt("app")), std::set<std::string>{}) << "what lower layers have there stays hidden";
+  WriteFile(Mnt("app/a"), "new");
+  EXPECT_EQ(ReadFile(Mnt("app/a")), "new");
+}
+
+TEST_F(Across, ReadersOfALowerFileAreNotDisturbedByItsCopyUp) {
+  WriteFile(AddLower("lower") + "/file", std::string(8192, 'o'));
+  ASSERT_TRUE(Mount()) << Refusal();
+  const int reader = ::open(Mnt("file").c_str(), O_RDONLY);
+  char* map = static_cast<char*>(::mmap(nullptr, 8192, PROT_READ, MAP_SHARED, reader, 0));
+  ASSERT_NE(map, MAP_FAILED);
+  EXPECT_EQ(map[0], 'o');
+  const ino_t inode = Stat(Mnt("file")).st_ino;
+  ASSERT_EQ(::chmod(Mnt("file").c_str(), 0600), 0) << std::strerror(errno);
+  for (const int flags : {O_RDONLY, O_RDWR, O_WRONLY | O_APPEND}) {
+    const int fd = ::open(Mnt("file").c_str(), flags);
+    ASSERT_GE(fd, 0) << std::strerror(errno);
+    if (flags != O_RDONLY) {
+      EXPECT_EQ(::write(fd, "N", 1), 1) << std::strerror(errno);
+    }
+    ::close(fd);
+  }
+  const std::string now = ReadFile(Mnt("file"));
+  EXPECT_EQ(now.size(), 8193U);
+  EXPECT_EQ(now[0], 'N');
+  EXPECT_EQ(now[8192], 'N');
+  EXPECT_EQ(Stat(Mnt("file")).st_ino, inode);
+  char byte = 0;
+  ASSERT_EQ(::pread(reader, &byte, 1, 4096), 1);
+  EXPECT_EQ(byte, 'o');
+  EXPECT_EQ(map[4096], 'o');
+  ::munmap(map, 8192);
+  ::close(reader);
+  EXPECT_EQ(TreesWith("file"), std::set<int>{2});
+}
+
+TEST_F(Across, ATierWithNothingBesideItIsRefused) {
+  UseTier(4, MakeFileSystem(FileSystem::kTmpfs, 16));
+  EXPECT_FALSE(Mount());
+  EXPECT_NE(Refusal().find("tier 4 is the root of its file system"), std::string::npos) << Refusal();
+}
+
+}  // namespace
+}  // namespace tierfs::test
