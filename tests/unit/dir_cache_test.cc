@@ -56,13 +56,13 @@ TEST(DirCache, DropTakesADirectoryOutOfEveryLayer) {
 
 TEST(HandleTable, NumbersAreNeverUsedTwice) {
   HandleTable table;
-  const HandleId first = table.Add(std::make_shared<OpenFile>());
+  const HandleId first = table.Add(std::make_shared<OpenFile>(nullptr, UniqueFd(), O_RDONLY));
   EXPECT_NE(first.value, 0U) << "0 is no handle";
   EXPECT_TRUE(table.Get(first));
   EXPECT_TRUE(table.Remove(first));
   EXPECT_FALSE(table.Remove(first));
   EXPECT_FALSE(table.Get(first));
-  EXPECT_NE(table.Add(std::make_shared<OpenFile>()).value, first.value);
+  EXPECT_NE(table.Add(std::make_shared<OpenFile>(nullptr, UniqueFd(), O_RDONLY)).value, first.value);
   EXPECT_EQ(table.All().size(), 1U);
 }
 
