@@ -117,9 +117,11 @@ Status Tree::RenameDirectory(const Side& source, const Side& target) {
   std::vector<Action> actions;
   std::vector<Action> clean_up;
   for (const LayerIndex layer : parts) {
-    const auto kind = taken.Has(layer) ? Step::Kind::kExchange : Step::Kind::kRename;
+    // The rename itself replaces an empty directory; what holds whiteouts, or is one, changes places with it and goes then.
+    const bool exchanged = taken.Has(layer) && (!target.found.parts.Has(layer) || lower_target);
+    const auto kind = exchanged ? Step::Kind::kExchange : Step::Kind::kRename;
     actions.push_back({kind, layer, source.parent, source.name, layer, target.parent, target.name});
-    if (taken.Has(layer)) clean_up.push_back({Step::Kind::kRemove, layer, source.parent, source.name});
+    if (exchanged) clean_up.push_back({Step::Kind::kRemove, layer, source.parent, source.name});
   }
   for (const LayerIndex layer : LayerMask(taken.bits() & ~parts.bits())) {
     clean_up.push_back({Step::Kind::kRemove, layer, target.parent, target.name});

@@ -89,8 +89,8 @@ TEST(LayerSet, KeysTellFileSystemsApartButNotLayersOnOne) {
   const auto set = LayerSet::Open(tiers, {"/proc"}, UniqueFd(), false);
   ASSERT_TRUE(set);
   EXPECT_EQ(set->size(), 5);
-  EXPECT_TRUE(set->SameFileSystem(0, 3));
-  EXPECT_FALSE(set->SameFileSystem(0, 4));
+  EXPECT_TRUE(set->SameMount(0, 3));
+  EXPECT_FALSE(set->SameMount(0, 4));
   const struct stat st = test::Stat(tiers[2]);
   EXPECT_EQ(set->KeyOf(0, st), set->KeyOf(2, st));
   struct stat other = st;
