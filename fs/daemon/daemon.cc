@@ -213,6 +213,18 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
   auto layers = LayerSet::Open({config->tiers.begin(), config->tiers.end()}, config->lower, std::move(over), options.noatime);
   if (!layers) return Say(Describe(layers.error()));
+  std::optional<Running> running;
+  // A mount that may not write leaves the mark, and the work, to the next.
+  const auto& flags = options.kernel_options;
+  if (std::find(flags.begin(), flags.end(), "ro") == flags.end()) running.emplace(config->state);
+  if (running && running->LastOneWasKilled()) {
+    const auto finished = FinishInterrupted(*layers);
+    if (!finished) {
+      spdlog::error("looking for what the last daemon left unfinished: {}", Describe(finished.error()));
+    } else if (*finished > 0) {
+      spdlog::warn("the last daemon was killed: {} entries put right", *finished);
+    }
+  }
   if (const auto ready = PrepareWork(*config, *layers); !ready) return ready;
   Catalog catalog(config->state, FeedOptionsOf(*config));
   TreeOptions tree_options;
