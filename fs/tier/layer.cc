@@ -93,8 +93,9 @@ Status LayerSet::PrepareWork(LayerIndex tier, const std::string& state) {
     TIERFS_ASSIGN(const struct stat st, StatFd(parent.get()));
     TIERFS_ASSIGN(const std::uint64_t mount, MountOf(parent.get()));
     if (mount != layer.mount || st.st_dev != layer.device) continue;
+    const bool in_state = directory == state;
     const auto shares = std::find_if(layers_.begin(), layers_.begin() + tier,
-                                     [&](const Layer& other) { return directory == state && other.work && other.mount == mount; });
+                                     [&](const Layer& other) { return in_state && other.work && other.mount == mount; });
     if (shares != layers_.begin() + tier) {
       layer.work = UniqueFd(::fcntl(shares->work.get(), F_DUPFD_CLOEXEC, 0));
       return layer.work ? Status{} : FailErrno("dup");
