@@ -96,7 +96,13 @@ NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, con
     node = found->second;
   }
   if (node != root_) {
-    if (node->parent != parent || node->name != name) SetPlace(*node, parent, name);
+    if (node->parent != parent || node->name != name) {
+      if (node->parent && parent && !node->IsDir()) {
+        RememberName(*node);
+        DropName(*node, Name(parent, name));
+      }
+      SetPlace(*node, parent, name);
+    }
     node->parts.store(parts.bits(), std::memory_order_release);
   }
   ++node->lookups;
@@ -119,9 +125,32 @@ void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& n
   }
 }
 
+void NodeTable::RememberName(Node& node) {
+  if (other_names_[node.id.value].emplace(Name(node.parent, std::string(node.name)), node.Parts()).second) ++node.parent->children;
+}
+
+void NodeTable::DropName(const Node& node, const Name& name) {
+  const auto names = other_names_.find(node.id.value);
+  if (names == other_names_.end() || names->second.erase(name) == 0) return;
+  if (names->second.empty()) other_names_.erase(names);
+  --name.first->children;
+  DropIfUnused(name.first);
+}
+
+void NodeTable::DropNames(const Node& node) {
+  if (other_names_.empty()) return;
+  const auto names = other_names_.extract(node.id.value);
+  if (names.empty()) return;
+  for (const auto& [name, parts] : names.mapped()) {
+    --name.first->children;
+    DropIfUnused(name.first);
+  }
+}
+
 void NodeTable::DropIfUnused(NodePtr node) {
   while (node && node != root_ && node->lookups == 0 && node->children == 0) {
     if (by_id_.erase(node->id.value) == 0) return;
+    DropNames(*node);
     if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) {
       by_key_.erase(found);
     }
@@ -167,16 +196,36 @@ std::optional<std::string> NodeTable::PathOf(const Node& node) const {
   return path;
 }
 
-void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts) {
+void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from,
+                        const std::string& from_name) {
   const std::lock_guard lock(mutex_);
+  if (from && node->parent && !node->IsDir()) {
+    if (node->parent != from || node->name != from_name) {
+      RememberName(*node);
+      DropName(*node, Name(from, from_name));
+    }
+    DropName(*node, Name(parent, name));
+  }
   node->parts.store(parts.bits(), std::memory_order_release);
   SetPlace(*node, parent, name);
 }
 
-void NodeTable::Unlinked(const NodePtr& node, const Node& parent, const std::string& name, bool last) {
+void NodeTable::Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last) {
   const std::lock_guard lock(mutex_);
-  if (node->parent.get() == &parent && node->name == name) SetPlace(*node, nullptr, "");
+  DropName(*node, Name(parent, name));
+  if (node->parent == parent && node->name == name) {
+    const auto names = other_names_.find(node->id.value);
+    if (last || names == other_names_.end()) {
+      SetPlace(*node, nullptr, "");
+    } else {
+      const auto [other, parts] = *names->second.begin();
+      node->parts.store(parts.bits(), std::memory_order_release);
+      SetPlace(*node, other.first, other.second);
+      DropName(*node, other);
+    }
+  }
   if (!last) return;
+  DropNames(*node);
   numbers_.Released(node->key);
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
 }
@@ -195,6 +244,8 @@ void NodeTable::Rekey(const NodePtr& node, const BackingKey& key, LayerMask part
   const std::lock_guard lock(mutex_);
   node->parts.store(parts.bits(), std::memory_order_release);
   if (node->key == key) return;
+  // The other names of a lower file that is copied up stay with the lower file.
+  if (!node->IsDir()) DropNames(*node);
   numbers_.Moved(node->key, key);
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
   node->key = key;

@@ -1,6 +1,7 @@
 // All nodes that the kernel holds a reference to, by number and by backing inode.
 #pragma once
 
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -53,9 +54,12 @@ class NodeTable {
   // The path relative to the mount's root, without a leading slash; nothing when the node has no name left.
   [[nodiscard]] std::optional<std::string> PathOf(const Node& node) const;
 
-  void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts);
-  // The name is gone. `last`: and so is the backing inode, once it is closed.
-  void Unlinked(const NodePtr& node, const Node& parent, const std::string& name, bool last);
+  // The name `from_name` in `from` is `name` in `parent` now; the file's other names stay. Without `from`: only its parts changed.
+  void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from = nullptr,
+               const std::string& from_name = "");
+  // The name is gone; a node that was known by it goes on under another that it was looked up by. `last`: the backing inode is gone too,
+  // once it is closed.
+  void Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last);
   // A backing inode that is about to take the place of the node's: who finds it before Rekey says so gets this node.
   void Expect(const NodePtr& node, const BackingKey& key);
   void Unexpect(const NodePtr& node, const BackingKey& key);
@@ -77,12 +81,21 @@ class NodeTable {
   [[nodiscard]] std::vector<NodePtr> All() const;
 
  private:
+  using Name = std::pair<NodePtr, std::string>;  // the directory, and the entry in it
+
   void SetPlace(Node& node, const NodePtr& parent, const std::string& name);
+  // The name that a file is known by becomes one of its others.
+  void RememberName(Node& node);
+  void DropName(const Node& node, const Name& name);
+  void DropNames(const Node& node);
   void DropIfUnused(NodePtr node);
 
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, NodePtr> by_id_;
   std::unordered_map<BackingKey, NodePtr, BackingKeyHash> by_key_;
+  // Of files with several names: those that the kernel knows besides the one in the node, with their layers. It uses each without asking
+  // again, also when the one in the node is gone. Their directories count them as children.
+  std::unordered_map<std::uint64_t, std::map<Name, LayerMask>> other_names_;
   InodeNumbers numbers_;
   NodePtr root_;
   std::uint64_t next_id_ = kRootNode.value + 1;

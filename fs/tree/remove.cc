@@ -17,7 +17,7 @@ Status Tree::Pin(const NodePtr& node, int dir, const char* name) {
   return {};
 }
 
-void Tree::NameGone(const NodePtr& node, const Node& parent, const char* name) {
+void Tree::NameGone(const NodePtr& node, const NodePtr& parent, const char* name) {
   const auto st = StatFd(node->pinned.get());
   nodes_.Unlinked(node, parent, name, st && st->st_nlink == 0);
   // A hard link that is still known by another name needs no descriptor.
@@ -55,7 +55,7 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   } else {
     TIERFS_TRY(remove());
   }
-  if (node) NameGone(node, *parent, name);
+  if (node) NameGone(node, parent, name);
   return {};
 }
 
@@ -102,7 +102,7 @@ Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
     }
     TIERFS_TRY(Hide(parent, name, holding, true, remove));
   }
-  nodes_.Unlinked(node, *parent, name, true);
+  nodes_.Unlinked(node, parent, name, true);
   dirs_.Drop(node->id);
   return {};
 }

@@ -174,13 +174,13 @@ Result<bool> Tree::RenameFile(Side source, Side target, std::optional<Staged>& c
       copy->file.Published();
       nodes_.Rekey(node, key, LayerMask::Only(tier));
     }
-    nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(place));
+    nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(place), source.parent, source.name);
   } else if (publish) {
     nodes_.Unexpect(node, key);
   }
   moves_.fetch_add(1, std::memory_order_acq_rel);
   TIERFS_TRY(done);
-  if (replaced) NameGone(replaced, *target.parent, target.name);
+  if (replaced) NameGone(replaced, target.parent, target.name);
   // One with other names stays where they are.
   if (place != tier && source.found.st.st_nlink == 1) MoveAtClose(node);
   return true;
@@ -204,8 +204,8 @@ Status Tree::ExchangeFiles(Side source, Side target) {
   const Status done = Perform(std::string("exchange of ") + source.name + " and " + target.name,
                               {{Step::Kind::kExchange, a_layer, source.parent, source.name, b_layer, target.parent, target.name}});
   if (done) {
-    nodes_.Renamed(a, target.parent, target.name, LayerMask::Only(b_layer));
-    nodes_.Renamed(b, source.parent, source.name, LayerMask::Only(a_layer));
+    nodes_.Renamed(a, target.parent, target.name, LayerMask::Only(b_layer), source.parent, source.name);
+    nodes_.Renamed(b, source.parent, source.name, LayerMask::Only(a_layer), target.parent, target.name);
   }
   moves_.fetch_add(1, std::memory_order_acq_rel);
   TIERFS_TRY(done);

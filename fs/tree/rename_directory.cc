@@ -137,7 +137,7 @@ Status Tree::RenameDirectory(const Side& source, const Side& target) {
   }
   TIERFS_TRY(Perform(std::string("rename of the directory ") + source.name + " to " + target.name, actions));
   if (replaced) {
-    nodes_.Unlinked(replaced, *target.parent, target.name, true);
+    nodes_.Unlinked(replaced, target.parent, target.name, true);
     dirs_.Drop(replaced->id);
   }
   return FinishRename(node, target, parts, lower_target || !source.found.parts.InLower().Empty());
@@ -170,7 +170,8 @@ Status Tree::ExchangeTrees(const Side& source, const Side& target) {
   const std::pair<NodePtr, const Side*> moved[] = {{a, &target}, {b, &source}};
   // Both have their places before either is looked into.
   for (const auto& [node, place] : moved) {
-    nodes_.Renamed(node, place->parent, place->name, node == a ? a_parts : b_parts);
+    const Side& old_place = node == a ? source : target;
+    nodes_.Renamed(node, place->parent, place->name, node == a ? a_parts : b_parts, old_place.parent, old_place.name);
   }
   for (const auto& [node, place] : moved) {
     if (node->IsDir()) {

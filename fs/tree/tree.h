@@ -285,7 +285,7 @@ class Tree {
   // remove.cc. Both with the node's mutex held.
   // Keeps the node of a file that is about to lose a name reachable.
   [[nodiscard]] Status Pin(const NodePtr& node, int dir, const char* name);
-  void NameGone(const NodePtr& node, const Node& parent, const char* name);
+  void NameGone(const NodePtr& node, const NodePtr& parent, const char* name);
 
   // perform.cc
   struct Ready;

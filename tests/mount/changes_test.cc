@@ -142,6 +142,29 @@ TEST_F(Changes, ARenamedDirectoryIsListedWithAllThatIsInIt) {
   EXPECT_EQ(New(), (Lines{"D a", "D a/b", "D a/b/f", "A z", "A z/b", "A z/b/f"}));
 }
 
+TEST_F(Changes, AFileIsKnownByTheNamesThatItStillHas) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d"));
+  WriteFile(Mnt("d/kept"), "one");
+  ASSERT_EQ(::link(Mnt("d/kept").c_str(), Mnt("gone").c_str()), 0);
+  ASSERT_EQ(::link(Mnt("d/kept").c_str(), Mnt("renamed").c_str()), 0);
+  Token();
+  // The kernel knows the other names and does not ask for them again.
+  ASSERT_EQ(::unlink(Mnt("gone").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("renamed").c_str(), Mnt("d/moved").c_str()), 0);
+  Token();
+  ASSERT_EQ(::unlink(Mnt("d/moved").c_str()), 0);
+  Token();
+  WriteFile(Mnt("d/kept"), "another");
+  EXPECT_EQ(New(), Lines{"M d/kept"});
+  ASSERT_EQ(::chmod(Mnt("d/kept").c_str(), 0600), 0);
+  EXPECT_EQ(New(), Lines{"m d/kept"});
+  ASSERT_EQ(::link(Mnt("d/kept").c_str(), Mnt("new").c_str()), 0);
+  EXPECT_EQ(New(), (Lines{"A new", "m d/kept"}));
+  ASSERT_EQ(::unlink(Mnt("new").c_str()), 0);
+  EXPECT_EQ(Xattr(Mnt("d/kept"), "user.tierfs.path"), Tier(2, "d/kept"));
+}
+
 TEST_F(Changes, WhatIsHeldOpenIsLookedAt) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("log"), "begin\n");

@@ -71,7 +71,7 @@ TEST_F(Nodes, PathsFollowRenames) {
 
 TEST_F(Nodes, WhatIsUnlinkedHasNoPathAndItsInodeIsFree) {
   const NodePtr file = File(table_.root(), "x", 10);
-  table_.Unlinked(file, *table_.root(), "x", true);
+  table_.Unlinked(file, table_.root(), "x", true);
   EXPECT_EQ(table_.PathOf(*file), std::nullopt);
   EXPECT_EQ(table_.Find(BackingKey{0, 10}), nullptr);
   EXPECT_NE(File(table_.root(), "x", 10)->id.value, file->id.value);
@@ -87,7 +87,7 @@ TEST_F(Nodes, AFileThatMovesKeepsItsNumberAndNobodyElseGetsIt) {
   const std::uint64_t other = table_.NumberOf(BackingKey{0, 10});
   EXPECT_NE(other, number) << "the old backing inode was used again";
   EXPECT_EQ(table_.NumberOf(BackingKey{0, 10}), other);
-  table_.Unlinked(file, *table_.root(), "x", true);
+  table_.Unlinked(file, table_.root(), "x", true);
   EXPECT_NE(table_.NumberOf(BackingKey{1, 99}), number);
 }
 
