@@ -244,12 +244,13 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
     mount_options.kernel_options.insert(mount_options.kernel_options.begin(), {"allow_other", "suid", "dev"});
   }
   if (ChangeFeed* feed = catalog.feed()) feed->AskForOpenFiles([&tree] { tree.TellOpenFiles(); });
+  std::vector<SettleTask> interrupted = tree.Recover();
   catalog.Start();
   Mount mount(tree, std::move(mount_options));
   if (const Status started = mount.Start(mountpoint); !started)
     return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
 
-  tree.Recover();
+  tree.Resume(std::move(interrupted));
   SettleJob settle(tree);
   auto verbs = CatalogVerbs(catalog, tree);
   verbs["status"] = [&](const nlohmann::json&) { return StatusOf(tree, catalog, mount, *config, mountpoint); };

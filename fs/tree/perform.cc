@@ -125,13 +125,14 @@ Status Tree::Perform(const std::string& what, const std::vector<Action>& actions
   return {};
 }
 
-void Tree::Recover() {
-  if (options_.journal == nullptr) return;
+std::vector<SettleTask> Tree::Recover() {
+  std::vector<SettleTask> to_settle;
+  if (options_.journal == nullptr) return to_settle;
   const auto intents = options_.journal->Open();
-  if (!intents) return;  // told by the catalogue's health
+  if (!intents) return to_settle;  // told by the catalogue's health
   for (const auto& [id, intent] : *intents) {
     if (!intent.steps.empty() && intent.steps[0].kind == Step::Kind::kSettle) {
-      settler_.Add(intent.steps[0].path, id);
+      to_settle.push_back(SettleTask{intent.steps[0].path, id});
       continue;
     }
     const Status finished = FinishIntent(layers_, intent);
@@ -142,6 +143,13 @@ void Tree::Recover() {
       spdlog::error("{}: had been interrupted and cannot be finished: {} ({})", intent.what, std::strerror(finished.error().code),
                     finished.error().step);
     }
+  }
+  return to_settle;
+}
+
+void Tree::Resume(std::vector<SettleTask> tasks) {
+  for (SettleTask& task : tasks) {
+    if (!settler_.Add(std::move(task.path), task.intent)) EndSettling(task.intent);
   }
 }
 

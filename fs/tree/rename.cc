@@ -47,7 +47,9 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     TIERFS_ASSIGN(const NodePtr to, GetDirectory(to_id));
     Side source{from, from_name, {}};
     Side target{to, to_name, {}};
+    std::uint64_t moves = 0;
     const auto resolve = [&]() -> Status {
+      moves = moves_.load(std::memory_order_acquire);
       TIERFS_ASSIGN(source.found, Resolve(from, from_name));
       TIERFS_ASSIGN(target.found, Resolve(to, to_name));
       return {};
@@ -104,7 +106,7 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     });
     if (exclusive.owns_lock()) return exchange ? ExchangeTrees(source, target) : RenameDirectory(source, target);
     if (exchange) return ExchangeFiles(source, target);
-    TIERFS_ASSIGN(const bool done, RenameFile(source, target, copy));
+    TIERFS_ASSIGN(const bool done, RenameFile(source, target, moves, copy));
     if (done) return {};
     const NodePtr node = nodes_.Find(source.found.key);
     if (!node) return Fail(ESTALE, "rename of what is not known");
@@ -115,23 +117,25 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
   }
 }
 
-Result<bool> Tree::RenameFile(Side source, Side target, std::optional<Staged>& copy) {
+Result<bool> Tree::RenameFile(Side source, Side target, std::uint64_t moves, std::optional<Staged>& copy) {
   const NodePtr node = nodes_.Find(source.found.key);
   const NodePtr replaced = target.found.Exists() ? nodes_.Find(target.found.key) : nullptr;
   if (!node) return Fail(ESTALE, "rename of an unknown file");
   const LockBoth lock(node.get(), replaced.get());
-  // Either may have been settled, or copied up, before the locks were ours.
-  TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
-  TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
+  // Either may have been settled, or copied up, before the locks were ours. Whoever does that holds the lock and counts.
+  if (moves_.load(std::memory_order_acquire) != moves) {
+    TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
+    TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
+  }
   if (!(source.found.key == nodes_.KeyOf(*node)) || (replaced && !(target.found.key == nodes_.KeyOf(*replaced)))) {
     return Fail(ESTALE, "rename of what was replaced underneath");
   }
   const LayerIndex home = source.found.parts.First();
   const LayerIndex tier = LayerOf(DecisionFor(target.parent, target.name, false).tier);
-  const bool moves = !layers_.SameMount(home, tier) && MayBeMoved(*node, source.found.st);
-  if (moves && !copy) return false;
+  const bool across = !layers_.SameMount(home, tier) && MayBeMoved(*node, source.found.st);
+  if (across && !copy) return false;
   // A file that is changed all the time is not copied again and again: it goes on as an open one does.
-  const bool publish = moves && copy->tier == tier && StillTheFile(*copy);
+  const bool publish = across && copy->tier == tier && StillTheFile(*copy);
   const LayerIndex place = publish || layers_.SameMount(home, tier) ? tier : home;
 
   TIERFS_ASSIGN(const bool lower, LowerShows(source.parent, source.name));

@@ -6,7 +6,8 @@
 //   Node::mutex   one node's open state, placement and attributes; of two nodes the lower number first.
 //   growth_       a directory gains a part in a tier, or its attributes change in all its parts.
 //   leaf mutexes  NodeTable, DirCache, HandleTable, Settler, the policy pointer: nothing is called while one is held.
-// Data is copied with none but a turn held: the place of a file and the count of its changes are compared afterwards.
+// Operations of several steps are written to the journal with the locks of the files that they move held: nobody may change those in
+// between. Data is copied with none but a turn held: the place of a file and the count of its changes are compared afterwards.
 // The kernel holds its own lock on a directory during create, unlink, rename, so two of those never meet in one directory here.
 #pragma once
 
@@ -113,8 +114,10 @@ class Tree {
 
   // Before the first request; `kernel` must outlive the last.
   void Attach(Kernel* kernel) { kernel_ = kernel; }
-  // Finishes what the last daemon of this mount left half done. Before the first request.
-  void Recover();
+  // Finishes what the last daemon of this mount left half done, before the feed looks at the trees; what it left to be settled is for Resume,
+  // once the mount stands.
+  [[nodiscard]] std::vector<SettleTask> Recover();
+  void Resume(std::vector<SettleTask> tasks);
 
   // --- lookup.cc: names and attributes
   [[nodiscard]] Result<Entry> Lookup(NodeId parent, const char* name);
@@ -326,8 +329,9 @@ class Tree {
     const char* name;
     Found found;
   };
-  // False when the file has to be copied to another mount first: `copy` is to be filled with what Stage gives.
-  [[nodiscard]] Result<bool> RenameFile(Side source, Side target, std::optional<Staged>& copy);
+  // `moves`: what moves_ was before the sides were found. False when the file has to be copied to another mount first: `copy` is to be
+  // filled with what Stage gives.
+  [[nodiscard]] Result<bool> RenameFile(Side source, Side target, std::uint64_t moves, std::optional<Staged>& copy);
   [[nodiscard]] Status ExchangeFiles(Side source, Side target);
 
   // rename_directory.cc. All with the topology locked exclusively.

@@ -32,6 +32,11 @@ bool Differs(const Record& a, const Record& b) {
 
 }  // namespace
 
+void CrashTest::UseSeveralDisks() {
+  UseTier(1, MakeFileSystem(FileSystem::kExt4, 64) + "/tree");
+  UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
+}
+
 void CrashTest::Prepare() {
   if (IsMounted()) Unmount();
   const std::string lower = lowers().empty() ? AddLower("lower") : lowers().front();
@@ -113,15 +118,16 @@ void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int fi
     description = std::to_string(static_cast<int>(last.kind)) + " " + last.path + " " + last.to;
     if (last.kind == Operation::Kind::kReplace) unfinished = last.path + ".tmp";
   }
+  // What the last daemon left to the background is moved by this one. A directory that was renamed may not have been settled whole: its
+  // files are where they were, until somebody asks.
+  const Ran settled = Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
+  EXPECT_EQ(settled.code, 0) << settled.out << settled.err;
   const Model found = Found(unfinished);
   EXPECT_TRUE(found == model_ || found == after) << "after " << finished << " operations; under way: " << description;
   if (found != model_ && found != after) {
     for (const auto& [path, version] : found) ADD_FAILURE() << "found " << path << " " << version;
     for (const auto& [path, version] : model_) ADD_FAILURE() << "expected " << path << " " << version;
   }
-  // A directory that was renamed may not have been settled whole: its files are where they were, until somebody asks.
-  const Ran settled = Execute({TIERCTL_BINARY, "settle", ConfigFile()});
-  EXPECT_EQ(settled.code, 0) << settled.out << settled.err;
   const Ran check = Execute({TIERCTL_BINARY, "check", ConfigFile()});
   EXPECT_EQ(check.code, 0) << "under way: " << description << "\n" << check.out << check.err;
   for (const int tier : kTracked) ExpectChangesListed(tier);

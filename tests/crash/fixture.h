@@ -8,6 +8,9 @@ namespace tierfs::test {
 
 class CrashTest : public OverlayTest {
  protected:
+  // Tiers 1 and 3 on file systems of their own; before Prepare.
+  void UseSeveralDisks();
+
   // Lower files and directories, the first mount, the first files. Once more: everything from the beginning.
   void Prepare();
 

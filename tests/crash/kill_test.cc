@@ -32,6 +32,7 @@ class RandomInstants : public Kill, public ::testing::WithParamInterface<int> {}
 
 TEST_P(RandomInstants, NothingIsLost) {
   random_.seed(static_cast<unsigned>(GetParam()));
+  if (GetParam() > 4) UseSeveralDisks();
   Prepare();
   for (int round = 0; round < 25 && !HasFailure(); ++round) {
     Remember();
@@ -50,11 +51,14 @@ TEST_P(RandomInstants, NothingIsLost) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomInstants, ::testing::Values(1, 2, 3, 4));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomInstants, ::testing::Values(1, 2, 3, 4, 5, 6));
 
 #ifdef TIERFS_FAULTS
 
-TEST_F(Kill, AtEachNamedPoint) {
+class AtEachNamedPoint : public Kill, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(AtEachNamedPoint, NothingIsLost) {
+  if (GetParam()) UseSeveralDisks();
   const auto start = [this] {
     random_.seed(7);  // the same operations each time
     Prepare();
@@ -118,6 +122,8 @@ TEST_F(Kill, AtEachNamedPoint) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Disks, AtEachNamedPoint, ::testing::Bool(), [](const auto& several) { return several.param ? "several" : "one"; });
 
 #endif
 
