@@ -11,7 +11,8 @@
 namespace tierfs {
 
 // The directory's mtime when this is made is put back when it goes: what tierfs moves on its own shows nowhere to the user. One thread at a
-// time keeps times, so that none takes another's passing change for the date; the innermost of all locks, kept for a few system calls.
+// time keeps times, so that none takes another's passing change for the date; the innermost of all
+// locks but the journal's, kept for a few system calls or one journalled move.
 class KeepTime {
  public:
   // `dir` (O_PATH will do) has to stay open.

@@ -175,6 +175,27 @@ TEST_F(Across, ReadersOfALowerFileAreNotDisturbedByItsCopyUp) {
   EXPECT_EQ(TreesWith("file"), std::set<int>{2});
 }
 
+TEST_F(Across, AFullTierLeavesTheSourceAndNoLitter) {
+  UseTier(1, MakeFileSystem(FileSystem::kTmpfs, 4) + "/tree");
+  const std::string lower = AddLower("lower");
+  MakeDirs(lower + "/etc");
+  WriteFile(lower + "/etc/big", std::string(8 << 20, 'l'));
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("big.tmp"), std::string(8 << 20, 'x'));
+  EXPECT_EQ(Errno(::rename(Mnt("big.tmp").c_str(), Mnt("etc/conf").c_str())), ENOSPC);
+  EXPECT_EQ(ReadFile(Mnt("big.tmp")), std::string(8 << 20, 'x'));
+  EXPECT_FALSE(Exists(Mnt("etc/conf")));
+  EXPECT_EQ(Errno(::open(Mnt("etc/big").c_str(), O_RDWR)), ENOSPC);
+  EXPECT_EQ(Errno(::chmod(Mnt("etc/big").c_str(), 0600)), ENOSPC);
+  EXPECT_EQ(ReadFile(Mnt("etc/big")), std::string(8 << 20, 'l'));
+  EXPECT_EQ(TreesWith("etc/big"), std::set<int>{});
+  ExpectNoWorkFiles();
+  // With the space it goes on.
+  ASSERT_EQ(::truncate(Mnt("etc/big").c_str(), 5), 0) << std::strerror(errno);
+  EXPECT_EQ(ReadFile(Mnt("etc/big")), "lllll");
+  EXPECT_EQ(TreesWith("etc/big"), std::set<int>{1});
+}
+
 TEST_F(Across, ATierWithNothingBesideItIsRefused) {
   UseTier(4, MakeFileSystem(FileSystem::kTmpfs, 16));
   EXPECT_FALSE(Mount());
