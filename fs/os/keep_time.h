@@ -12,7 +12,7 @@ namespace tierfs {
 
 // The directory's mtime when this is made is put back when it goes: what tierfs moves on its own shows nowhere to the user. One thread at a
 // time keeps times, so that none takes another's passing change for the date; the innermost of all
-// locks but the journal's, kept for a few system calls or one journalled move.
+// locks, kept for a few system calls.
 class KeepTime {
  public:
   // `dir` (O_PATH will do) has to stay open.
@@ -24,6 +24,9 @@ class KeepTime {
   }
   KeepTime(const KeepTime&) = delete;
   KeepTime& operator=(const KeepTime&) = delete;
+
+  // For who sets a directory's date: while it is held none is put back.
+  [[nodiscard]] static std::unique_lock<std::recursive_mutex> NoneIsPutBack() { return std::unique_lock(mutex_); }
 
  private:
   static inline std::recursive_mutex mutex_;

@@ -6,6 +6,7 @@
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/keep_time.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -54,6 +55,7 @@ Status Tree::OnEachTierPart(NodeId id, Feed::Change change, const std::function<
   if (node->IsDir()) {
     // A directory that is being cloned into one more tier just now must not keep the old attributes there.
     const std::lock_guard growth(growth_);
+    const auto times = KeepTime::NoneIsPutBack();
     for (const LayerIndex layer : node->Parts().InTiers()) {
       TIERFS_ASSIGN(const Location at, Locate(node, layer));
       TIERFS_TRY(apply(node, at));

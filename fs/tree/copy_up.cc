@@ -23,6 +23,9 @@ Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t lim
     key = nodes_.KeyOf(*node);
     changes = node->changes;
   }
+  TIERFS_ASSIGN(const struct stat st,
+                source.name.empty() ? StatFd(source.DirOrFile()) : StatEntry(source.DirOrFile(), source.name.c_str()));
+  if (!(layers_.KeyOf(source.layer, st) == key)) return Fail(ESTALE, "replaced underneath");
   TIERFS_ASSIGN(WorkFile file, WorkFile::CopyOf(layers_[tier], source.DirOrFile(), source.name.c_str(), limit));
   Fault::Here("copy.made");
   return Staged{std::move(file), node, key, changes, tier};
@@ -72,6 +75,8 @@ Result<bool> Tree::PublishCopyUp(const NodePtr& node, Staged& copy) {
     FollowContent(node);
     return true;
   }
+  TIERFS_ASSIGN(const Found found, Resolve(place.parent, place.name.c_str()));
+  if (!found.Exists() || !(found.key == copy.source)) return Fail(ESTALE, "the lower file shows no more");
   const AtEnd tell([&] { Tell(LayerMask::Only(copy.tier), place.parent, place.name, Feed::Change::kContent); });
   TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(place.parent, copy.tier));
   // The directory as the user sees it gains nothing: its time stays.

@@ -125,6 +125,18 @@ void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& n
   }
 }
 
+NodePtr NodeTable::Hold(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_key_.find(key);
+    if (found != by_key_.end() && found->second->type == (type & S_IFMT) && found->second->lookups > 0) {
+      ++found->second->lookups;
+      return found->second;
+    }
+  }
+  return Reference(parent, name, key, type, parts);
+}
+
 void NodeTable::RememberName(Node& node) {
   if (other_names_[node.id.value].emplace(Name(node.parent, std::string(node.name)), node.Parts()).second) ++node.parent->children;
 }

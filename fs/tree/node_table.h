@@ -40,6 +40,8 @@ class NodeTable {
 
   // The node of the backing inode `key`, made when there is none yet, now known as `name` in `parent`; takes one kernel reference.
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts);
+  // The same for a look of our own, which users' renames may overtake: a node that the kernel knows keeps its name and its parts.
+  [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts);
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
   void Forget(NodeId id, std::uint64_t count);

@@ -3,12 +3,14 @@
 #include <spdlog/spdlog.h>
 
 #include <cstring>
+#include <optional>
 #include <set>
 
 #include "fs/catalog/journal.h"
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
 #include "fs/os/inode_identity.h"
+#include "fs/os/keep_time.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -75,13 +77,17 @@ Result<Step> Tree::WriteDown(const Ready& ready, const std::vector<Ready>& all) 
   return step;
 }
 
-Status Tree::Perform(const std::string& what, const std::vector<Action>& actions) {
+Status Tree::Perform(const std::string& what, const std::vector<Action>& actions, Dates dates) {
   std::vector<Ready> steps;
   for (const Action& action : actions) {
     TIERFS_ASSIGN(Ready ready, OpenAction(action));
     steps.push_back(std::move(ready));
   }
-  const auto run = [](const Ready& step, auto apply) {
+  const auto run = [dates](const Ready& step, auto apply) {
+    std::optional<KeepTime> keep;
+    std::optional<KeepTime> keep_to;
+    if (dates == Dates::kKeep && step.dir) keep.emplace(step.At());
+    if (dates == Dates::kKeep && step.to_dir) keep_to.emplace(step.To());
     return apply(step.action->kind, step.At(), step.action->name.c_str(), step.To(), step.action->to_name.c_str());
   };
   if (steps.size() == 1) return run(steps[0], Do);
@@ -98,9 +104,11 @@ Status Tree::Perform(const std::string& what, const std::vector<Action>& actions
   }
   Fault::Here("steps.written");
   for (std::size_t n = 0; n < steps.size(); ++n) {
-    const Status done = run(steps[n], Do);
+    Status done = run(steps[n], Do);
+    std::size_t back = done ? n + 1 : n;
+    // What a copy replaces is removed next: by then it has to be there for good.
+    if (done && steps[n].action->kind == Step::Kind::kPublish) done = tierfs::SyncDirectory(steps[n].To());
     if (!done) {
-      std::size_t back = n;
       while (back > 0 && !steps[back - 1].replaces && run(steps[back - 1], Undo)) --back;
       if (back > 0) {
         // What cannot be taken back is finished at the next mount.

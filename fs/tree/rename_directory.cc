@@ -41,6 +41,7 @@ Status Tree::CopyUpBeneath(const NodePtr& directory) {
     const NodePtr node = nodes_.Get(found.id);
     const Status done = node->IsDir() ? CopyUpBeneath(node) : CopyUp(node);
     nodes_.Forget(found.id, 1);
+    if (!done && done.error().code == ESTALE) continue;  // renamed or removed meanwhile
     TIERFS_TRY(done);
   }
   return {};

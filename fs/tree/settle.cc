@@ -31,6 +31,14 @@ bool IsEmpty(int dir) {
 
 }  // namespace
 
+Result<NodePtr> Tree::LookInside(const NodePtr& directory, const std::string& name) {
+  const SharedTopology topology(topology_);
+  if (!directory->IsDir()) return Fail(ENOTDIR, "not a directory");
+  TIERFS_ASSIGN(const Found found, Resolve(directory, name.c_str()));
+  if (!found.Exists()) return NodePtr();
+  return nodes_.Hold(directory, name, found.key, found.st.st_mode, found.parts);
+}
+
 Result<NodePtr> Tree::Acquire(const std::string& path) {
   NodePtr at = nodes_.root();
   std::string_view rest = path;
@@ -38,12 +46,11 @@ Result<NodePtr> Tree::Acquire(const std::string& path) {
     const std::string name(rest.substr(0, rest.find('/')));
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
     if (name.empty()) continue;
-    const auto entry = Lookup(at->id, name.c_str());
-    NodePtr next = entry && entry->id.value != 0 ? nodes_.Get(entry->id) : nullptr;
+    const auto next = LookInside(at, name);
     if (at != nodes_.root()) nodes_.Forget(at->id, 1);
-    if (!entry) return tl::unexpected(entry.error());
-    if (!next) return Fail(ENOENT, "no such path");
-    at = std::move(next);
+    if (!next) return tl::unexpected(next.error());
+    if (!*next) return Fail(ENOENT, "no such path");
+    at = *next;
   }
   return at;
 }
@@ -52,8 +59,11 @@ Status Tree::Settle(const std::string& path, bool dry_run, Settling& settling) {
   TIERFS_ASSIGN(const NodePtr node, Acquire(path));
   if (node->IsDir()) {
     SettleDirectory(node, dry_run, settling);
-  } else if (const NodeTable::Place place = nodes_.PlaceOf(*node); place.parent) {
-    if (!SettleFile(place.parent, place.name, node, dry_run, settling)) ++settling.failed;
+  } else {
+    const std::size_t slash = path.rfind('/');
+    const auto parent = Acquire(slash == std::string::npos ? "" : path.substr(0, slash));
+    if (!parent || !SettleFile(*parent, path.substr(slash + 1), node, dry_run, settling)) ++settling.failed;
+    if (parent && *parent != nodes_.root()) nodes_.Forget((*parent)->id, 1);
   }
   if (node != nodes_.root()) nodes_.Forget(node->id, 1);
   return {};
@@ -77,26 +87,25 @@ void Tree::SettleDirectory(const NodePtr& directory, bool dry_run, Settling& set
   }
   for (const std::string& name : beneath) {
     if (settling.cancelled || stopping_) return;
-    const auto entry = Lookup(directory->id, name.c_str());
-    if (!entry || entry->id.value == 0) continue;
-    if (const NodePtr child = nodes_.Get(entry->id); child && child->IsDir()) {
-      SettleDirectory(child, dry_run, settling);
-      if (!dry_run) PruneParts(child);
+    const auto child = LookInside(directory, name);
+    if (!child || !*child) continue;
+    if ((*child)->IsDir()) {
+      SettleDirectory(*child, dry_run, settling);
+      if (!dry_run) PruneParts(*child);
     }
-    nodes_.Forget(entry->id, 1);
+    nodes_.Forget((*child)->id, 1);
   }
 }
 
 Status Tree::SettleEntry(const NodePtr& parent, const std::string& name, bool dry_run, Settling& settling,
                          std::vector<std::string>& beneath) {
-  TIERFS_ASSIGN(const Entry entry, Lookup(parent->id, name.c_str()));
-  if (entry.id.value == 0) return {};  // gone meanwhile
-  const NodePtr node = nodes_.Get(entry.id);
+  TIERFS_ASSIGN(const NodePtr node, LookInside(parent, name));
+  if (!node) return {};  // gone meanwhile
   struct Reference {
     NodeTable& nodes;
     NodeId id;
     ~Reference() { nodes.Forget(id, 1); }
-  } const reference{nodes_, entry.id};
+  } const reference{nodes_, node->id};
   if (!node->IsDir()) return SettleFile(parent, name, node, dry_run, settling);
 
   beneath.push_back(name);
@@ -115,11 +124,9 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
     {
       const SharedTopology topology(topology_);
       const std::lock_guard lock(node->mutex);
-      const NodeTable::Place place = nodes_.PlaceOf(*node);
-      if (place.parent != parent || place.name != name) return {};  // renamed meanwhile
       // Of a file with several names each may stand in another tree.
       TIERFS_ASSIGN(const Found found, Resolve(parent, name.c_str()));
-      if (!(found.key == nodes_.KeyOf(*node))) return {};
+      if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return {};  // renamed meanwhile
       const LayerIndex from = found.parts.First();
       home = LayerOf(DecisionFor(parent, name, false).tier);
       if (!IsTier(from) || from == home) return {};
@@ -152,7 +159,7 @@ Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const 
   moves_.fetch_add(1, std::memory_order_acq_rel);
   const bool done = ::renameat2(old_dir->get(), name.c_str(), new_dir->get(), name.c_str(), RENAME_NOREPLACE) == 0;
   const int error = errno;
-  if (done) nodes_.Renamed(node, parent, name, LayerMask::Only(home));
+  if (done) nodes_.Renamed(node, parent, name, LayerMask::Only(home), parent, name);
   moves_.fetch_add(1, std::memory_order_acq_rel);
   Tell(LayerMask::Only(from).With(home), parent, name, Feed::Change::kName);
   Fault::Here("settle.renamed");
@@ -165,8 +172,6 @@ Status Tree::PublishSettled(const NodePtr& parent, const std::string& name, Laye
   TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, copy.tier));
   if (StatEntry(new_dir->get(), name.c_str())) return Fail(EEXIST, "the tier has an entry of this name");
-  const KeepTime keep_old(old_dir->get());
-  const KeepTime keep_new(new_dir->get());
   // Its inode number is not used again before the node has let go of it.
   TIERFS_ASSIGN(const UniqueFd old, OpenEntry(old_dir->get(), name.c_str(), O_PATH));
   const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
@@ -174,7 +179,8 @@ Status Tree::PublishSettled(const NodePtr& parent, const std::string& name, Laye
   moves_.fetch_add(1, std::memory_order_acq_rel);
   const Status done = Perform(
       "move of " + name + " to its tier",
-      {{Step::Kind::kPublish, copy.tier, nullptr, copy.file.name(), copy.tier, parent, name}, {Step::Kind::kRemove, from, parent, name}});
+      {{Step::Kind::kPublish, copy.tier, nullptr, copy.file.name(), copy.tier, parent, name}, {Step::Kind::kRemove, from, parent, name}},
+      Dates::kKeep);
   if (done) {
     copy.file.Published();
     nodes_.Rekey(node, key, LayerMask::Only(copy.tier));

@@ -74,9 +74,6 @@ bool PutsIntoPlace(Step::Kind kind) {
 Status Do(Step::Kind kind, int dir, const char* name, int to_dir, const char* to_name) {
   switch (kind) {
     case Step::Kind::kPublish:
-      TIERFS_TRY(RenameAt(dir, name, to_dir, to_name, 0));
-      // What it replaces in another tier is removed next: by then it has to be there for good.
-      return SyncDirectory(to_dir);
     case Step::Kind::kRename:
       return RenameAt(dir, name, to_dir, to_name, 0);
     case Step::Kind::kRenameWhiteout:

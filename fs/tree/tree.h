@@ -292,13 +292,17 @@ class Tree {
 
   // perform.cc
   struct Ready;
+  // Whether the directories that the steps change show it by their dates.
+  enum class Dates { kMove, kKeep };
   [[nodiscard]] Result<Ready> OpenAction(const Action& action);
   [[nodiscard]] Result<Step> WriteDown(const Ready& ready, const std::vector<Ready>& all) const;
   // Does the actions in order. More than one are written down first, and durable on return; a failure takes back what can be taken back,
   // the rest is finished at the next mount.
-  [[nodiscard]] Status Perform(const std::string& what, const std::vector<Action>& actions);
+  [[nodiscard]] Status Perform(const std::string& what, const std::vector<Action>& actions, Dates dates = Dates::kMove);
 
   // settle.cc
+  // The node of a name for our own use, referenced as the kernel would; null when there is no such name.
+  [[nodiscard]] Result<NodePtr> LookInside(const NodePtr& directory, const std::string& name);
   // What stands at a path, referenced as the kernel would; give the reference back with Forget unless it is the root.
   [[nodiscard]] Result<NodePtr> Acquire(const std::string& path);
   void SettleDirectory(const NodePtr& directory, bool dry_run, Settling& settling);
