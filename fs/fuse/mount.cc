@@ -136,19 +136,22 @@ void Mount::Initialise(fuse_conn_info* connection) {
   connection->max_background = 64;
   connection->time_gran = 1;
 
-  if (!tree_.WantsPassthrough()) {
-    facts_.passthrough_reason = "switched off by an option";
-  } else {
+  {
+    const std::lock_guard facts(facts_mutex_);
+    if (!tree_.WantsPassthrough()) {
+      facts_.passthrough_reason = "switched off by an option";
+    } else {
 #ifdef FUSE_CAP_PASSTHROUGH
-    facts_.passthrough = want(FUSE_CAP_PASSTHROUGH);
-    connection->max_backing_stack_depth = kStackDepth;
-    if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
+      facts_.passthrough = passthrough_ = want(FUSE_CAP_PASSTHROUGH);
+      connection->max_backing_stack_depth = kStackDepth;
+      if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
 #else
-    facts_.passthrough_reason = "built with a libfuse older than 3.17";
+      facts_.passthrough_reason = "built with a libfuse older than 3.17";
 #endif
+    }
   }
   // Splicing moves data without a copy but costs each request without data a pipe: only for data that comes through here.
-  const bool splice = !facts_.passthrough && PipesHold(kMaxWrite + kRequestHeader);
+  const bool splice = !passthrough_ && PipesHold(kMaxWrite + kRequestHeader);
   for (const std::uint64_t capability : {FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
     if (splice) {
       want(capability);
@@ -161,7 +164,7 @@ void Mount::Initialise(fuse_conn_info* connection) {
 
 std::int32_t Mount::OpenBacking(int fd) {
 #ifdef FUSE_CAP_PASSTHROUGH
-  if (!facts_.passthrough) return 0;
+  if (!passthrough_) return 0;
   BackingMap map{fd, 0, 0};
   const int id = ::ioctl(fuse_session_fd(session_), kBackingOpen, &map);
   if (id > 0) return id;

@@ -1,8 +1,10 @@
 // One FUSE mount of a tree: the connection to the kernel and the loop that serves it. The only place that knows libfuse.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -44,7 +46,10 @@ class Mount final : public Kernel {
   // said hello.
   [[nodiscard]] Status Serve(std::function<void()> ready);
 
-  [[nodiscard]] MountFacts Facts() const { return facts_; }
+  [[nodiscard]] MountFacts Facts() const {
+    const std::lock_guard lock(facts_mutex_);
+    return facts_;
+  }
   [[nodiscard]] const RequestCounters& counters() const { return counters_; }
 
   std::int32_t OpenBacking(int fd) override;
@@ -69,7 +74,9 @@ class Mount final : public Kernel {
   fuse_session* session_ = nullptr;
   Listings listings_;
   RequestCounters counters_;
+  mutable std::mutex facts_mutex_;  // somebody may ask while the kernel still says hello
   MountFacts facts_;
+  std::atomic<bool> passthrough_{false};  // the same as in the facts, for each open
   bool kernel_opens_directories_ = false;
   std::function<void()> ready_;
 };
