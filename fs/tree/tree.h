@@ -114,8 +114,8 @@ class Tree {
 
   // Before the first request; `kernel` must outlive the last.
   void Attach(Kernel* kernel) { kernel_ = kernel; }
-  // Finishes what the last daemon of this mount left half done, before the feed looks at the trees; what it left to be settled is for Resume,
-  // once the mount stands.
+  // Finishes what the last daemon of this mount left half done, before the feed looks at the trees; what it left to be settled is for
+  // Resume, once the mount stands.
   [[nodiscard]] std::vector<SettleTask> Recover();
   void Resume(std::vector<SettleTask> tasks);
 
