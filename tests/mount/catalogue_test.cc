@@ -18,6 +18,16 @@ class Catalogue : public MountTest {
     return json::parse(ran.out, nullptr, false)[0]["daemon"]["catalogue"];
   }
   [[nodiscard]] std::string Database() const { return Base("state/catalog.db"); }
+  // What `changes` says once the catalogue that took a broken one's place knows everything.
+  [[nodiscard]] Ran ListingOnceMadeAnew() const {
+    Ran changes;
+    for (int i = 0; i < 100; ++i) {
+      changes = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
+      if (changes.code == 0) break;
+      ::usleep(100'000);
+    }
+    return changes;
+  }
 };
 
 TEST_F(Catalogue, AnIntentThatAnEarlierDaemonLeftDoesNotKeepTheMountDown) {
@@ -74,12 +84,7 @@ TEST_F(Catalogue, EveryKindOfDamage) {
     EXPECT_EQ(ReadFile(Mnt("new")), kind);
     // A page may be met as damaged by the first listing alone; the second is of a new database then.
     (void)Execute({TIERCTL_BINARY, "changes", ConfigFile()});
-    Ran changes;
-    for (int i = 0; i < 100; ++i) {
-      changes = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
-      if (changes.code == 0) break;
-      ::usleep(100'000);
-    }
+    const Ran changes = ListingOnceMadeAnew();
     EXPECT_EQ(changes.code, 0) << changes.err;
     EXPECT_NE(changes.out.find("A file299\n"), std::string::npos);
     EXPECT_EQ(Status()["trouble"], "");
@@ -101,12 +106,7 @@ TEST_F(Catalogue, ADatabaseThatBreaksWhileMountedIsMadeAnew) {
     database.exec("DROP TABLE entries");
   }
   WriteFile(Mnt("new"), "x");
-  Ran changes;
-  for (int i = 0; i < 100; ++i) {
-    changes = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
-    if (changes.code == 0) break;
-    ::usleep(100'000);
-  }
+  const Ran changes = ListingOnceMadeAnew();
   EXPECT_EQ(changes.code, 0) << changes.err;
   EXPECT_NE(changes.out.find("A new\n"), std::string::npos);
   EXPECT_EQ(Status()["notes"].size(), 1U) << Status();
