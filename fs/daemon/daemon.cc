@@ -225,7 +225,7 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
       spdlog::warn("the last daemon was killed: {} entries put right", *finished);
     }
   }
-  if (const auto ready = PrepareWork(*config, *layers); !ready) return ready;
+  if (auto ready = PrepareWork(*config, *layers); !ready) return ready;
   Catalog catalog(config->state, FeedOptionsOf(*config));
   TreeOptions tree_options;
   tree_options.journal = &catalog.journal();
