@@ -202,6 +202,12 @@ bool ChangeFeed::Apply(std::vector<Sight>& sights, bool first_time, std::vector<
   return done;
 }
 
+bool ChangeFeed::CannotCompare(LayerIndex tier, const Error& error) {
+  health_.Trouble(Health::Of::kFeed, "tier " + std::to_string(tier + 1) + " could not be compared with " + database_.path() + ": " +
+                                         error.step + ": " + std::strerror(error.code));
+  return false;
+}
+
 bool ChangeFeed::CompareAll() {
   differed_ = 0;
   compared_ = 0;
@@ -210,12 +216,10 @@ bool ChangeFeed::CompareAll() {
     bool built = false;
     const Status read =
         database_.Read([&, layer = tier](Connection& connection) { built = MetaNumber(connection, TierKey("built", layer)) != 0; });
-    if (!read) return false;
+    if (!read) return CannotCompare(tier, read.error());
     if (const Status done = CompareTree(tier, "", !built, true); !done) {
       if (done.error().code == ESHUTDOWN) return false;
-      health_.Trouble("tier " + std::to_string(tier + 1) + " cannot be read whole: " + done.error().step + ": " +
-                      std::strerror(done.error().code));
-      return false;
+      return CannotCompare(tier, done.error());
     }
     Fault::Here("feed.compared");
     if (built) continue;
@@ -226,11 +230,11 @@ bool ChangeFeed::CompareAll() {
       SetMetaNumber(connection, TierKey("kept", layer), seq);
       SetMetaNumber(connection, TierKey("built", layer), 1);
     });
-    if (!marked) return false;
+    if (!marked) return CannotCompare(tier, marked.error());
   }
   // The walk may have gone on in a directory that had got another name meanwhile.
   Process(std::exchange(moved_, {}));
-  health_.Recovered();
+  health_.Recovered(Health::Of::kFeed);
   return true;
 }
 

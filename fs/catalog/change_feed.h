@@ -65,6 +65,8 @@ class ChangeFeed : public Feed {
   void Process(std::vector<Hint> hints);
   [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
   [[nodiscard]] bool CompareAll();
+  // Tells why not; false, for CompareAll to return.
+  [[nodiscard]] bool CannotCompare(LayerIndex tier, const Error& error);
   [[nodiscard]] Status CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole);
   void KeepHouse();
 

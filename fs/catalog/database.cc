@@ -147,7 +147,8 @@ void Database::MoveAside(const std::string& why) {
 
 Error Database::Report(const std::runtime_error& problem) {
   const int code = ErrnoOf(problem);
-  health_.Trouble(path_ + ": " + problem.what() + (code == EUCLEAN ? "" : "; going on without the feed and the journal until it works"));
+  health_.Trouble(Health::Of::kDatabase,
+                  path_ + ": " + problem.what() + (code == EUCLEAN ? "" : "; going on without the feed and the journal until it works"));
   return Error{code, "the catalogue"};
 }
 
@@ -172,7 +173,7 @@ Status Database::Write(Durability durability, const std::function<void(Connectio
     work(*writer_);
     writer_->ResetAll();  // a read that is left open would keep the log from being emptied
     writer_->Run("COMMIT");
-    health_.Recovered();
+    health_.Recovered(Health::Of::kDatabase);
     status = {};
   } catch (const std::runtime_error& problem) {
     status = tl::unexpected(Report(problem));

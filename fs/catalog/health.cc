@@ -4,18 +4,20 @@
 
 namespace tierfs {
 
-void Health::Trouble(const std::string& text) {
+void Health::Trouble(Of what, const std::string& text) {
   const std::lock_guard lock(mutex_);
-  if (trouble_ == text) return;
-  trouble_ = text;
+  std::string& trouble = troubles_.at(static_cast<std::size_t>(what));
+  if (trouble == text) return;
+  trouble = text;
   spdlog::error("catalogue: {}", text);
 }
 
-void Health::Recovered() {
+void Health::Recovered(Of what) {
   const std::lock_guard lock(mutex_);
-  if (trouble_.empty()) return;
-  spdlog::info("catalogue: works again");
-  trouble_.clear();
+  std::string& trouble = troubles_.at(static_cast<std::size_t>(what));
+  if (trouble.empty()) return;
+  spdlog::info("catalogue: {} works again", what == Of::kFeed ? "the change feed" : "the database");
+  trouble.clear();
 }
 
 void Health::Note(const std::string& text) {
@@ -26,7 +28,10 @@ void Health::Note(const std::string& text) {
 
 std::string Health::CurrentTrouble() const {
   const std::lock_guard lock(mutex_);
-  return trouble_;
+  for (const std::string& trouble : troubles_) {
+    if (!trouble.empty()) return trouble;
+  }
+  return "";
 }
 
 std::vector<std::string> Health::Notes() const {

@@ -1,6 +1,8 @@
 // How the catalogue is, for `tierctl status`: it never stops a mount, so what is wrong with it has to be said.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -11,8 +13,9 @@ namespace tierfs {
 class Health {
  public:
   // Each new trouble and each note goes to the log, once.
-  void Trouble(const std::string& text);
-  void Recovered();
+  enum class Of : std::uint8_t { kDatabase, kFeed };
+  void Trouble(Of what, const std::string& text);
+  void Recovered(Of what);
   void Note(const std::string& text);
 
   [[nodiscard]] std::string CurrentTrouble() const;  // "" when all is well
@@ -20,7 +23,7 @@ class Health {
 
  private:
   mutable std::mutex mutex_;
-  std::string trouble_;
+  std::array<std::string, 2> troubles_;
   std::vector<std::string> notes_;
 };
 
