@@ -1,12 +1,16 @@
-// The operations that scripts/bench times one kind at a time. Prints a line `NAME SECONDS` for each kind.
+// The operations that scripts/bench times one kind at a time. Prints a line `NAME SECONDS OPERATIONS CPU` for each kind; CPU is what the
+// process BENCH_DAEMON (a pid, from the environment) has used meanwhile, in seconds.
 //
-//   bench_ops files DIR COUNT THREADS    create, stat (warm), lookup (stat with the kernel's name caches dropped), absent (stat of names
-//   that
+//   bench_ops files DIR COUNT THREADS    create, stat (the first since), stat-warm, lookup (stat with the kernel's name caches dropped),
+//   absent (stat of names that
 //                                        nobody asked for yet), absent-warm, open-read, rename, unlink of COUNT files of 4 KiB
 //   bench_ops edit DIR COUNT SUFFIX      a file rewritten COUNT times as editors do: written as NAME.SUFFIX, renamed to NAME
 //   bench_ops data DIR MIB               sequential (1 MiB) and random (4 KiB) writes and reads of a file, reads through a mapping
-//   bench_ops fill DIR COUNT             COUNT empty files in one directory; then it is listed, warm
+//   bench_ops fill DIR COUNT             COUNT empty files in one directory, listed twice, listed with a stat of each
 //   bench_ops tree DIR COUNT             COUNT empty files, 1,000 a directory
+//   bench_ops walk DIR                   everything beneath is listed and stat'ed
+//   bench_ops read DIR                   every file beneath is read
+//   bench_ops append DIR                 one byte is appended to every file of the directory
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -19,6 +23,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <random>
 #include <string>
@@ -38,11 +43,22 @@ void Must(bool ok, const std::string& what) {
   if (!ok) Die(what);
 }
 
-void Timed(const char* name, const std::function<void()>& work) {
+// CPU time that the daemon of the mount has used so far, all its threads together; 0 where there is none.
+double DaemonCpu() {
+  static const char* const pid = std::getenv("BENCH_DAEMON");
+  clockid_t clock = 0;
+  timespec used{};
+  if (pid == nullptr || ::clock_getcpuclockid(std::atoi(pid), &clock) != 0 || ::clock_gettime(clock, &used) != 0) return 0;
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+}
+
+// `work` returns how many operations it did.
+void Timed(const char* name, const std::function<std::size_t()>& work) {
+  const double cpu = DaemonCpu();
   const auto start = std::chrono::steady_clock::now();
-  work();
+  const std::size_t operations = work();
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  std::printf("%s %.6f\n", name, taken.count());
+  std::printf("%s %.6f %zu %.6f\n", name, taken.count(), operations, DaemonCpu() - cpu);
   std::fflush(stdout);
 }
 
@@ -53,11 +69,13 @@ void DropNames() {
   ::close(fd);
 }
 
+void Close(int fd, const std::string& path) { Must(::close(fd) == 0, path); }
+
 void WriteFile(const std::string& path, int flags, const char* data, std::size_t size) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | flags, 0644);
   Must(fd >= 0, path);
   if (size > 0) Must(::write(fd, data, size) == static_cast<ssize_t>(size), path);
-  ::close(fd);
+  Close(fd, path);
 }
 
 void Files(const std::string& dir, int count, int threads) {
@@ -72,6 +90,7 @@ void Files(const std::string& dir, int count, int threads) {
         });
       }
       for (std::thread& one : running) one.join();
+      return static_cast<std::size_t>(count);
     });
   };
   for (int thread = 0; thread < threads; ++thread) Must(::mkdir(place(thread).c_str(), 0755) == 0, place(thread));
@@ -88,6 +107,7 @@ void Files(const std::string& dir, int count, int threads) {
   };
   each("create", [&](const std::string& file) { WriteFile(file, O_EXCL, block.data(), block.size()); });
   each("stat", stat);
+  each("stat-warm", stat);
   DropNames();
   each("lookup", stat);
   each("absent", absent);
@@ -97,23 +117,24 @@ void Files(const std::string& dir, int count, int threads) {
     Must(fd >= 0, file);
     Scratch scratch;
     Must(::read(fd, scratch.data, kBlock) == static_cast<ssize_t>(kBlock), file);
-    ::close(fd);
+    Close(fd, file);
   });
   each("rename", [](const std::string& file) { Must(::rename(file.c_str(), (file + ".moved").c_str()) == 0, file); });
   each("unlink", [](const std::string& file) { Must(::unlink((file + ".moved").c_str()) == 0, file); });
   for (int thread = 0; thread < threads; ++thread) Must(::rmdir(place(thread).c_str()) == 0, place(thread));
 }
 
-void Edit(const std::string& dir, int count, const std::string& suffix) {
+void Edit(const std::string& dir, std::size_t count, const std::string& suffix) {
   const std::string text(kBlock, 't');
   const std::string file = dir + "/edited";
   const std::string beside = file + "." + suffix;
   WriteFile(file, 0, text.data(), text.size());
   Timed("edit", [&] {
-    for (int i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
       WriteFile(beside, O_EXCL, text.data(), text.size());
       Must(::rename(beside.c_str(), file.c_str()) == 0, beside);
     }
+    return count;
   });
   ::unlink(file.c_str());
 }
@@ -131,63 +152,138 @@ void Data(const std::string& dir, std::size_t mib) {
   Must(fd >= 0, path);
   Timed("seq-write", [&] {
     for (std::size_t i = 0; i < mib; ++i) Must(::write(fd, chunk.data(), kMiB) == static_cast<ssize_t>(kMiB), path);
+    return mib;
   });
-  ::fsync(fd);
+  Must(::fsync(fd) == 0, path);
   Timed("rand-write", [&] {
     for (const off_t at : places) Must(::pwrite(fd, block.data(), kBlock, at) == static_cast<ssize_t>(kBlock), path);
+    return places.size();
   });
-  ::fsync(fd);
-  ::close(fd);
+  Must(::fsync(fd) == 0, path);
+  Close(fd, path);
   fd = ::open(path.c_str(), O_RDONLY);
   Must(fd >= 0, path);
   std::string room(kMiB, 0);
   const auto read_all = [&] {
     ::lseek(fd, 0, SEEK_SET);
     for (std::size_t i = 0; i < mib; ++i) Must(::read(fd, room.data(), kMiB) == static_cast<ssize_t>(kMiB), path);
+    return mib;
   };
   read_all();  // the warm-up: what is timed is the way to the page cache
   Timed("seq-read", read_all);
   Timed("rand-read", [&] {
     for (const off_t at : places) Must(::pread(fd, block.data(), kBlock, at) == static_cast<ssize_t>(kBlock), path);
+    return places.size();
   });
   void* const map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   Must(map != MAP_FAILED, path);
   volatile unsigned sum = 0;
   Timed("mmap-read", [&] {
     for (const off_t at : places) sum = sum + static_cast<const unsigned char*>(map)[at];
+    return places.size();
   });
   ::munmap(map, size);
-  ::close(fd);
+  Close(fd, path);
   ::unlink(path.c_str());
 }
 
-void Fill(const std::string& dir, int count) {
-  Timed("fill", [&] {
-    for (int i = 0; i < count; ++i) WriteFile(dir + "/entry-" + std::to_string(i), O_EXCL, nullptr, 0);
-  });
-  const auto list = [&] {
-    DIR* const stream = ::opendir(dir.c_str());
-    Must(stream != nullptr, dir);
-    int seen = 0;
-    while (::readdir(stream) != nullptr) ++seen;
-    ::closedir(stream);
-    errno = 0;
-    Must(seen == count + 2, dir + ": entries missing");
-  };
-  Timed("list", list);
-  Timed("list-warm", list);
+// What a pass over directories has met.
+struct Seen {
+  std::size_t entries = 0;
+  std::size_t files = 0;
+};
+
+enum class Each { kList, kStat, kRead };
+
+// Lists `dir` and what is beneath it; each entry is stat'ed as well, each file read as well. Directories are known by their d_type.
+void Pass(const std::string& dir, Each each, Seen& seen) {
+  static std::string room(std::size_t{1} << 16, 0);
+  DIR* const stream = ::opendir(dir.c_str());
+  Must(stream != nullptr, dir);
+  std::vector<std::string> beneath;
+  while (const dirent* entry = ::readdir(stream)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    ++seen.entries;
+    unsigned char type = entry->d_type;
+    if (each != Each::kList || type == DT_UNKNOWN) {
+      struct stat st;
+      Must(::fstatat(::dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0, dir + "/" + name);
+      type = IFTODT(st.st_mode);
+    }
+    if (type == DT_DIR) beneath.push_back(dir + "/" + name);
+    if (type == DT_REG) ++seen.files;
+    if (type != DT_REG || each != Each::kRead) continue;
+    const int fd = ::openat(::dirfd(stream), entry->d_name, O_RDONLY);
+    Must(fd >= 0, dir + "/" + name);
+    ssize_t got = 0;
+    while ((got = ::read(fd, room.data(), room.size())) > 0) continue;
+    Must(got == 0, dir + "/" + name);
+    Close(fd, dir + "/" + name);
+  }
+  ::closedir(stream);
+  for (const std::string& one : beneath) Pass(one, each, seen);
 }
 
-void Grow(const std::string& dir, int count) {
+void Walk(const std::string& dir) {
+  Timed("walk", [&] {
+    Seen seen;
+    Pass(dir, Each::kStat, seen);
+    return seen.entries;
+  });
+}
+
+void Read(const std::string& dir) {
+  Timed("read", [&] {
+    Seen seen;
+    Pass(dir, Each::kRead, seen);
+    return seen.files;
+  });
+}
+
+void Append(const std::string& dir) {
+  std::vector<std::string> files;
+  DIR* const stream = ::opendir(dir.c_str());
+  Must(stream != nullptr, dir);
+  while (const dirent* entry = ::readdir(stream)) {
+    if (entry->d_name[0] != '.') files.push_back(dir + "/" + entry->d_name);
+  }
+  ::closedir(stream);
+  Timed("append", [&] {
+    for (const std::string& file : files) WriteFile(file, O_APPEND, "+", 1);
+    return files.size();
+  });
+}
+
+void Fill(const std::string& dir, std::size_t count) {
+  Timed("fill", [&] {
+    for (std::size_t i = 0; i < count; ++i) WriteFile(dir + "/entry-" + std::to_string(i), O_EXCL, nullptr, 0);
+    return count;
+  });
+  const auto pass = [&](Each each) {
+    Seen seen;
+    Pass(dir, each, seen);
+    errno = 0;
+    Must(seen.entries == count, dir + ": entries missing");
+    return count;
+  };
+  DropNames();
+  Timed("list", [&] { return pass(Each::kList); });
+  Timed("list-warm", [&] { return pass(Each::kList); });
+  Timed("list-stat", [&] { return pass(Each::kStat); });
+}
+
+void Grow(const std::string& dir, std::size_t count) {
   Timed("grow", [&] {
     std::string beneath;
-    for (int i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
       if (i % 1000 == 0) {
         beneath = dir + "/dir-" + std::to_string(i / 1000);
         Must(::mkdir(beneath.c_str(), 0755) == 0, beneath);
       }
       WriteFile(beneath + "/file-" + std::to_string(i % 1000), O_EXCL, nullptr, 0);
     }
+    return count;
   });
 }
 
@@ -199,15 +295,21 @@ int main(int argc, char** argv) {
   if (is("files", 4)) {
     Files(words[1], std::stoi(words[2]), std::stoi(words[3]));
   } else if (is("edit", 4)) {
-    Edit(words[1], std::stoi(words[2]), words[3]);
+    Edit(words[1], std::stoul(words[2]), words[3]);
   } else if (is("data", 3)) {
     Data(words[1], std::stoul(words[2]));
   } else if (is("fill", 3)) {
-    Fill(words[1], std::stoi(words[2]));
+    Fill(words[1], std::stoul(words[2]));
   } else if (is("tree", 3)) {
-    Grow(words[1], std::stoi(words[2]));
+    Grow(words[1], std::stoul(words[2]));
+  } else if (is("walk", 2)) {
+    Walk(words[1]);
+  } else if (is("read", 2)) {
+    Read(words[1]);
+  } else if (is("append", 2)) {
+    Append(words[1]);
   } else {
-    std::fputs("usage: bench_ops files|edit|data|fill|tree ... (see the head of bench_ops.cc)\n", stderr);
+    std::fputs("usage: bench_ops files|edit|data|fill|tree|walk|read|append ... (see the head of bench_ops.cc)\n", stderr);
     return 2;
   }
   return 0;

@@ -1,0 +1,100 @@
+"""A place is a directory with a mount in it, for one contender at one workload in one turn. Nothing of it is left afterwards."""
+import os, shutil, signal, subprocess, tempfile, time
+
+from measure import Failed
+
+MARK = "TIERFS_BENCH_MOUNT"  # in the environment of what was started for a mount: so its daemon is found, and nobody else's
+
+
+def mounted(path):
+    with open("/proc/self/mountinfo") as table:
+        return any(line.split()[4].replace("\\040", " ") == path for line in table)
+
+
+def processes(path):
+    """Those that were started for the mount at `path`, and theirs."""
+    mark = f"{MARK}={path}".encode()
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environment:
+                if mark in environment.read().split(b"\0"):
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def serves_fuse(pid):
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/fuse" for fd in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
+
+
+class Place:
+    def __init__(self, base):
+        self.root = tempfile.mkdtemp(prefix="place-", dir=base)
+        self.mnt = self.root + "/mnt"
+        self.lower = self.root + "/lower"  # for contenders that have a lower layer
+        self.daemon = None
+        self._started = None
+        os.mkdir(self.mnt)
+        os.mkdir(self.lower)
+
+    def make(self, *names):
+        paths = [f"{self.root}/{name}" for name in names]
+        for path in paths:
+            os.makedirs(path, exist_ok=True)
+        return paths
+
+    def start(self, command):
+        """Runs `command`, which either ends when the mount stands or serves it in the foreground."""
+        with open(self.root + "/log", "w") as log:
+            self._started = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                                             start_new_session=True, env=dict(os.environ, **{MARK: self.mnt}))
+        deadline = time.monotonic() + 15
+        while not mounted(self.mnt):
+            if self._started.poll() not in (None, 0):
+                raise Failed(self._said() or f"exit code {self._started.returncode}")
+            if time.monotonic() > deadline:
+                raise Failed("nothing is mounted after 15 seconds " + self._said())
+            time.sleep(0.01)
+        os.stat(self.mnt)
+        self.daemon = next(filter(serves_fuse, processes(self.mnt)), None)
+
+    def _said(self):
+        with open(self.root + "/log", errors="replace") as log:
+            lines = log.read().strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def unmount(self):
+        for _ in range(50):
+            if not mounted(self.mnt):
+                break
+            subprocess.run(["umount", self.mnt], stderr=subprocess.DEVNULL)
+            if mounted(self.mnt):
+                time.sleep(0.1)
+        if mounted(self.mnt):
+            subprocess.run(["umount", "-l", self.mnt], stderr=subprocess.DEVNULL)
+        self._wait()
+        self.daemon = None
+
+    def _wait(self):
+        """For the end of what was started; it has had its unmount, and who stays is told twice."""
+        for patience, then in ((15, signal.SIGTERM), (5, signal.SIGKILL), (5, None)):
+            deadline = time.monotonic() + patience
+            while time.monotonic() < deadline:
+                if self._started is not None:
+                    self._started.poll()
+                left = processes(self.mnt)
+                if not left:
+                    return
+                time.sleep(0.02)
+            for pid in left:
+                if then is not None:
+                    os.kill(pid, then)
+
+    def remove(self):
+        self.unmount()
+        shutil.rmtree(self.root)
