@@ -27,7 +27,7 @@ void Tree::NameGone(const NodePtr& node, const NodePtr& parent, const char* name
 Status Tree::Unlink(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const std::uint64_t moves = moves_.load(std::memory_order_acquire);
+  const std::uint64_t moves = moves_.Count();
   TIERFS_ASSIGN(Found found, Resolve(parent, name));
   if (!found.Exists()) return Fail(ENOENT, "unlink");
   if (found.IsDir()) return Fail(EISDIR, "unlink");
@@ -36,7 +36,7 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   if (node) {
     lock = NodeLock(node->mutex);
     // It may have been settled, or copied up, before the lock was ours. Whoever does that holds the lock and counts.
-    if (moves_.load(std::memory_order_acquire) != moves) {
+    if (moves_.Count() != moves) {
       TIERFS_ASSIGN(found, Resolve(parent, name));
     }
     if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");

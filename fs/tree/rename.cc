@@ -49,7 +49,7 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     Side target{to, to_name, {}};
     std::uint64_t moves = 0;
     const auto resolve = [&]() -> Status {
-      moves = moves_.load(std::memory_order_acquire);
+      moves = moves_.Count();
       TIERFS_ASSIGN(source.found, Resolve(from, from_name));
       TIERFS_ASSIGN(target.found, Resolve(to, to_name));
       return {};
@@ -123,7 +123,7 @@ Result<bool> Tree::RenameFile(Side source, Side target, std::uint64_t moves, std
   if (!node) return Fail(ESTALE, "rename of an unknown file");
   const LockBoth lock(node.get(), replaced.get());
   // Either may have been settled, or copied up, before the locks were ours. Whoever does that holds the lock and counts.
-  if (moves_.load(std::memory_order_acquire) != moves) {
+  if (moves_.Count() != moves) {
     TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
     TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
   }
@@ -171,19 +171,17 @@ Result<bool> Tree::RenameFile(Side source, Side target, std::uint64_t moves, std
     key = layers_.KeyOf(tier, copy->file.st());
     nodes_.Expect(node, key);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const Status done = Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
-  if (done) {
+  {
+    const Moves::UnderWay under_way(moves_);
+    const Status done = Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
+    if (!done && publish) nodes_.Unexpect(node, key);
+    TIERFS_TRY(done);
     if (publish) {
       copy->file.Published();
       nodes_.Rekey(node, key, LayerMask::Only(tier));
     }
     nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(place), source.parent, source.name);
-  } else if (publish) {
-    nodes_.Unexpect(node, key);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  TIERFS_TRY(done);
   if (replaced) NameGone(replaced, target.parent, target.name);
   // One with other names stays where they are.
   if (place != tier && source.found.st.st_nlink == 1) MoveAtClose(node);
@@ -204,15 +202,13 @@ Status Tree::ExchangeFiles(Side source, Side target) {
   const LayerIndex b_layer = target.found.parts.First();
   // Each takes the other's place, and with it its tier.
   if (!layers_.SameMount(a_layer, b_layer)) return Fail(EXDEV, "exchange between file systems");
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const Status done = Perform(std::string("exchange of ") + source.name + " and " + target.name,
-                              {{Step::Kind::kExchange, a_layer, source.parent, source.name, b_layer, target.parent, target.name}});
-  if (done) {
+  {
+    const Moves::UnderWay under_way(moves_);
+    TIERFS_TRY(Perform(std::string("exchange of ") + source.name + " and " + target.name,
+                       {{Step::Kind::kExchange, a_layer, source.parent, source.name, b_layer, target.parent, target.name}}));
     nodes_.Renamed(a, target.parent, target.name, LayerMask::Only(b_layer), source.parent, source.name);
     nodes_.Renamed(b, source.parent, source.name, LayerMask::Only(a_layer), target.parent, target.name);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  TIERFS_TRY(done);
   // Where one of them was misplaced, the other is now.
   for (const NodePtr& node : {a, b}) {
     if (node->Placement() != LayerOf(DecisionOfNode(*node).tier)) MoveAtClose(node);

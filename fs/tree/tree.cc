@@ -158,6 +158,17 @@ Result<Tree::Location> Tree::Locate(const NodePtr& node, LayerIndex layer) {
   return LocateLocked(node, layer);
 }
 
+Result<Tree::Held> Tree::Hold(const NodePtr& node) {
+  Held held;
+  if (node->IsDir()) {
+    TIERFS_ASSIGN(held.at, Locate(node, node->Parts().First()));
+    return held;
+  }
+  held.lock = NodeLock(node->mutex);
+  TIERFS_ASSIGN(held.at, LocateLocked(node, node->Placement()));
+  return held;
+}
+
 Result<Tree::Location> Tree::LocateLocked(const NodePtr& node, LayerIndex layer) {
   Location at;
   at.layer = layer;
@@ -178,21 +189,7 @@ Result<Tree::Location> Tree::LocateLocked(const NodePtr& node, LayerIndex layer)
 }
 
 Result<struct stat> Tree::StatNode(const NodePtr& node) {
-  if (node->IsDir()) {
-    MergedStat merged;
-    for (const LayerIndex layer : node->Parts()) {
-      if (!IsTier(layer) && merged.Finished()) break;
-      TIERFS_ASSIGN(const Location at, Locate(node, layer));
-      struct stat st;
-      if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
-        if (errno == ENOENT) continue;  // a part that was removed underneath
-        return FailErrno("fstatat");
-      }
-      if (S_ISDIR(st.st_mode)) merged.Add(st);
-    }
-    if (merged.Empty()) return Fail(ESTALE, "directory gone from every layer");
-    return merged.Get();
-  }
+  if (node->IsDir()) return KeepTime::Undisturbed([&] { return StatParts(node); }, [](const auto&) { return true; });
   // A rename or a move between tiers may come between reading the place and looking there: the place then has changed.
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
@@ -203,8 +200,33 @@ Result<struct stat> Tree::StatNode(const NodePtr& node) {
     if (ok && (at.name.empty() || layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return st;
     if (!(nodes_.PlaceOf(*node) == place)) continue;
     if (!ok && error != ENOENT) return Fail(error, "fstatat");
-    return Fail(ESTALE, "replaced underneath");
+    break;
   }
+  // Whoever is moving it holds its mutex until the table knows.
+  const std::lock_guard lock(node->mutex);
+  TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
+  struct stat st;
+  if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
+    return errno == ENOENT ? Fail(ESTALE, "gone underneath") : FailErrno("fstatat");
+  }
+  if (!at.name.empty() && !(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return Fail(ESTALE, "replaced underneath");
+  return st;
+}
+
+Result<struct stat> Tree::StatParts(const NodePtr& directory) {
+  MergedStat merged;
+  for (const LayerIndex layer : directory->Parts()) {
+    if (!IsTier(layer) && merged.Finished()) break;
+    TIERFS_ASSIGN(const Location at, Locate(directory, layer));
+    struct stat st;
+    if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
+      if (errno == ENOENT) continue;  // a part that was removed underneath
+      return FailErrno("fstatat");
+    }
+    if (S_ISDIR(st.st_mode)) merged.Add(st);
+  }
+  if (merged.Empty()) return Fail(ESTALE, "directory gone from every layer");
+  return merged.Get();
 }
 
 }  // namespace tierfs

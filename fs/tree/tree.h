@@ -35,6 +35,7 @@
 #include "fs/tier/work_file.h"
 #include "fs/tree/dir_cache.h"
 #include "fs/tree/handle_table.h"
+#include "fs/tree/moves.h"
 #include "fs/tree/node_table.h"
 #include "fs/tree/settler.h"
 #include "fs/tree/settling.h"
@@ -245,9 +246,18 @@ class Tree {
   };
   // Where a node is in a layer that has it (a file: its placement).
   [[nodiscard]] Result<Location> Locate(const NodePtr& node, LayerIndex layer);
+  // With no mutex of a node held.
   [[nodiscard]] Result<struct stat> StatNode(const NodePtr& node);
+  [[nodiscard]] Result<struct stat> StatParts(const NodePtr& directory);
 
+  // The same with the node's mutex held.
   [[nodiscard]] Result<Location> LocateLocked(const NodePtr& node, LayerIndex layer);
+  // Where its first part is. A file stays there as long as the lock is held, a directory as long as the topology is.
+  struct Held {
+    NodeLock lock;
+    Location at;
+  };
+  [[nodiscard]] Result<Held> Hold(const NodePtr& node);
 
   // create.cc. Where a new entry was made.
   struct Made {
@@ -333,7 +343,7 @@ class Tree {
     const char* name;
     Found found;
   };
-  // `moves`: what moves_ was before the sides were found. False when the file has to be copied to another mount first: `copy` is to be
+  // `moves`: the count of moves before the sides were found. False when the file has to be copied to another mount first: `copy` is to be
   // filled with what Stage gives.
   [[nodiscard]] Result<bool> RenameFile(Side source, Side target, std::uint64_t moves, std::optional<Staged>& copy);
   [[nodiscard]] Status ExchangeFiles(Side source, Side target);
@@ -406,7 +416,7 @@ class Tree {
   std::map<std::uint64_t, Waiting> waiting_;  // misplaced open files, by node
   std::atomic<bool> stopping_{false};
   Settler settler_;
-  std::atomic<std::uint64_t> moves_{0};  // counts files that changed their layer; a lookup that missed looks again when it grew
+  Moves moves_;
 };
 
 }  // namespace tierfs
