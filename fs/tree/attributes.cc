@@ -220,13 +220,13 @@ Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const v
     TIERFS_ASSIGN(const struct stat st, StatNode(node));
     keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
   }
-  if (flags != XATTR_CREATE) {
-    // What is in a lower layer and has this very value stays there.
-    TIERFS_ASSIGN(const NodePtr node, Get(id));
-    if (node->Parts().InTiers().Empty()) {
-      const auto now = GetXattr(id, name);
-      if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};
-    }
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  if (node->Parts().InTiers().Empty()) {
+    // What is in a lower layer and would not change stays there.
+    const auto now = GetXattr(id, name);
+    if (now && flags == XATTR_CREATE) return Fail(EEXIST, "setxattr");
+    if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};
+    if (!now && flags == XATTR_REPLACE) return tl::unexpected(now.error());
   }
   return OnEachTierPart(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
     const KeepSetgid keep(keep_setgid);
