@@ -101,11 +101,14 @@ Result<Tree::Found> Tree::ResolveOnce(const NodePtr& parent, const char* name) {
 
 Result<Tree::Found> Tree::Resolve(const NodePtr& parent, const char* name) {
   for (;;) {
+    const std::uint64_t moved = nodes_.Moved();
     const std::uint64_t before = moves_.Count();
     TIERFS_ASSIGN(Found found, KeepTime::Undisturbed([&] { return ResolveOnce(parent, name); }, kShowsDirectory));
     // A file that moves to a tier already looked at while we look at its old one would seem to be gone, or to be what it hides.
+    found.moved = moved;
     if (!found.parts.InTiers().Empty() || moves_.NoneSince(before)) return found;
     TIERFS_ASSIGN(found, KeepTime::Undisturbed([&] { return ResolveOnce(parent, name); }, kShowsDirectory));
+    found.moved = moved;
     if (!found.parts.InTiers().Empty() || moves_.Count() == before) return found;
   }
 }
@@ -113,14 +116,27 @@ Result<Tree::Found> Tree::Resolve(const NodePtr& parent, const char* name) {
 Result<Entry> Tree::Lookup(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
-  if (!found.Exists()) {
-    // Node 0: the kernel may remember that there is no such name.
-    Entry absent{};
-    absent.timeout = Timeout();
-    return absent;
+  for (;;) {
+    TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+    if (!found.Exists()) {
+      // Node 0: the kernel may remember that there is no such name.
+      Entry absent{};
+      absent.timeout = Timeout();
+      return absent;
+    }
+    if (const NodePtr node = ReferenceFound(parent, name, found)) return EntryOf(*node, found.st);
   }
-  return MakeEntry(parent, name, found);
+}
+
+Result<std::uint64_t> Tree::LookAt(std::initializer_list<Side*> sides) {
+  for (;;) {
+    const std::uint64_t moved = nodes_.Moved();
+    for (Side* side : sides) {
+      TIERFS_ASSIGN(side->found, Resolve(side->parent, side->name));
+      side->node = side->found.Exists() ? FindNode(side->found) : nullptr;
+    }
+    if (nodes_.Moved() == moved) return moved;
+  }
 }
 
 Result<Attributes> Tree::GetAttributes(NodeId id, HandleId handle) {

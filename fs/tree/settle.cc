@@ -35,9 +35,13 @@ bool IsEmpty(int dir) {
 Result<NodePtr> Tree::LookInside(const NodePtr& directory, const std::string& name) {
   const SharedTopology topology(topology_);
   if (!directory->IsDir()) return Fail(ENOTDIR, "not a directory");
-  TIERFS_ASSIGN(const Found found, Resolve(directory, name.c_str()));
-  if (!found.Exists()) return NodePtr();
-  return nodes_.Hold(directory, name, found.key, found.st.st_mode, found.parts);
+  for (;;) {
+    TIERFS_ASSIGN(const Found found, Resolve(directory, name.c_str()));
+    if (!found.Exists()) return NodePtr();
+    std::unique_lock growth(growth_, std::defer_lock);
+    if (found.IsDir()) growth.lock();
+    if (NodePtr node = nodes_.Hold(directory, name, {found.key, found.st.st_mode, found.parts, found.moved})) return node;
+  }
 }
 
 Result<NodePtr> Tree::Acquire(const std::string& path) {

@@ -103,6 +103,7 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
   const std::lock_guard lock(growth_);
   const LayerMask parts = directory->Parts();
   if (parts.Has(tier)) return OpenDir(directory, tier);
+  if (!nodes_.PlaceOf(*directory).parent) return Fail(ENOENT, "directory without a name");  // removed meanwhile
   TIERFS_ASSIGN(const DirFd model, OpenDir(directory, parts.First()));
   TIERFS_ASSIGN(const struct stat model_stat, StatFd((*model).get()));
   // Nothing is made in the parent as the user sees it: its time stays.
@@ -144,10 +145,20 @@ Attributes Tree::Describe(const Node& node, struct stat st) const {
   return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, Timeout()) : Timeout()};
 }
 
-Entry Tree::MakeEntry(const NodePtr& parent, const char* name, const Found& found) {
-  const NodePtr node = nodes_.Reference(parent, name, found.key, found.st.st_mode, found.parts);
-  return Entry{node->id, Describe(*node, found.st), Timeout()};
+// A new part of a directory may be what it is found by before the table knows: not while growth_ is held.
+NodePtr Tree::ReferenceFound(const NodePtr& parent, const char* name, const Found& found) {
+  std::unique_lock growth(growth_, std::defer_lock);
+  if (found.IsDir()) growth.lock();
+  return nodes_.Reference(parent, name, {found.key, found.st.st_mode, found.parts, found.moved});
 }
+
+NodePtr Tree::FindNode(const Found& found) {
+  std::unique_lock growth(growth_, std::defer_lock);
+  if (found.IsDir()) growth.lock();
+  return nodes_.Find(found.key);
+}
+
+Entry Tree::EntryOf(const Node& node, const struct stat& st) const { return Entry{node.id, Describe(node, st), Timeout()}; }
 
 Result<Tree::Location> Tree::Locate(const NodePtr& node, LayerIndex layer) {
   if (node == nodes_.root() || nodes_.PlaceOf(*node).parent) {
