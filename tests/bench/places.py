@@ -61,6 +61,9 @@ class Place:
                 raise Failed("nothing is mounted after 15 seconds " + self._said())
             time.sleep(0.01)
         os.stat(self.mnt)
+        deadline = time.monotonic() + 0.5  # who goes to the background may still be here
+        while self._started.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.daemon = next(filter(serves_fuse, processes(self.mnt)), None)
 
     def _said(self):

@@ -1,0 +1,29 @@
+"""Whoever interrupts a run waits for what is being cleaned up, and no signal is lost."""
+import signal
+from contextlib import contextmanager
+
+
+class Interrupts:
+    """From its making on SIGINT, SIGTERM and SIGHUP are a KeyboardInterrupt; within `shield` it comes at the end."""
+
+    def __init__(self):
+        self._shields, self._pending = 0, False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._came)
+
+    def _came(self, *_):
+        if self._shields > 0:
+            self._pending = True
+        else:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def shield(self):
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        if self._pending and self._shields == 0:
+            self._pending = False
+            raise KeyboardInterrupt
