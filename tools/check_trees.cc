@@ -251,7 +251,6 @@ class TreeCheck {
     // What is mounted over cannot be looked into from here: its entries may be what is hidden.
     const bool needed = subject_.config.over || LowerShows(path);
     if (needed && others.Empty()) return;
-    if (subject_.config.over) return;
     const std::string why = needed ? "beside an entry of that name" : "and no lower layer has anything there to hide";
     Found({"stray-whiteout", path, "a whiteout stands in " + TierName(tier) + ", " + why, "--repair removes it",
            [this, path, tier]() -> Repaired {

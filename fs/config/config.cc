@@ -77,6 +77,9 @@ class Reader {
       if (!seconds || *seconds < 0 || *seconds > 1e6) return Error("cache_timeout", "'cache_timeout' has to be seconds, 0 to 1000000");
       config_.cache_timeout = std::chrono::milliseconds(static_cast<std::int64_t>(*seconds * 1000));
     }
+    if (config_.lower.size() + (config_.over ? 1 : 0) > kMaxLowerLayers) {
+      return Error("lower", "more than " + std::to_string(kMaxLowerLayers) + " lower layers; merge some of them");
+    }
     Feed();
     Tiers();
     if (problem_) return tl::unexpected(*problem_);
@@ -118,6 +121,7 @@ class Reader {
     if (value == nullptr) return;
     const auto take = [&](const std::string& path) {
       if (config_.over) return Problem("lower", "\"over\" is the lowest layer: it has to come last");
+      if (path.empty()) return Problem("lower", "an empty name among the lower layers");
       if (path == "over") {
         config_.over = true;
       } else {

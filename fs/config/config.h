@@ -26,6 +26,9 @@ struct ConfigError {
 template <typename T>
 using ConfigResult = tl::expected<T, ConfigError>;
 
+// As many as a mount can tell apart beside its tiers.
+inline constexpr std::size_t kMaxLowerLayers = 60;
+
 struct Config {
   std::string file;  // absolute
   std::string name;

@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -36,6 +38,24 @@ tl::unexpected<ConfigError> KeyError(const Config& config, const std::string& ke
   return tl::unexpected(ConfigError{config.file, std::max<std::size_t>(config.LineOf(key), 1), std::move(message)});
 }
 
+tl::unexpected<ConfigError> OneDirectory(const Config& config, const Named& a, const Named& b) {
+  if (a.key == "lower" && b.key == "lower") {
+    return KeyError(config, a.key, a.what + " " + a.path + " is named twice; once is enough");
+  }
+  return KeyError(config, a.key, a.what + " and " + b.what + " are one directory, " + a.path + "; give each its own");
+}
+
+// Two names of one directory that no path tells of: a bind mount.
+ConfigResult<void> CheckDifferent(const Config& config, const std::vector<Named>& layers) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    for (std::size_t j = i + 1; j < layers.size(); ++j) {
+      std::error_code ignored;
+      if (fs::equivalent(layers[i].path, layers[j].path, ignored)) return OneDirectory(config, layers[i], layers[j]);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoint) {
@@ -50,13 +70,8 @@ ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoin
       if (i == j) continue;
       const Named& inner = places[i];
       const Named& outer = places[j];
-      // Lower layers may nest among themselves: they are never written.
-      if (inner.key == "lower" && outer.key == "lower") continue;
       if (inner.path == outer.path) {
-        if (i < j) {
-          return KeyError(config, inner.key,
-                          inner.what + " and " + outer.what + " are one directory, " + inner.path + "; give each its own");
-        }
+        if (i < j) return OneDirectory(config, inner, outer);
       } else if (Within(inner.path, outer.path)) {
         return KeyError(config, inner.key,
                         inner.what + " (" + inner.path + ") is within " + outer.what + " (" + outer.path + "); move one of them out");
@@ -70,10 +85,14 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
   for (const Named& place : LayersOf(config)) {
     std::error_code problem;
     const fs::path real = fs::canonical(place.path, problem);
+    const bool directory = !problem && fs::is_directory(real, problem);
     const std::string mend = place.key == "lower" ? "is its file system mounted?"
                                                   : "is its disk mounted? `tierctl init " + config.file + "` makes new tier directories";
     if (problem) return KeyError(config, place.key, place.what + ": " + place.path + ": " + problem.message() + "; " + mend);
-    if (!fs::is_directory(real, problem)) return KeyError(config, place.key, place.what + ": " + place.path + " is not a directory");
+    if (!directory) return KeyError(config, place.key, place.what + ": " + place.path + " is not a directory");
+    if (::access(real.c_str(), R_OK | X_OK) != 0) {
+      return KeyError(config, place.key, place.what + ": " + place.path + ": " + std::strerror(errno) + "; it has to be readable");
+    }
   }
   if (!mountpoint.empty()) {
     std::error_code problem;
@@ -85,7 +104,8 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
       return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + ": " + problem.message() + "; make the directory first");
     if (!directory) return KeyError(config, "mountpoint", "the mountpoint " + mountpoint + " is not a directory");
   }
-  return CheckApart(config, mountpoint);
+  if (auto apart = CheckApart(config, mountpoint); !apart) return apart;
+  return CheckDifferent(config, LayersOf(config));
 }
 
 }  // namespace tierfs

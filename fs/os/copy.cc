@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 namespace tierfs {
@@ -18,34 +19,63 @@ bool MustCopyByHand(int error) {
   return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ETXTBSY || error == EPERM;
 }
 
-Status CopyByHand(int from, int to, off_t at, off_t end) {
+// What the two files are to each other.
+struct Pair {
+  int from;
+  int to;
+  bool holes;  // the source has some, and its file system cannot say where (squashfs)
+};
+
+constexpr off_t kBlock = 4096;
+
+bool IsZero(const char* data, std::size_t size) { return *data == 0 && std::memcmp(data, data + 1, size - 1) == 0; }
+
+Status Write(int to, const char* data, off_t size, off_t at) {
+  while (size > 0) {
+    const ssize_t put = ::pwrite(to, data, static_cast<std::size_t>(size), at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return FailErrno("pwrite while copying");
+    data += put;
+    size -= put;
+    at += put;
+  }
+  return {};
+}
+
+// Blocks of nothing but zeros stay holes.
+Status WriteWithHoles(int to, const char* data, off_t size, off_t at) {
+  for (off_t begin = 0; begin < size;) {
+    const off_t length = std::min(kBlock - (at + begin) % kBlock, size - begin);
+    if (!IsZero(data + begin, static_cast<std::size_t>(length))) TIERFS_TRY(Write(to, data + begin, length, at + begin));
+    begin += length;
+  }
+  return {};
+}
+
+Status CopyByHand(const Pair& files, off_t at, off_t end) {
   std::vector<char> buffer(kChunk);
   while (at < end) {
-    const ssize_t got = ::pread(from, buffer.data(), std::min<off_t>(kChunk, end - at), at);
+    const ssize_t got = ::pread(files.from, buffer.data(), std::min<off_t>(kChunk, end - at), at);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FailErrno("pread while copying");
     if (got == 0) return {};
-    for (ssize_t done = 0; done < got;) {
-      const ssize_t put = ::pwrite(to, buffer.data() + done, static_cast<std::size_t>(got - done), at + done);
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return FailErrno("pwrite while copying");
-      done += put;
-    }
+    TIERFS_TRY(files.holes ? WriteWithHoles(files.to, buffer.data(), got, at) : Write(files.to, buffer.data(), got, at));
     at += got;
   }
   return {};
 }
 
-Status CopyExtent(int from, int to, off_t at, off_t end) {
+Status CopyExtent(const Pair& files, off_t at, off_t end) {
+  if (files.holes) return CopyByHand(files, at, end);
   while (at < end) {
     off_t in = at;
     off_t out = at;
-    const ssize_t done = ::copy_file_range(from, &in, to, &out, static_cast<std::size_t>(end - at), 0);
+    const ssize_t done = ::copy_file_range(files.from, &in, files.to, &out, static_cast<std::size_t>(end - at), 0);
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0 && MustCopyByHand(errno)) return CopyByHand(from, to, at, end);
+    if (done < 0 && MustCopyByHand(errno)) return CopyByHand(files, at, end);
     if (done < 0) return FailErrno("copy_file_range");
     // Some file systems answer 0 for what they cannot splice (proc, sysfs images): reading tells the truth.
-    if (done == 0) return CopyByHand(from, to, at, end);
+    if (done == 0) return CopyByHand(files, at, end);
     at += done;
   }
   return {};
@@ -59,13 +89,16 @@ Status CopyFileData(int from, int to, off_t limit) {
   const off_t size = std::min(st.st_size, limit);
   if (size == st.st_size && ::ioctl(to, FICLONE, from) == 0) return {};
   if (::ftruncate(to, size) != 0) return FailErrno("ftruncate");
+  constexpr off_t kSector = 512;
+  const bool holes = st.st_blocks * kSector < st.st_size && ::lseek(from, 0, SEEK_HOLE) == st.st_size && ::lseek(from, 0, SEEK_DATA) == 0;
+  const Pair files{from, to, holes};
   for (off_t at = 0; at < size;) {
     const off_t data = ::lseek(from, at, SEEK_DATA);
     if (data < 0 && errno == ENXIO) return {};  // only a hole is left
-    if (data < 0) return CopyExtent(from, to, at, size);
+    if (data < 0) return CopyExtent(files, at, size);
     const off_t hole = ::lseek(from, data, SEEK_HOLE);
     const off_t end = hole < 0 ? size : std::min(hole, size);
-    TIERFS_TRY(CopyExtent(from, to, data, end));
+    TIERFS_TRY(CopyExtent(files, data, end));
     at = std::max(end, data);
     if (data >= size) return {};
   }

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <atomic>
+#include <cstdint>
 #include <mutex>
 
 #include "fs/os/beneath.h"
@@ -16,11 +18,14 @@ namespace tierfs {
 class KeepTime {
  public:
   // `dir` (O_PATH will do) has to stay open.
-  explicit KeepTime(int dir) : lock_(mutex_), dir_(dir), st_(StatFd(dir)) {}
+  explicit KeepTime(int dir) : lock_(mutex_), dir_(dir), st_(StatFd(dir)) { kept_.fetch_add(1); }
   ~KeepTime() {
-    if (!st_) return;
-    const timespec times[2] = {{0, UTIME_OMIT}, st_->st_mtim};
-    (void)::utimensat(dir_, "", times, AT_EMPTY_PATH);
+    if (st_) {
+      const timespec times[2] = {{0, UTIME_OMIT}, st_->st_mtim};
+      (void)::utimensat(dir_, "", times, AT_EMPTY_PATH);
+    }
+    ended_.fetch_add(1);
+    kept_.fetch_sub(1);
   }
   KeepTime(const KeepTime&) = delete;
   KeepTime& operator=(const KeepTime&) = delete;
@@ -28,7 +33,19 @@ class KeepTime {
   // For who sets a directory's date: while it is held none is put back.
   [[nodiscard]] static std::unique_lock<std::recursive_mutex> NoneIsPutBack() { return std::unique_lock(mutex_); }
 
+  // What `look` sees, with no passing date in it: where one is being kept meanwhile and `matters` of the answer, it looks once more.
+  template <typename Look, typename Matters>
+  [[nodiscard]] static auto Undisturbed(Look look, Matters matters) {
+    const std::uint64_t before = ended_.load();
+    auto seen = look();
+    if (!matters(seen) || (kept_.load() == 0 && ended_.load() == before)) return seen;
+    const std::lock_guard lock(mutex_);
+    return look();
+  }
+
  private:
+  static inline std::atomic<std::uint32_t> kept_{0};   // just now
+  static inline std::atomic<std::uint64_t> ended_{0};  // up to now
   static inline std::recursive_mutex mutex_;
   const std::lock_guard<std::recursive_mutex> lock_;
   const int dir_;

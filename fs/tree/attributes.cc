@@ -74,8 +74,11 @@ Status Tree::OnEachTierPart(NodeId id, Feed::Change change, const std::function<
 Status Tree::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
-  TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
+  UniqueFd fd;
+  {
+    TIERFS_ASSIGN(const Held held, Hold(node));
+    TIERFS_ASSIGN(fd, OpenReal(held.at.DirOrFile(), held.at.name));
+  }
   return ask(fd.get());
 }
 
@@ -175,7 +178,8 @@ Result<std::string> Tree::GetXattr(NodeId id, const char* name) {
   TIERFS_ASSIGN(const NodePtr node, Get(id));
   if (const std::string_view what = OwnAttribute(name); !what.empty()) return OwnXattr(node, what);
   if (IsPrivateXattr(name)) return Fail(ENODATA, "private attribute");
-  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
+  TIERFS_ASSIGN(const Held held, Hold(node));
+  const Location& at = held.at;
   const std::string path = at.Proc();
   const auto get = at.name.empty() ? ::getxattr : ::lgetxattr;
   char small[256];
@@ -193,7 +197,8 @@ Result<std::string> Tree::GetXattr(NodeId id, const char* name) {
 Result<std::string> Tree::ListXattrs(NodeId id) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  TIERFS_ASSIGN(const Location at, Locate(node, node->Parts().First()));
+  TIERFS_ASSIGN(const Held held, Hold(node));
+  const Location& at = held.at;
   const auto names = tierfs::ListXattrs(at.Proc(), at.name.empty());
   // A lower layer's file system may have no attributes at all; the view has.
   if (!names && names.error().code == EOPNOTSUPP) return std::string();
@@ -215,13 +220,13 @@ Status Tree::SetXattr(const Caller& caller, NodeId id, const char* name, const v
     TIERFS_ASSIGN(const struct stat st, StatNode(node));
     keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
   }
-  if (flags != XATTR_CREATE) {
-    // What is in a lower layer and has this very value stays there.
-    TIERFS_ASSIGN(const NodePtr node, Get(id));
-    if (node->Parts().InTiers().Empty()) {
-      const auto now = GetXattr(id, name);
-      if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};
-    }
+  TIERFS_ASSIGN(const NodePtr node, Get(id));
+  if (node->Parts().InTiers().Empty()) {
+    // What is in a lower layer and would not change stays there.
+    const auto now = GetXattr(id, name);
+    if (now && flags == XATTR_CREATE) return Fail(EEXIST, "setxattr");
+    if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};
+    if (!now && flags == XATTR_REPLACE) return tl::unexpected(now.error());
   }
   return OnEachTierPart(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
     const KeepSetgid keep(keep_setgid);

@@ -82,17 +82,16 @@ Result<bool> Tree::PublishCopyUp(const NodePtr& node, Staged& copy) {
   // The directory as the user sees it gains nothing: its time stays.
   const KeepTime keep(dir->get());
   nodes_.Expect(node, key);
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const bool done = ::renameat2(copy.file.dir(), copy.file.name().c_str(), dir->get(), place.name.c_str(), RENAME_NOREPLACE) == 0;
-  const int error = errno;
-  if (done) {
+  {
+    const Moves::UnderWay under_way(moves_);
+    if (::renameat2(copy.file.dir(), copy.file.name().c_str(), dir->get(), place.name.c_str(), RENAME_NOREPLACE) != 0) {
+      const int error = errno;
+      nodes_.Unexpect(node, key);
+      return Fail(error, "publishing a copy");
+    }
     nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
     copy.file.Published();
-  } else {
-    nodes_.Unexpect(node, key);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  if (!done) return Fail(error, "publishing a copy");
   Fault::Here("copyup.published");
   FollowContent(node);
   return true;

@@ -30,11 +30,15 @@ Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const ch
 
 Result<Entry> Tree::MadeEntry(const NodePtr& parent, const char* name, const Made& made) {
   TIERFS_ASSIGN(const struct stat st, StatEntry((*made.dir).get(), name));
-  if (!S_ISDIR(st.st_mode) || parent->Parts().InLower().Empty()) return MakeEntry(parent, name, FoundAt(made.layer, st));
+  if (!S_ISDIR(st.st_mode) || parent->Parts().InLower().Empty()) {
+    return EntryOf(*ReferenceFound(parent, name, FoundAt(made.layer, st)), st);
+  }
   // A directory where lower layers have one too merges with that, whose entries are hidden one by one.
-  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
-  if (!found.IsDir()) return Fail(ESTALE, "replaced underneath");
-  return MakeEntry(parent, name, found);
+  for (;;) {
+    TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+    if (!found.IsDir()) return Fail(ESTALE, "replaced underneath");
+    if (const NodePtr node = ReferenceFound(parent, name, found)) return EntryOf(*node, found.st);
+  }
 }
 
 Result<Entry> Tree::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
@@ -116,7 +120,7 @@ Result<CreatedFile> Tree::Create(const Caller& caller, NodeId parent_id, const c
                 }));
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
   const Found found = FoundAt(made.layer, st);
-  const NodePtr node = nodes_.Reference(parent, name, found.key, st.st_mode, found.parts);
+  const NodePtr node = ReferenceFound(parent, name, found);
   CreatedFile created;
   {
     const std::lock_guard lock(node->mutex);
@@ -128,7 +132,7 @@ Result<CreatedFile> Tree::Create(const Caller& caller, NodeId parent_id, const c
       return tl::unexpected(opened.error());
     }
   }
-  created.entry = Entry{node->id, Describe(*node, st), Timeout()};
+  created.entry = EntryOf(*node, st);
   return created;
 }
 
@@ -146,9 +150,9 @@ Result<CreatedFile> Tree::CreateTemporary(const Caller& caller, NodeId parent_id
   }
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
   const Found found = FoundAt(tier, st);
-  const NodePtr node = nodes_.Reference(nullptr, "", found.key, st.st_mode, found.parts);
+  const NodePtr node = ReferenceFound(nullptr, "", found);
   CreatedFile created;
-  created.entry = Entry{node->id, Describe(*node, st), Timeout()};
+  created.entry = EntryOf(*node, st);
   const std::lock_guard lock(node->mutex);
   node->pinned = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
   auto opened = AddHandle(node, std::move(fd), flags);

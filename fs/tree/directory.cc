@@ -33,17 +33,17 @@ Result<std::vector<DirectoryEntry>> Tree::ListParts(const NodePtr& directory, La
   std::vector<DirectoryEntry> entries;
   std::unordered_map<std::string, Listed> seen;
   std::unordered_map<std::string, bool> whited_out;
-  const bool merging = !parts.Single();
+  bool merging = !parts.Single();
   const bool over_lower = !parts.InLower().Empty();
 
-  for (const LayerIndex layer : parts) {
+  const auto list = [&](LayerIndex layer) -> Status {
     auto opened = OpenDir(directory, layer);
-    if (!opened && opened.error().code == ENOENT) continue;  // a part that was removed underneath
+    if (!opened && opened.error().code == ENOENT) return {};  // a part that was removed underneath
     if (!opened) return tl::unexpected(opened.error());
     TIERFS_ASSIGN(const UniqueFd dir, OpenEntry((**opened).get(), ".", O_RDONLY | O_DIRECTORY));
     struct stat dir_stat {};
     TIERFS_ASSIGN(dir_stat, StatFd(dir.get()));
-    TIERFS_TRY(ForEachEntry(dir.get(), [&](const dirent64& raw) -> Status {
+    return ForEachEntry(dir.get(), [&](const dirent64& raw) -> Status {
       std::string name = raw.d_name;
       unsigned char type = raw.d_type;
       if (type == DT_CHR || type == DT_UNKNOWN) {
@@ -71,8 +71,15 @@ Result<std::vector<DirectoryEntry>> Tree::ListParts(const NodePtr& directory, La
       }
       entries.push_back(DirectoryEntry{std::move(name), number(), type});
       return {};
-    }));
-  }
+    });
+  };
+  const std::uint64_t before = moves_.Count();
+  for (const LayerIndex layer : parts) TIERFS_TRY(list(layer));
+  if (moves_.NoneSince(before)) return entries;
+  // A file may have gone to a tier that was listed already, or is a new part, from one that was not: what is there now is added.
+  if (!merging) entries.clear();
+  merging = true;
+  for (const LayerIndex layer : LayerMask(parts.bits() | directory->Parts().InTiers().bits())) TIERFS_TRY(list(layer));
   return entries;
 }
 

@@ -7,11 +7,19 @@
 #include <cstring>
 
 #include "fs/os/beneath.h"
+#include "fs/os/keep_time.h"
 #include "fs/tier/entry.h"
 #include "fs/tier/whiteouts.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
+namespace {
+
+// Of what was found: there is a directory in it, whose date is what a user may see.
+constexpr auto kShowsDirectory = [](const auto& found) { return found && found->IsDir(); };
+
+}  // namespace
+
 // The class tier first, then the tiers by number, then the lower layers: the first that is not a directory wins; directories merge.
 Result<Tree::Found> Tree::ResolveOnce(const NodePtr& parent, const char* name) {
   if (std::strlen(name) > NAME_MAX) return Fail(ENAMETOOLONG, "name");
@@ -93,24 +101,42 @@ Result<Tree::Found> Tree::ResolveOnce(const NodePtr& parent, const char* name) {
 
 Result<Tree::Found> Tree::Resolve(const NodePtr& parent, const char* name) {
   for (;;) {
-    const std::uint64_t before = moves_.load(std::memory_order_acquire);
-    TIERFS_ASSIGN(Found found, ResolveOnce(parent, name));
-    // A file that moves to a tier already looked at while we look at its old one would seem to be gone.
-    if (found.Exists() || moves_.load(std::memory_order_acquire) == before) return found;
+    const std::uint64_t moved = nodes_.Moved();
+    const std::uint64_t before = moves_.Count();
+    TIERFS_ASSIGN(Found found, KeepTime::Undisturbed([&] { return ResolveOnce(parent, name); }, kShowsDirectory));
+    // A file that moves to a tier already looked at while we look at its old one would seem to be gone, or to be what it hides.
+    found.moved = moved;
+    if (!found.parts.InTiers().Empty() || moves_.NoneSince(before)) return found;
+    TIERFS_ASSIGN(found, KeepTime::Undisturbed([&] { return ResolveOnce(parent, name); }, kShowsDirectory));
+    found.moved = moved;
+    if (!found.parts.InTiers().Empty() || moves_.Count() == before) return found;
   }
 }
 
 Result<Entry> Tree::Lookup(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
-  if (!found.Exists()) {
-    // Node 0: the kernel may remember that there is no such name.
-    Entry absent{};
-    absent.timeout = Timeout();
-    return absent;
+  for (;;) {
+    TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+    if (!found.Exists()) {
+      // Node 0: the kernel may remember that there is no such name.
+      Entry absent{};
+      absent.timeout = Timeout();
+      return absent;
+    }
+    if (const NodePtr node = ReferenceFound(parent, name, found)) return EntryOf(*node, found.st);
   }
-  return MakeEntry(parent, name, found);
+}
+
+Result<std::uint64_t> Tree::LookAt(std::initializer_list<Side*> sides) {
+  for (;;) {
+    const std::uint64_t moved = nodes_.Moved();
+    for (Side* side : sides) {
+      TIERFS_ASSIGN(side->found, Resolve(side->parent, side->name));
+      side->node = side->found.Exists() ? FindNode(side->found) : nullptr;
+    }
+    if (nodes_.Moved() == moved) return moved;
+  }
 }
 
 Result<Attributes> Tree::GetAttributes(NodeId id, HandleId handle) {
@@ -134,7 +160,8 @@ Result<Attributes> Tree::GetAttributes(NodeId id, HandleId handle) {
 Result<std::string> Tree::ReadLink(NodeId id) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, Get(id));
-  TIERFS_ASSIGN(const Location at, Locate(node, node->Placement()));
+  const std::lock_guard lock(node->mutex);  // nobody moves it meanwhile
+  TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
   std::string target(PATH_MAX, '\0');
   const ssize_t length = ::readlinkat(at.DirOrFile(), at.name.c_str(), target.data(), target.size());
   if (length < 0) return FailErrno("readlinkat");

@@ -78,20 +78,25 @@ NodePtr NodeTable::Find(const BackingKey& key) const {
   return found == by_key_.end() ? nullptr : found->second;
 }
 
-NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts) {
+NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const Sight& sight) {
   const std::lock_guard lock(mutex_);
-  auto found = by_key_.find(key);
-  if (found != by_key_.end() && found->second->type != (type & S_IFMT)) {
+  if (sight.moved && *sight.moved != Moved()) return nullptr;
+  return ReferenceLocked(parent, name, sight);
+}
+
+NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& name, const Sight& sight) {
+  auto found = by_key_.find(sight.key);
+  if (found != by_key_.end() && found->second->type != (sight.type & S_IFMT)) {
     // The backing inode was removed and used again underneath; the old node lives on until it is forgotten.
     by_key_.erase(found);
     found = by_key_.end();
   }
   NodePtr node;
   if (found == by_key_.end()) {
-    node = std::make_shared<Node>(NodeId{next_id_++}, type & S_IFMT, numbers_.Of(key));
-    node->key = key;
+    node = std::make_shared<Node>(NodeId{next_id_++}, sight.type & S_IFMT, numbers_.Of(sight.key));
+    node->key = sight.key;
     by_id_[node->id.value] = node;
-    by_key_[key] = node;
+    by_key_[sight.key] = node;
   } else {
     node = found->second;
   }
@@ -103,7 +108,7 @@ NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, con
       }
       SetPlace(*node, parent, name);
     }
-    node->parts.store(parts.bits(), std::memory_order_release);
+    node->parts.store(sight.parts.bits(), std::memory_order_release);
   }
   ++node->lookups;
   return node;
@@ -125,16 +130,19 @@ void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& n
   }
 }
 
-NodePtr NodeTable::Hold(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = by_key_.find(key);
-    if (found != by_key_.end() && found->second->type == (type & S_IFMT) && found->second->lookups > 0) {
-      ++found->second->lookups;
-      return found->second;
-    }
+void NodeTable::SetParts(Node& node, LayerMask parts) {
+  if (node.parts.exchange(parts.bits(), std::memory_order_acq_rel) != parts.bits()) moved_.fetch_add(1, std::memory_order_release);
+}
+
+NodePtr NodeTable::Hold(const NodePtr& parent, const std::string& name, const Sight& sight) {
+  const std::lock_guard lock(mutex_);
+  if (sight.moved && *sight.moved != Moved()) return nullptr;
+  const auto found = by_key_.find(sight.key);
+  if (found != by_key_.end() && found->second->type == (sight.type & S_IFMT) && found->second->lookups > 0) {
+    ++found->second->lookups;
+    return found->second;
   }
-  return Reference(parent, name, key, type, parts);
+  return ReferenceLocked(parent, name, sight);
 }
 
 void NodeTable::RememberName(Node& node) {
@@ -218,7 +226,7 @@ void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::s
     }
     DropName(*node, Name(parent, name));
   }
-  node->parts.store(parts.bits(), std::memory_order_release);
+  SetParts(*node, parts);
   SetPlace(*node, parent, name);
 }
 
@@ -231,7 +239,7 @@ void NodeTable::Unlinked(const NodePtr& node, const NodePtr& parent, const std::
       SetPlace(*node, nullptr, "");
     } else {
       const auto [other, parts] = *names->second.begin();
-      node->parts.store(parts.bits(), std::memory_order_release);
+      SetParts(*node, parts);
       SetPlace(*node, other.first, other.second);
       DropName(*node, other);
     }
@@ -254,8 +262,9 @@ void NodeTable::Unexpect(const NodePtr& node, const BackingKey& key) {
 
 void NodeTable::Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts) {
   const std::lock_guard lock(mutex_);
-  node->parts.store(parts.bits(), std::memory_order_release);
+  SetParts(*node, parts);
   if (node->key == key) return;
+  moved_.fetch_add(1, std::memory_order_release);
   // The other names of a lower file that is copied up stay with the lower file.
   if (!node->IsDir()) DropNames(*node);
   numbers_.Moved(node->key, key);

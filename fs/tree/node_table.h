@@ -1,6 +1,7 @@
 // All nodes that the kernel holds a reference to, by number and by backing inode.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -38,10 +39,20 @@ class NodeTable {
   // Of a superseded node: the one that took its place.
   [[nodiscard]] NodePtr Get(NodeId id) const;
 
-  // The node of the backing inode `key`, made when there is none yet, now known as `name` in `parent`; takes one kernel reference.
-  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts);
+  // Where a backing inode was found.
+  struct Sight {
+    BackingKey key;
+    mode_t type;
+    LayerMask parts;
+    std::optional<std::uint64_t> moved;  // what Moved() was before anybody looked; without it, nobody can have moved it
+  };
+  // The node of the backing inode, made when there is none yet, now known as `name` in `parent`; takes one kernel reference. Null when
+  // something was moved since it was seen: by now it may be another inode's number.
+  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const Sight& sight);
   // The same for a look of our own, which users' renames may overtake: a node that the kernel knows keeps its name and its parts.
-  [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const BackingKey& key, mode_t type, LayerMask parts);
+  [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const Sight& sight);
+  // Grows whenever a node gets another backing inode or other parts.
+  [[nodiscard]] std::uint64_t Moved() const { return moved_.load(std::memory_order_acquire); }
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
   void Forget(NodeId id, std::uint64_t count);
@@ -85,7 +96,9 @@ class NodeTable {
  private:
   using Name = std::pair<NodePtr, std::string>;  // the directory, and the entry in it
 
+  [[nodiscard]] NodePtr ReferenceLocked(const NodePtr& parent, const std::string& name, const Sight& sight);
   void SetPlace(Node& node, const NodePtr& parent, const std::string& name);
+  void SetParts(Node& node, LayerMask parts);
   // The name that a file is known by becomes one of its others.
   void RememberName(Node& node);
   void DropName(const Node& node, const Name& name);
@@ -101,6 +114,7 @@ class NodeTable {
   InodeNumbers numbers_;
   NodePtr root_;
   std::uint64_t next_id_ = kRootNode.value + 1;
+  std::atomic<std::uint64_t> moved_{0};  // grows with the mutex held
 };
 
 }  // namespace tierfs

@@ -27,20 +27,20 @@ void Tree::NameGone(const NodePtr& node, const NodePtr& parent, const char* name
 Status Tree::Unlink(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const std::uint64_t moves = moves_.load(std::memory_order_acquire);
-  TIERFS_ASSIGN(Found found, Resolve(parent, name));
-  if (!found.Exists()) return Fail(ENOENT, "unlink");
-  if (found.IsDir()) return Fail(EISDIR, "unlink");
-  const NodePtr node = nodes_.Find(found.key);
+  Side there{parent, name, {}, {}};
+  const Found& found = there.found;
+  const NodePtr& node = there.node;
   NodeLock lock;
-  if (node) {
+  for (;;) {
+    TIERFS_ASSIGN(const std::uint64_t moved, LookAt({&there}));
+    if (!found.Exists()) return Fail(ENOENT, "unlink");
+    if (found.IsDir()) return Fail(EISDIR, "unlink");
+    if (!node) break;
     lock = NodeLock(node->mutex);
-    // It may have been settled, or copied up, before the lock was ours. Whoever does that holds the lock and counts.
-    if (moves_.load(std::memory_order_acquire) != moves) {
-      TIERFS_ASSIGN(found, Resolve(parent, name));
-    }
-    if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
+    if (nodes_.Moved() == moved) break;
+    lock = {};
   }
+  if (node && !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
   const LayerIndex layer = found.parts.First();
   TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
   if (node) TIERFS_TRY(Pin(node, (*dir).get(), name));
@@ -62,11 +62,13 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
 Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
   const SharedTopology topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+  Side there{parent, name, {}, {}};
+  const Found& found = there.found;
+  const NodePtr& node = there.node;
+  TIERFS_TRY(LookAt({&there}));
   if (!found.Exists()) return Fail(ENOENT, "rmdir");
   if (!found.IsDir()) return Fail(ENOTDIR, "rmdir");
   // The kernel looked the directory up before it asked, so there is a node.
-  const NodePtr node = nodes_.Find(found.key);
   if (!node) return Fail(ESTALE, "rmdir of an unknown directory");
   TIERFS_ASSIGN(const auto entries, ListParts(node, found.parts));
   if (!entries.empty()) return Fail(ENOTEMPTY, "rmdir");
@@ -103,6 +105,13 @@ Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
     TIERFS_TRY(Hide(parent, name, holding, true, remove));
   }
   nodes_.Unlinked(node, parent, name, true);
+  // A part that it got meanwhile, of a settling that went by, would bring it back.
+  const std::lock_guard growth(growth_);
+  for (const LayerIndex layer : node->Parts().InTiers()) {
+    if (found.parts.Has(layer)) continue;
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
+    TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
+  }
   dirs_.Drop(node->id);
   return {};
 }

@@ -45,21 +45,14 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     std::unique_lock<std::shared_mutex> exclusive(topology_, std::defer_lock);
     TIERFS_ASSIGN(const NodePtr from, GetDirectory(from_id));
     TIERFS_ASSIGN(const NodePtr to, GetDirectory(to_id));
-    Side source{from, from_name, {}};
-    Side target{to, to_name, {}};
-    std::uint64_t moves = 0;
-    const auto resolve = [&]() -> Status {
-      moves = moves_.load(std::memory_order_acquire);
-      TIERFS_ASSIGN(source.found, Resolve(from, from_name));
-      TIERFS_ASSIGN(target.found, Resolve(to, to_name));
-      return {};
-    };
-    TIERFS_TRY(resolve());
+    Side source{from, from_name, {}, {}};
+    Side target{to, to_name, {}, {}};
+    TIERFS_ASSIGN(std::uint64_t moved, LookAt({&source, &target}));
     if (source.found.IsDir() || (exchange && target.found.IsDir())) {
       // Every path beneath a directory that moves changes: nobody may be walking one.
       shared.unlock();
       exclusive.lock();
-      TIERFS_TRY(resolve());
+      TIERFS_ASSIGN(moved, LookAt({&source, &target}));
     }
     if (!source.found.Exists()) return Fail(ENOENT, "rename");
     if ((flags & RENAME_NOREPLACE) != 0 && target.found.Exists()) return Fail(EEXIST, "rename");
@@ -71,9 +64,8 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     if (target.found.Exists() && source.found.key == target.found.key) return {};
 
     if (source.found.IsDir() && !exchange && target.found.Exists()) {
-      const NodePtr replaced = nodes_.Find(target.found.key);
-      if (!replaced) return Fail(ESTALE, "rename onto an unknown directory");
-      TIERFS_ASSIGN(const auto entries, ListParts(replaced, target.found.parts));
+      if (!target.node) return Fail(ESTALE, "rename onto an unknown directory");
+      TIERFS_ASSIGN(const auto entries, ListParts(target.node, target.found.parts));
       if (!entries.empty()) return Fail(ENOTEMPTY, "rename");
     }
 
@@ -81,13 +73,12 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     NodePtr lower;
     for (const Side* side : {&source, &target}) {
       if (side == &target && !exchange) break;
-      const NodePtr node = nodes_.Find(side->found.key);
-      if (!node) return Fail(ESTALE, "rename of what is not known");
+      if (!side->node) return Fail(ESTALE, "rename of what is not known");
       bool in_lower = side->found.parts.InTiers().Empty();
       if (side->found.IsDir() && !in_lower) {
-        TIERFS_ASSIGN(in_lower, HasLowerOnly(node));
+        TIERFS_ASSIGN(in_lower, HasLowerOnly(side->node));
       }
-      if (in_lower) lower = node;
+      if (in_lower) lower = side->node;
     }
     if (lower) {
       if (exclusive.owns_lock()) exclusive.unlock();
@@ -105,35 +96,32 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
       }
     });
     if (exclusive.owns_lock()) return exchange ? ExchangeTrees(source, target) : RenameDirectory(source, target);
-    if (exchange) return ExchangeFiles(source, target);
-    TIERFS_ASSIGN(const bool done, RenameFile(source, target, moves, copy));
-    if (done) return {};
-    const NodePtr node = nodes_.Find(source.found.key);
-    if (!node) return Fail(ESTALE, "rename of what is not known");
+    TIERFS_ASSIGN(const Attempt attempt, exchange ? ExchangeFiles(source, target, moved) : RenameFile(source, target, moved, copy));
+    if (attempt == Attempt::kDone) return {};
+    if (attempt == Attempt::kLookAgain) continue;
     const LayerIndex tier = LayerOf(DecisionFor(to, to_name, false).tier);
     shared.unlock();
-    TIERFS_ASSIGN(Staged made, Stage(node, tier));
-    copy.emplace(std::move(made));
+    copy.reset();
+    auto made = Stage(source.node, tier);
+    // It may be elsewhere by now, or be no more.
+    if (!made && made.error().code != ENOENT && made.error().code != ESTALE) return tl::unexpected(made.error());
+    if (made) copy.emplace(std::move(*made));
   }
 }
 
-Result<bool> Tree::RenameFile(Side source, Side target, std::uint64_t moves, std::optional<Staged>& copy) {
-  const NodePtr node = nodes_.Find(source.found.key);
-  const NodePtr replaced = target.found.Exists() ? nodes_.Find(target.found.key) : nullptr;
+Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy) {
+  const NodePtr& node = source.node;
+  const NodePtr& replaced = target.node;
   if (!node) return Fail(ESTALE, "rename of an unknown file");
   const LockBoth lock(node.get(), replaced.get());
-  // Either may have been settled, or copied up, before the locks were ours. Whoever does that holds the lock and counts.
-  if (moves_.load(std::memory_order_acquire) != moves) {
-    TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
-    TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
-  }
+  if (nodes_.Moved() != moved) return Attempt::kLookAgain;
   if (!(source.found.key == nodes_.KeyOf(*node)) || (replaced && !(target.found.key == nodes_.KeyOf(*replaced)))) {
     return Fail(ESTALE, "rename of what was replaced underneath");
   }
   const LayerIndex home = source.found.parts.First();
   const LayerIndex tier = LayerOf(DecisionFor(target.parent, target.name, false).tier);
   const bool across = !layers_.SameMount(home, tier) && MayBeMoved(*node, source.found.st);
-  if (across && !copy) return false;
+  if (across && !copy) return Attempt::kCopyFirst;
   // A file that is changed all the time is not copied again and again: it goes on as an open one does.
   const bool publish = across && copy->tier == tier && StillTheFile(*copy);
   const LayerIndex place = publish || layers_.SameMount(home, tier) ? tier : home;
@@ -171,32 +159,29 @@ Result<bool> Tree::RenameFile(Side source, Side target, std::uint64_t moves, std
     key = layers_.KeyOf(tier, copy->file.st());
     nodes_.Expect(node, key);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const Status done = Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
-  if (done) {
+  {
+    const Moves::UnderWay under_way(moves_);
+    const Status done = Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
+    if (!done && publish) nodes_.Unexpect(node, key);
+    TIERFS_TRY(done);
     if (publish) {
       copy->file.Published();
       nodes_.Rekey(node, key, LayerMask::Only(tier));
     }
     nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(place), source.parent, source.name);
-  } else if (publish) {
-    nodes_.Unexpect(node, key);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  TIERFS_TRY(done);
   if (replaced) NameGone(replaced, target.parent, target.name);
   // One with other names stays where they are.
   if (place != tier && source.found.st.st_nlink == 1) MoveAtClose(node);
-  return true;
+  return Attempt::kDone;
 }
 
-Status Tree::ExchangeFiles(Side source, Side target) {
-  const NodePtr a = nodes_.Find(source.found.key);
-  const NodePtr b = nodes_.Find(target.found.key);
+Result<Tree::Attempt> Tree::ExchangeFiles(const Side& source, const Side& target, std::uint64_t moved) {
+  const NodePtr& a = source.node;
+  const NodePtr& b = target.node;
   if (!a || !b) return Fail(ESTALE, "exchange of an unknown entry");
   const LockBoth lock(a.get(), b.get());
-  TIERFS_ASSIGN(source.found, Resolve(source.parent, source.name));
-  TIERFS_ASSIGN(target.found, Resolve(target.parent, target.name));
+  if (nodes_.Moved() != moved) return Attempt::kLookAgain;
   if (!(source.found.key == nodes_.KeyOf(*a)) || !(target.found.key == nodes_.KeyOf(*b))) {
     return Fail(ESTALE, "exchange of what was replaced underneath");
   }
@@ -204,20 +189,18 @@ Status Tree::ExchangeFiles(Side source, Side target) {
   const LayerIndex b_layer = target.found.parts.First();
   // Each takes the other's place, and with it its tier.
   if (!layers_.SameMount(a_layer, b_layer)) return Fail(EXDEV, "exchange between file systems");
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const Status done = Perform(std::string("exchange of ") + source.name + " and " + target.name,
-                              {{Step::Kind::kExchange, a_layer, source.parent, source.name, b_layer, target.parent, target.name}});
-  if (done) {
+  {
+    const Moves::UnderWay under_way(moves_);
+    TIERFS_TRY(Perform(std::string("exchange of ") + source.name + " and " + target.name,
+                       {{Step::Kind::kExchange, a_layer, source.parent, source.name, b_layer, target.parent, target.name}}));
     nodes_.Renamed(a, target.parent, target.name, LayerMask::Only(b_layer), source.parent, source.name);
     nodes_.Renamed(b, source.parent, source.name, LayerMask::Only(a_layer), target.parent, target.name);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  TIERFS_TRY(done);
   // Where one of them was misplaced, the other is now.
   for (const NodePtr& node : {a, b}) {
     if (node->Placement() != LayerOf(DecisionOfNode(*node).tier)) MoveAtClose(node);
   }
-  return {};
+  return Attempt::kDone;
 }
 
 }  // namespace tierfs

@@ -106,8 +106,8 @@ Status Tree::FinishRename(const NodePtr& node, const Side& place, LayerMask part
 }
 
 Status Tree::RenameDirectory(const Side& source, const Side& target) {
-  const NodePtr node = nodes_.Find(source.found.key);
-  const NodePtr replaced = target.found.Exists() ? nodes_.Find(target.found.key) : nullptr;
+  const NodePtr& node = source.node;
+  const NodePtr& replaced = target.node;
   if (!node) return Fail(ESTALE, "rename of an unknown directory");
   TIERFS_ASSIGN(const bool lower_source, LowerShows(source.parent, source.name));
   TIERFS_ASSIGN(const bool lower_target, LowerShows(target.parent, target.name));
@@ -145,8 +145,8 @@ Status Tree::RenameDirectory(const Side& source, const Side& target) {
 }
 
 Status Tree::ExchangeTrees(const Side& source, const Side& target) {
-  const NodePtr a = nodes_.Find(source.found.key);
-  const NodePtr b = nodes_.Find(target.found.key);
+  const NodePtr& a = source.node;
+  const NodePtr& b = target.node;
   if (!a || !b) return Fail(ESTALE, "exchange of an unknown entry");
   TIERFS_ASSIGN(const bool lower_source, LowerShows(source.parent, source.name));
   TIERFS_ASSIGN(const bool lower_target, LowerShows(target.parent, target.name));

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
 #include "fs/os/keep_time.h"
@@ -34,9 +35,13 @@ bool IsEmpty(int dir) {
 Result<NodePtr> Tree::LookInside(const NodePtr& directory, const std::string& name) {
   const SharedTopology topology(topology_);
   if (!directory->IsDir()) return Fail(ENOTDIR, "not a directory");
-  TIERFS_ASSIGN(const Found found, Resolve(directory, name.c_str()));
-  if (!found.Exists()) return NodePtr();
-  return nodes_.Hold(directory, name, found.key, found.st.st_mode, found.parts);
+  for (;;) {
+    TIERFS_ASSIGN(const Found found, Resolve(directory, name.c_str()));
+    if (!found.Exists()) return NodePtr();
+    std::unique_lock growth(growth_, std::defer_lock);
+    if (found.IsDir()) growth.lock();
+    if (NodePtr node = nodes_.Hold(directory, name, {found.key, found.st.st_mode, found.parts, found.moved})) return node;
+  }
 }
 
 Result<NodePtr> Tree::Acquire(const std::string& path) {
@@ -156,14 +161,13 @@ Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const 
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, home));
   const KeepTime keep_old(old_dir->get());
   const KeepTime keep_new(new_dir->get());
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const bool done = ::renameat2(old_dir->get(), name.c_str(), new_dir->get(), name.c_str(), RENAME_NOREPLACE) == 0;
-  const int error = errno;
-  if (done) nodes_.Renamed(node, parent, name, LayerMask::Only(home), parent, name);
-  moves_.fetch_add(1, std::memory_order_acq_rel);
+  {
+    const Moves::UnderWay under_way(moves_);
+    if (::renameat2(old_dir->get(), name.c_str(), new_dir->get(), name.c_str(), RENAME_NOREPLACE) != 0) return FailErrno("renameat2");
+    nodes_.Renamed(node, parent, name, LayerMask::Only(home), parent, name);
+  }
   Tell(LayerMask::Only(from).With(home), parent, name, Feed::Change::kName);
   Fault::Here("settle.renamed");
-  if (!done) return Fail(error, "renameat2");
   return {};
 }
 
@@ -176,20 +180,18 @@ Status Tree::PublishSettled(const NodePtr& parent, const std::string& name, Laye
   TIERFS_ASSIGN(const UniqueFd old, OpenEntry(old_dir->get(), name.c_str(), O_PATH));
   const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
   nodes_.Expect(node, key);
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  const Status done = Perform(
-      "move of " + name + " to its tier",
-      {{Step::Kind::kPublish, copy.tier, nullptr, copy.file.name(), copy.tier, parent, name}, {Step::Kind::kRemove, from, parent, name}},
-      Dates::kKeep);
-  if (done) {
+  const AtEnd tell([&] { Tell(LayerMask::Only(from).With(copy.tier), parent, name, Feed::Change::kName); });
+  {
+    const Moves::UnderWay under_way(moves_);
+    const Status done = Perform(
+        "move of " + name + " to its tier",
+        {{Step::Kind::kPublish, copy.tier, nullptr, copy.file.name(), copy.tier, parent, name}, {Step::Kind::kRemove, from, parent, name}},
+        Dates::kKeep);
+    if (!done) nodes_.Unexpect(node, key);
+    TIERFS_TRY(done);
     copy.file.Published();
     nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
-  } else {
-    nodes_.Unexpect(node, key);
   }
-  moves_.fetch_add(1, std::memory_order_acq_rel);
-  Tell(LayerMask::Only(from).With(copy.tier), parent, name, Feed::Change::kName);
-  TIERFS_TRY(done);
   kernel_->InvalidateAttributes(node->id);
   return {};
 }

@@ -20,6 +20,22 @@ Status RenameAt(int from, const char* from_name, int to, const char* to_name, un
   return {};
 }
 
+// XFS counts the new ".." of a directory that an exchange brings to another place as a change of what is in it; the other file systems do
+// not, and to the user of the mount nothing in it has changed.
+Status Exchange(int a_dir, const char* a_name, int b_dir, const char* b_name) {
+  const auto a = StatEntry(a_dir, a_name);
+  const auto b = StatEntry(b_dir, b_name);
+  TIERFS_TRY(RenameAt(a_dir, a_name, b_dir, b_name, RENAME_EXCHANGE));
+  const auto keep_date = [](const Result<struct stat>& before, int dir, const char* name) {
+    if (!before || !S_ISDIR(before->st_mode)) return;
+    const timespec times[2] = {{0, UTIME_OMIT}, before->st_mtim};
+    (void)::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
+  };
+  keep_date(a, b_dir, b_name);
+  keep_date(b, a_dir, a_name);
+  return {};
+}
+
 Status Remove(int dir, const char* name) {
   if (::unlinkat(dir, name, 0) == 0 || errno == ENOENT) return {};
   if (errno != EISDIR) return FailErrno("unlinkat");
@@ -79,7 +95,7 @@ Status Do(Step::Kind kind, int dir, const char* name, int to_dir, const char* to
     case Step::Kind::kRenameWhiteout:
       return RenameAt(dir, name, to_dir, to_name, RENAME_WHITEOUT);
     case Step::Kind::kExchange:
-      return RenameAt(dir, name, to_dir, to_name, RENAME_EXCHANGE);
+      return Exchange(dir, name, to_dir, to_name);
     case Step::Kind::kRemove:
       return Remove(dir, name);
     case Step::Kind::kWhiteout:
@@ -95,7 +111,7 @@ Status Undo(Step::Kind kind, int dir, const char* name, int to_dir, const char* 
     case Step::Kind::kRename:
       return RenameAt(to_dir, to_name, dir, name, RENAME_NOREPLACE);
     case Step::Kind::kExchange:
-      return RenameAt(dir, name, to_dir, to_name, RENAME_EXCHANGE);
+      return Exchange(dir, name, to_dir, to_name);
     case Step::Kind::kWhiteout:
       return Remove(dir, name);
     default:

@@ -103,6 +103,7 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
   const std::lock_guard lock(growth_);
   const LayerMask parts = directory->Parts();
   if (parts.Has(tier)) return OpenDir(directory, tier);
+  if (!nodes_.PlaceOf(*directory).parent) return Fail(ENOENT, "directory without a name");  // removed meanwhile
   TIERFS_ASSIGN(const DirFd model, OpenDir(directory, parts.First()));
   TIERFS_ASSIGN(const struct stat model_stat, StatFd((*model).get()));
   // Nothing is made in the parent as the user sees it: its time stays.
@@ -144,10 +145,20 @@ Attributes Tree::Describe(const Node& node, struct stat st) const {
   return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, Timeout()) : Timeout()};
 }
 
-Entry Tree::MakeEntry(const NodePtr& parent, const char* name, const Found& found) {
-  const NodePtr node = nodes_.Reference(parent, name, found.key, found.st.st_mode, found.parts);
-  return Entry{node->id, Describe(*node, found.st), Timeout()};
+// A new part of a directory may be what it is found by before the table knows: not while growth_ is held.
+NodePtr Tree::ReferenceFound(const NodePtr& parent, const char* name, const Found& found) {
+  std::unique_lock growth(growth_, std::defer_lock);
+  if (found.IsDir()) growth.lock();
+  return nodes_.Reference(parent, name, {found.key, found.st.st_mode, found.parts, found.moved});
 }
+
+NodePtr Tree::FindNode(const Found& found) {
+  std::unique_lock growth(growth_, std::defer_lock);
+  if (found.IsDir()) growth.lock();
+  return nodes_.Find(found.key);
+}
+
+Entry Tree::EntryOf(const Node& node, const struct stat& st) const { return Entry{node.id, Describe(node, st), Timeout()}; }
 
 Result<Tree::Location> Tree::Locate(const NodePtr& node, LayerIndex layer) {
   if (node == nodes_.root() || nodes_.PlaceOf(*node).parent) {
@@ -156,6 +167,17 @@ Result<Tree::Location> Tree::Locate(const NodePtr& node, LayerIndex layer) {
   }
   const std::lock_guard lock(node->mutex);
   return LocateLocked(node, layer);
+}
+
+Result<Tree::Held> Tree::Hold(const NodePtr& node) {
+  Held held;
+  if (node->IsDir()) {
+    TIERFS_ASSIGN(held.at, Locate(node, node->Parts().First()));
+    return held;
+  }
+  held.lock = NodeLock(node->mutex);
+  TIERFS_ASSIGN(held.at, LocateLocked(node, node->Placement()));
+  return held;
 }
 
 Result<Tree::Location> Tree::LocateLocked(const NodePtr& node, LayerIndex layer) {
@@ -178,21 +200,7 @@ Result<Tree::Location> Tree::LocateLocked(const NodePtr& node, LayerIndex layer)
 }
 
 Result<struct stat> Tree::StatNode(const NodePtr& node) {
-  if (node->IsDir()) {
-    MergedStat merged;
-    for (const LayerIndex layer : node->Parts()) {
-      if (!IsTier(layer) && merged.Finished()) break;
-      TIERFS_ASSIGN(const Location at, Locate(node, layer));
-      struct stat st;
-      if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
-        if (errno == ENOENT) continue;  // a part that was removed underneath
-        return FailErrno("fstatat");
-      }
-      if (S_ISDIR(st.st_mode)) merged.Add(st);
-    }
-    if (merged.Empty()) return Fail(ESTALE, "directory gone from every layer");
-    return merged.Get();
-  }
+  if (node->IsDir()) return KeepTime::Undisturbed([&] { return StatParts(node); }, [](const auto&) { return true; });
   // A rename or a move between tiers may come between reading the place and looking there: the place then has changed.
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
@@ -203,8 +211,33 @@ Result<struct stat> Tree::StatNode(const NodePtr& node) {
     if (ok && (at.name.empty() || layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return st;
     if (!(nodes_.PlaceOf(*node) == place)) continue;
     if (!ok && error != ENOENT) return Fail(error, "fstatat");
-    return Fail(ESTALE, "replaced underneath");
+    break;
   }
+  // Whoever is moving it holds its mutex until the table knows.
+  const std::lock_guard lock(node->mutex);
+  TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
+  struct stat st;
+  if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
+    return errno == ENOENT ? Fail(ESTALE, "gone underneath") : FailErrno("fstatat");
+  }
+  if (!at.name.empty() && !(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return Fail(ESTALE, "replaced underneath");
+  return st;
+}
+
+Result<struct stat> Tree::StatParts(const NodePtr& directory) {
+  MergedStat merged;
+  for (const LayerIndex layer : directory->Parts()) {
+    if (!IsTier(layer) && merged.Finished()) break;
+    TIERFS_ASSIGN(const Location at, Locate(directory, layer));
+    struct stat st;
+    if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
+      if (errno == ENOENT) continue;  // a part that was removed underneath
+      return FailErrno("fstatat");
+    }
+    if (S_ISDIR(st.st_mode)) merged.Add(st);
+  }
+  if (merged.Empty()) return Fail(ESTALE, "directory gone from every layer");
+  return merged.Get();
 }
 
 }  // namespace tierfs

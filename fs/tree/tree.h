@@ -35,6 +35,7 @@
 #include "fs/tier/work_file.h"
 #include "fs/tree/dir_cache.h"
 #include "fs/tree/handle_table.h"
+#include "fs/tree/moves.h"
 #include "fs/tree/node_table.h"
 #include "fs/tree/settler.h"
 #include "fs/tree/settling.h"
@@ -193,10 +194,11 @@ class Tree {
   struct Found {
     [[nodiscard]] bool Exists() const { return !parts.Empty(); }
     [[nodiscard]] bool IsDir() const { return Exists() && S_ISDIR(st.st_mode); }
-    LayerMask parts;      // where it is: one layer for a file, all that merge for a directory
-    LayerMask whiteouts;  // the tiers that hold a whiteout of this name
-    struct stat st {};    // of a file; of a directory: merged
-    BackingKey key;       // of its first part
+    LayerMask parts;                     // where it is: one layer for a file, all that merge for a directory
+    LayerMask whiteouts;                 // the tiers that hold a whiteout of this name
+    struct stat st {};                   // of a file; of a directory: merged
+    BackingKey key;                      // of its first part
+    std::optional<std::uint64_t> moved;  // as in NodeTable::Sight
   };
   // The policy and everything that depends on it.
   struct PolicyState {
@@ -227,7 +229,11 @@ class Tree {
   [[nodiscard]] Result<DirFd> OpenDirForWriting(const NodePtr& directory, LayerIndex tier);
   [[nodiscard]] Result<Found> Resolve(const NodePtr& parent, const char* name);
   [[nodiscard]] Result<Found> ResolveOnce(const NodePtr& parent, const char* name);
-  [[nodiscard]] Entry MakeEntry(const NodePtr& parent, const char* name, const Found& found);
+  // The node of what was found, with one more reference; null when it has to be looked for again.
+  [[nodiscard]] NodePtr ReferenceFound(const NodePtr& parent, const char* name, const Found& found);
+  // The node of what was found, if the kernel knows it.
+  [[nodiscard]] NodePtr FindNode(const Found& found);
+  [[nodiscard]] Entry EntryOf(const Node& node, const struct stat& st) const;
   [[nodiscard]] Found FoundAt(LayerIndex layer, const struct stat& st) const;
   [[nodiscard]] Attributes Describe(const Node& node, struct stat st) const;
   [[nodiscard]] double Timeout() const;
@@ -245,9 +251,18 @@ class Tree {
   };
   // Where a node is in a layer that has it (a file: its placement).
   [[nodiscard]] Result<Location> Locate(const NodePtr& node, LayerIndex layer);
+  // With no mutex of a node held.
   [[nodiscard]] Result<struct stat> StatNode(const NodePtr& node);
+  [[nodiscard]] Result<struct stat> StatParts(const NodePtr& directory);
 
+  // The same with the node's mutex held.
   [[nodiscard]] Result<Location> LocateLocked(const NodePtr& node, LayerIndex layer);
+  // Where its first part is. A file stays there as long as the lock is held, a directory as long as the topology is.
+  struct Held {
+    NodeLock lock;
+    Location at;
+  };
+  [[nodiscard]] Result<Held> Hold(const NodePtr& node);
 
   // create.cc. Where a new entry was made.
   struct Made {
@@ -332,11 +347,19 @@ class Tree {
     NodePtr parent;
     const char* name;
     Found found;
+    NodePtr node;  // of what was found, if any
   };
-  // `moves`: what moves_ was before the sides were found. False when the file has to be copied to another mount first: `copy` is to be
-  // filled with what Stage gives.
-  [[nodiscard]] Result<bool> RenameFile(Side source, Side target, std::uint64_t moves, std::optional<Staged>& copy);
-  [[nodiscard]] Status ExchangeFiles(Side source, Side target);
+  // Finds what is at each name, and the nodes, as of one moment: what nodes_.Moved() was then. Who locks a node's mutex afterwards and sees
+  // that it has not grown knows that nothing was moved, and nothing is as long as he holds it.
+  [[nodiscard]] Result<std::uint64_t> LookAt(std::initializer_list<Side*> sides);
+  enum class Attempt : std::uint8_t {
+    kDone,
+    kLookAgain,  // something was moved meanwhile
+    kCopyFirst,  // to another mount: `copy` is to be filled with what Stage gives
+  };
+  // `moved`: what LookAt gave.
+  [[nodiscard]] Result<Attempt> RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy);
+  [[nodiscard]] Result<Attempt> ExchangeFiles(const Side& source, const Side& target, std::uint64_t moved);
 
   // rename_directory.cc. All with the topology locked exclusively.
   [[nodiscard]] Status RenameDirectory(const Side& source, const Side& target);
@@ -406,7 +429,7 @@ class Tree {
   std::map<std::uint64_t, Waiting> waiting_;  // misplaced open files, by node
   std::atomic<bool> stopping_{false};
   Settler settler_;
-  std::atomic<std::uint64_t> moves_{0};  // counts files that changed their layer; a lookup that missed looks again when it grew
+  Moves moves_;
 };
 
 }  // namespace tierfs

@@ -55,7 +55,7 @@ TreeReport CheckTrees(const TierTrees& trees, const Snapshot& shown, const polic
       if (NumberOf(policy.DecisionFor(path, false).tier) == tier) continue;
       ++report.misplaced;
       if (trees.several_disks && st.st_nlink > 1) continue;
-      report.misplaced_paths.push_back(std::to_string(tier) + "/" + Shown(path));
+      report.misplaced_files.emplace_back(tier, path);
     }
   }
   for (const auto& [path, record] : shown) {

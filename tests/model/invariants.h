@@ -16,14 +16,13 @@ struct TierTrees {
 };
 
 struct TreeReport {
-  std::string problems;       // a line each, empty when all holds
-  std::size_t misplaced = 0;  // files in another tier than their class, as `tierctl status` counts them
-  std::vector<std::string> misplaced_paths;
+  std::string problems;                                      // a line each, empty when all holds
+  std::size_t misplaced = 0;                                 // files in another tier than their class, as `tierctl status` counts them
+  std::vector<std::pair<int, std::string>> misplaced_files;  // tier and path, but for those with several names on several disks
 };
 
 // Every file that the mount shows (`shown`) and that no lower layer holds is in exactly one tree. Nothing else is in the trees but the
-// directories that lead there, with the same owner, mode and xattrs in each, and whiteouts where a lower entry would show. `misplaced`
-// leaves out what has several names while the tiers are on several disks.
+// directories that lead there, with the same owner, mode and xattrs in each, and whiteouts where a lower entry would show.
 TreeReport CheckTrees(const TierTrees& trees, const Snapshot& shown, const policy::Policy& policy);
 
 }  // namespace tierfs::test

@@ -67,7 +67,10 @@ bool Model::BothHandles(const std::string& what, const Handle& handle, const std
 
 void Model::Created(const std::string& path) {
   struct stat st {};
-  if (::lstat((reference_ + "/" + path).c_str(), &st) == 0) new_inodes_.insert(st.st_ino);
+  if (::lstat((reference_ + "/" + path).c_str(), &st) == 0) {
+    new_inodes_.insert(st.st_ino);
+    linked_.erase(st.st_ino);
+  }
   known_.push_back(path);
 }
 
@@ -86,6 +89,16 @@ void Model::LearnPaths() {
     known_.push_back(it->path().string().substr(reference_.size() + 1));
   }
   std::sort(known_.begin(), known_.end());
+}
+
+void Model::Settled() {
+  may_be_misplaced_ = false;
+  linked_.clear();
+  std::error_code problem;
+  for (fs::recursive_directory_iterator it(reference_, problem), end; it != end; it.increment(problem)) {
+    struct stat st {};
+    if (::lstat(it->path().c_str(), &st) == 0 && !S_ISDIR(st.st_mode) && st.st_nlink > 1) linked_.insert(st.st_ino);
+  }
 }
 
 void Model::CloseAll() { handles_.clear(); }
@@ -223,7 +236,10 @@ void Model::Link() {
         return ::linkat(AT_FDCWD, (root + "/" + from).c_str(), AT_FDCWD, (root + "/" + to).c_str(), 0);
       },
       several_disks_ ? EXDEV : 0);
-  if (done) known_.push_back(to);
+  struct stat st {};
+  if (!done || ::lstat((reference_ + "/" + to).c_str(), &st) != 0) return;
+  known_.push_back(to);
+  linked_.insert(st.st_ino);
 }
 
 void Model::Temporary() {

@@ -30,7 +30,9 @@ class Model {
   // Since the last Settled: a file may stand in another tier than its class, because it was open or linked while it was renamed.
   [[nodiscard]] bool MayBeMisplaced() const { return may_be_misplaced_; }
   void ClassesChanged() { may_be_misplaced_ = true; }
-  void Settled() { may_be_misplaced_ = false; }
+  void Settled();
+  // The file, an inode of the reference, had several names since: then it could not follow its path to another disk.
+  [[nodiscard]] bool WasLinked(ino_t inode) const { return linked_.count(inode) != 0; }
   // Inodes of the reference that came into being since the last call; numbers are used again there.
   [[nodiscard]] std::set<ino_t> TakeNewInodes() { return std::exchange(new_inodes_, {}); }
   // The last operations, for a failure's message.
@@ -75,6 +77,7 @@ class Model {
   std::vector<std::string> known_;
   std::vector<Handle> handles_;
   std::set<ino_t> new_inodes_;
+  std::set<ino_t> linked_;
   bool may_be_misplaced_ = false;
   std::uint64_t step_ = 0;
   std::deque<std::string> story_;

@@ -3,8 +3,6 @@
 #include <linux/fs.h>
 #include <sys/mman.h>
 
-#include <nlohmann/json.hpp>
-
 #include "tests/mount/layers.h"
 
 namespace tierfs::test {
@@ -15,16 +13,6 @@ class Across : public OverlayTest {
   void SetUp() override {
     UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
     SetPolicy("1 /etc/\n3 *.tmp\n4 /usr/\n");
-  }
-  // Waits for what is settled in the background.
-  void Settled() {
-    const Ran settled = Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
-    ASSERT_EQ(settled.code, 0) << settled.out << settled.err;
-  }
-  nlohmann::json Status() { return nlohmann::json::parse(Execute({TIERCTL_BINARY, "status", "--json", ConfigFile()}).out)[0]; }
-  // Nothing is left of copies beside the trees.
-  void ExpectNoWorkFiles() {
-    EXPECT_EQ(Shell("find " + Base("state") + "/work " + Base() + "/*/.*.tierfs-work -type f 2>/dev/null | wc -l").out, "0\n");
   }
 };
 

@@ -63,6 +63,16 @@ std::string OverlayTest::MakeSquashfs(const std::string& directory) {
   return MountAt({"-t", "squashfs", "-o", "loop,ro", image});
 }
 
+std::string OverlayTest::MakeExt4Image(const std::string& directory) {
+  const std::string made = MakeFileSystem(FileSystem::kExt4, 64);
+  const Ran copied = Execute({"cp", "-a", directory + "/.", made});
+  EXPECT_EQ(copied.code, 0) << copied.err;
+  EXPECT_EQ(::rmdir((made + "/lost+found").c_str()), 0) << std::strerror(errno);
+  const Ran remounted = Execute({"mount", "-o", "remount,ro", made});
+  EXPECT_EQ(remounted.code, 0) << remounted.err;
+  return made;
+}
+
 std::string OverlayTest::MountKernelOverlay(const std::vector<std::string>& layers) {
   std::string option = "ro,lowerdir=";
   for (std::size_t i = 0; i < layers.size(); ++i) option += (i == 0 ? "" : ":") + layers[i];
@@ -79,6 +89,20 @@ void OverlayTest::ExpectKernelShowsTheSame(const Snapshot& before) {
   const std::string differences = Differences(WithoutDirectoryTimes(before), WithoutDirectoryTimes(TakeSnapshot(shown)));
   EXPECT_EQ(differences, "") << "the kernel's overlayfs shows another tree";
   EXPECT_EQ(::umount2(shown.c_str(), 0), 0) << std::strerror(errno);
+}
+
+nlohmann::json OverlayTest::Status() const {
+  return nlohmann::json::parse(Execute({TIERCTL_BINARY, "status", "--json", ConfigFile()}).out)[0];
+}
+
+void OverlayTest::Settled() const {
+  const Ran settled = Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
+  ASSERT_EQ(settled.code, 0) << settled.out << settled.err;
+}
+
+void OverlayTest::ExpectNoWorkFiles() const {
+  EXPECT_EQ(Shell("find " + Base("state") + "/work " + Base() + "/.*.tierfs-work " + Base() + "/*/.*.tierfs-work -type f 2>/dev/null").out,
+            "");
 }
 
 std::set<std::string> OverlayTest::Whiteouts() const {

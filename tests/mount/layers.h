@@ -1,6 +1,7 @@
 // A real mount over lower layers, and the file systems that layers and tiers are on.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ class OverlayTest : public MountTest {
   std::string MakeFileSystem(FileSystem kind, int megabytes);
   // A read-only squashfs of what `directory` holds, mounted.
   std::string MakeSquashfs(const std::string& directory);
+  // A read-only ext4 that holds what `directory` holds, mounted.
+  std::string MakeExt4Image(const std::string& directory);
   // The kernel's overlayfs over `layers`, uppermost first, mounted read-only.
   std::string MountKernelOverlay(const std::vector<std::string>& layers);
   // mount(8) with these arguments on a new directory, which it returns.
@@ -45,6 +48,13 @@ class OverlayTest : public MountTest {
   void ExpectKernelShowsTheSame(const Snapshot& before);
   // A test that leaves what overlayfs cannot show the same way says so.
   void SkipKernelComparison() { compare_ = false; }
+
+  // `tierctl status` of this mount.
+  [[nodiscard]] nlohmann::json Status() const;
+  // Waits for what is settled in the background.
+  void Settled() const;
+  // Nothing is left of copies beside the trees.
+  void ExpectNoWorkFiles() const;
 
   // The character devices 0:0 in the tier trees: "tier/path", as "3/usr/bin/x".
   [[nodiscard]] std::set<std::string> Whiteouts() const;

@@ -1,0 +1,166 @@
+// A copy that fails midway: the lower file goes on showing, the error is the disk's, and nothing half made is left anywhere.
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include <csignal>
+
+#include "fs/control/control.h"
+#include "fs/os/unique_fd.h"
+#include "tests/mount/layers.h"
+
+namespace tierfs::test {
+namespace {
+
+constexpr std::size_t kSize = 6 << 20;
+
+class CopyUpFails : public OverlayTest {
+ protected:
+  // Tier 1 on this directory's file system; etc/file is to be copied there, from a lower layer and from tier 3.
+  void SetUpOn(const std::string& disk) {
+    UseTier(1, disk + "/tree");
+    UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
+    SetPolicy("1 /etc/\n3 *.tmp\n");
+    lower_ = AddLower("lower");
+    MakeDirs(lower_ + "/etc");
+    WriteFile(lower_ + "/etc/file", content_);
+    ASSERT_EQ(::setxattr((lower_ + "/etc/file").c_str(), "user.note", "n", 1, 0), 0);
+    ASSERT_TRUE(Mount()) << Refusal();
+    WriteFile(Mnt("file.tmp"), content_);
+    ASSERT_EQ(::mkdir(Mnt("etc/made").c_str(), 0755), 0) << std::strerror(errno);
+  }
+  // Every way to copy the lower file up, and a rename that has to copy, fail with this error and change nothing.
+  void ExpectFailure(int error) {
+    const Snapshot before = TakeSnapshot(Mnt());
+    const Snapshot tree = TakeSnapshot(Tier(1));
+    EXPECT_EQ(Errno(::open(Mnt("etc/file").c_str(), O_RDWR)), error);
+    EXPECT_EQ(Errno(::chmod(Mnt("etc/file").c_str(), 0600)), error);
+    EXPECT_EQ(Errno(::setxattr(Mnt("etc/file").c_str(), "user.note", "other", 5, 0)), error);
+    EXPECT_EQ(Errno(::truncate(Mnt("etc/file").c_str(), kSize - 1)), error);
+    EXPECT_EQ(Errno(::link(Mnt("etc/file").c_str(), Mnt("etc/link").c_str())), error);
+    EXPECT_EQ(Errno(::rename(Mnt("etc/file").c_str(), Mnt("etc/renamed").c_str())), error);
+    EXPECT_EQ(Errno(::rename(Mnt("file.tmp").c_str(), Mnt("etc/new").c_str())), error);
+    EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "");
+    EXPECT_EQ(Differences(tree, TakeSnapshot(Tier(1))), "");
+    EXPECT_EQ(TreesWith("etc/file"), std::set<int>{});
+    EXPECT_EQ(TreesWith("file.tmp"), std::set<int>{3});
+    EXPECT_EQ(Whiteouts(), std::set<std::string>{});
+    ExpectNoWorkFiles();
+    EXPECT_EQ(Status()["daemon"]["catalogue"]["open_intents"].size(), 0U);
+  }
+  void ExpectItWorksAgain() {
+    ASSERT_EQ(::rename(Mnt("file.tmp").c_str(), Mnt("etc/new").c_str()), 0) << std::strerror(errno);
+    EXPECT_EQ(TreesWith("etc/new"), std::set<int>{1});
+    const UniqueFd fd(::open(Mnt("etc/file").c_str(), O_WRONLY));
+    ASSERT_TRUE(fd) << std::strerror(errno);
+    ASSERT_EQ(::pwrite(fd.get(), "N", 1, 0), 1);
+    EXPECT_EQ(ReadFile(Mnt("etc/file")), "N" + content_.substr(1));
+  }
+  [[nodiscard]] const std::string& content() const { return content_; }
+  [[nodiscard]] std::string Lower(const std::string& path) const { return lower_ + "/" + path; }
+
+ private:
+  const std::string content_ = std::string(kSize, 'l');
+  std::string lower_;
+};
+
+TEST_F(CopyUpFails, WhereTheQuotaIsExceeded) {
+  const std::string disk = MakeFileSystem(FileSystem::kBtrfs, 256);
+  const std::string subvolume = disk + "/tier";
+  const Ran limited =
+      Shell("btrfs quota enable " + disk + " && btrfs subvolume create " + subvolume + " && btrfs qgroup limit 4M " + subvolume);
+  ASSERT_EQ(limited.code, 0) << limited.out << limited.err;
+  SetUpOn(subvolume);
+  ExpectFailure(EDQUOT);
+  ASSERT_EQ(Shell("btrfs qgroup limit none " + subvolume).code, 0);
+  ExpectItWorksAgain();
+}
+
+TEST_F(CopyUpFails, WhereTheDiskHasBecomeReadOnly) {
+  const std::string disk = MakeFileSystem(FileSystem::kExt4, 64);
+  SetUpOn(disk);
+  ASSERT_EQ(Execute({"mount", "-o", "remount,ro", disk}).code, 0);
+  ExpectFailure(EROFS);
+  EXPECT_EQ(ReadFile(Mnt("etc/file")), content());
+  ASSERT_EQ(Execute({"mount", "-o", "remount,rw", disk}).code, 0);
+  ExpectItWorksAgain();
+}
+
+TEST_F(CopyUpFails, WhereTheDiskIsFull) {
+  const std::string disk = MakeFileSystem(FileSystem::kExt4, 24);
+  SetUpOn(disk);
+  WriteFile(disk + "/filler", "");
+  ASSERT_EQ(Shell("fallocate -l $(($(stat -f -c %a*%S " + disk + ")-2097152)) " + disk + "/filler").code, 0);
+  ExpectFailure(ENOSPC);
+  ASSERT_EQ(::unlink((disk + "/filler").c_str()), 0);
+  ExpectItWorksAgain();
+}
+
+// An image on a file system that has no room for what is written into it: the disk takes the data and fails when it has to keep it.
+TEST_F(CopyUpFails, WhereTheDiskFailsWhenItIsSynced) {
+  const std::string memory = MakeFileSystem(FileSystem::kTmpfs, 8);
+  const std::string image = memory + "/image";
+  ASSERT_EQ(Shell("truncate -s 64M " + image + " && mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=0 " + image).code, 0);
+  SetUpOn(MountAt({"-o", "loop", image}));
+  ASSERT_EQ(Shell("sync; dd if=/dev/zero of=" + memory + "/filler bs=1M 2>/dev/null; test -s " + memory + "/filler").code, 0);
+  ExpectFailure(ENOSPC);
+  EXPECT_EQ(ReadFile(Mnt("etc/file")), content());
+  SkipKernelComparison();  // nobody knows what such a disk still holds
+}
+
+// An image on a mount whose daemon dies: what is not cached of this disk gives I/O errors from then on.
+TEST_F(CopyUpFails, WhereTheDiskBreaks) {
+  std::string config = "name = \"disk\"\nrules = \"1 none\"\nstate = \"" + Base("disk-state") + "\"\n[tier]\n";
+  for (int tier = 1; tier <= 4; ++tier) config += std::to_string(tier) + " = \"" + Base("disk-tier" + std::to_string(tier)) + "\"\n";
+  WriteFile(Base("disk.toml"), config);
+  MakeDirs(Base("disk"));
+  ASSERT_EQ(Execute({TIERCTL_BINARY, "init", Base("disk.toml")}).code, 0);
+  ASSERT_EQ(Execute({TIERFS_BINARY, Base("disk.toml"), Base("disk"), "-o", "passthrough=no"}).code, 0);
+  const std::string image = Base("disk/image");
+  ASSERT_EQ(Shell("truncate -s 64M " + image + " && mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=0 " + image).code, 0);
+  const std::string disk = MountAt({"-o", "loop", image});
+  SetUpOn(disk);
+  ASSERT_EQ(Execute({"sync", "-f", disk}).code, 0);
+  const auto status = AskDaemon(Base("disk-state"), {{"verb", "status"}});
+  ASSERT_TRUE(status);
+  ASSERT_EQ(::kill(status->value("pid", 0), SIGKILL), 0);
+  ExpectFailure(EIO);
+  EXPECT_EQ(ReadFile(Mnt("etc/file")), content());
+  SkipKernelComparison();
+}
+
+// A lower layer with a bad sector.
+TEST_F(CopyUpFails, WhereTheLowerLayerCannotBeRead) {
+  const std::string image = Base("image.btrfs");
+  ASSERT_EQ(Shell("truncate -s 256M " + image + " && mkfs.btrfs -q -d single -m single " + image).code, 0);
+  std::string disk = MountAt({"-o", "loop", image});
+  MakeDirs(disk + "/etc");
+  WriteFile(disk + "/etc/file", std::string(kSize, 'G'));
+  ASSERT_EQ(::umount2(disk.c_str(), 0), 0) << std::strerror(errno);
+  // The file's last megabyte, as the checksums of its file system will notice.
+  const Ran damaged = Shell("at=$(grep -obUa -m1 'GGGGGGGGGGGGGGGG' " + image + " | head -n1 | cut -d: -f1); printf x | dd of=" + image +
+                            " bs=1 seek=$((at + 5500000)) conv=notrunc status=none");
+  ASSERT_EQ(damaged.code, 0) << damaged.err;
+  disk = MountAt({"-o", "loop,ro", image});
+  UseLower(disk);
+  SetPolicy("1 /etc/\n");
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(Errno(::open(Mnt("etc/file").c_str(), O_RDWR)), EIO);
+    EXPECT_EQ(Errno(::chmod(Mnt("etc/file").c_str(), 0600)), EIO);
+    EXPECT_EQ(Errno(::rename(Mnt("etc/file").c_str(), Mnt("file").c_str())), EIO);
+    EXPECT_EQ(Stat(Mnt("etc/file")).st_size, static_cast<off_t>(kSize));
+    EXPECT_EQ(TreesWith("etc/file"), std::set<int>{});
+    EXPECT_FALSE(Exists(Mnt("file")));
+    ExpectNoWorkFiles();
+  }
+  // What can be read of it can, and what needs none of its data works.
+  const UniqueFd fd(::open(Mnt("etc/file").c_str(), O_RDONLY));
+  char byte = 0;
+  EXPECT_EQ(::pread(fd.get(), &byte, 1, 0), 1) << std::strerror(errno);
+  EXPECT_EQ(Errno(::pread(fd.get(), &byte, 1, 5500000)), EIO);
+  WriteFile(Mnt("etc/file"), "new");
+  EXPECT_EQ(ReadFile(Mnt("etc/file")), "new");
+}
+
+}  // namespace
+}  // namespace tierfs::test
