@@ -271,7 +271,7 @@ class TreeCheck {
     if (!names) return attributes;
     std::string value(kXattrLimit, '\0');
     for (const std::string& name : *names) {
-      if (IsPrivateXattr(name)) continue;
+      if (IsPrivateXattr(name) || IsShownOtherwise(name)) continue;
       const ssize_t size = ::getxattr(path.c_str(), name.c_str(), value.data(), value.size());
       if (size >= 0) attributes[name] = value.substr(0, static_cast<std::size_t>(size));
     }

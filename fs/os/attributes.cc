@@ -43,6 +43,8 @@ bool IsPrivateXattr(const std::string& name) {
          name.rfind("trusted.overlay.", 0) == 0 || name.rfind("user.overlay.", 0) == 0;
 }
 
+bool IsShownOtherwise(const std::string& name) { return name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"; }
+
 namespace {
 
 // Both paths are magic links of /proc, which these calls have to follow.
@@ -57,7 +59,7 @@ Status CloneXattrs(const std::string& source, const std::string& target) {
   if (names->empty()) return {};
   std::string value(kXattrLimit, '\0');
   for (const std::string& name : *names) {
-    if (IsPrivateXattr(name)) continue;
+    if (IsPrivateXattr(name) || IsShownOtherwise(name)) continue;
     const ssize_t size = ::getxattr(source.c_str(), name.c_str(), value.data(), value.size());
     if (size < 0 && errno == ENODATA) continue;
     if (size < 0) return FailErrno("getxattr");

@@ -22,6 +22,9 @@ inline constexpr size_t kXattrLimit = 65536;
 
 // True for the xattrs that belong to a tier tree's root or to overlayfs and not to the user's file.
 [[nodiscard]] bool IsPrivateXattr(const std::string& name);
+// True for the names under which XFS lists ACLs a second time: what they hold is in system.posix_acl_*, and is nothing to any other file
+// system.
+[[nodiscard]] bool IsShownOtherwise(const std::string& name);
 
 // Gives the open file or directory `to` the owner, times, xattrs, ACLs and mode of `from` (both real or O_PATH descriptors). Private
 // xattrs are left out. The owner comes first because changing it clears capabilities, the mode last: a directory that was made with

@@ -205,7 +205,7 @@ Result<std::string> Tree::ListXattrs(NodeId id) {
   if (!names) return tl::unexpected(names.error());
   std::string list;
   for (const std::string& name : *names) {
-    if (!IsPrivateXattr(name)) list.append(name).push_back('\0');
+    if (!IsPrivateXattr(name) && !IsShownOtherwise(name)) list.append(name).push_back('\0');
   }
   return list;
 }
