@@ -133,8 +133,10 @@ tl::expected<json, std::string> RunSettle(const Config& config, const Request& r
   });
   while (done.wait_for(kLook) != std::future_status::ready) {
     if (interrupted != 0) {
+      // Again until it has ended: the first may have come before the daemon had begun.
       const auto cancelled = Ask(config, {{"verb", "settle-cancel"}});
-      if (!cancelled) std::cerr << cancelled.error() << "\n";
+      if (cancelled) continue;
+      std::cerr << cancelled.error() << "\n";
       break;
     }
     if (const auto report = Ask(config, {{"verb", "settle-report"}})) progress.Show(*report);

@@ -1,9 +1,6 @@
 // The first write to a lower file: what is copied, how, and how often.
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <sys/inotify.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -28,22 +25,6 @@ class CopyUp : public OverlayTest {
   }
 };
 
-// Every extent of the file is shared with another file.
-bool IsShared(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY));
-  ::fsync(fd.get());
-  alignas(fiemap) char buffer[sizeof(fiemap) + 64 * sizeof(fiemap_extent)] = {};
-  auto* map = reinterpret_cast<fiemap*>(buffer);
-  map->fm_length = ~0ULL;
-  map->fm_extent_count = 64;
-  EXPECT_EQ(::ioctl(fd.get(), FS_IOC_FIEMAP, map), 0) << path << ": " << std::strerror(errno);
-  bool shared = map->fm_mapped_extents > 0;
-  for (unsigned i = 0; i < map->fm_mapped_extents; ++i) {
-    shared = shared && (map->fm_extents[i].fe_flags & FIEMAP_EXTENT_SHARED) != 0;
-  }
-  return shared;
-}
-
 class CopyUpOn : public CopyUp, public ::testing::WithParamInterface<FileSystem> {};
 
 TEST_P(CopyUpOn, DataIsSharedUntilItIsWritten) {
@@ -56,7 +37,7 @@ TEST_P(CopyUpOn, DataIsSharedUntilItIsWritten) {
   ASSERT_TRUE(Mount()) << Refusal();
   OpenForWriting(Mnt("etc/big"));
   ASSERT_EQ(TreesWith("etc/big"), std::set<int>{1});
-  EXPECT_TRUE(IsShared(Tier(1, "etc/big")));
+  EXPECT_TRUE(SharesBlocks(Tier(1, "etc/big")));
   const UniqueFd fd(::open(Mnt("etc/big").c_str(), O_WRONLY));
   ASSERT_EQ(::pwrite(fd.get(), "x", 1, 0), 1) << std::strerror(errno);
   EXPECT_EQ(ReadFile(Mnt("etc/big")), "x" + std::string(kSize - 1, 'b'));

@@ -1,11 +1,30 @@
 #include "tests/mount/layers.h"
 
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 
 #include <filesystem>
 
 namespace tierfs::test {
 namespace fs = std::filesystem;
+
+bool SharesBlocks(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY));
+  ::fsync(fd.get());
+  alignas(fiemap) char buffer[sizeof(fiemap) + 64 * sizeof(fiemap_extent)] = {};
+  auto* map = reinterpret_cast<fiemap*>(buffer);
+  map->fm_length = ~0ULL;
+  map->fm_extent_count = 64;
+  EXPECT_EQ(::ioctl(fd.get(), FS_IOC_FIEMAP, map), 0) << path << ": " << std::strerror(errno);
+  bool shared = map->fm_mapped_extents > 0;
+  for (unsigned i = 0; i < map->fm_mapped_extents; ++i) {
+    shared = shared && (map->fm_extents[i].fe_flags & FIEMAP_EXTENT_SHARED) != 0;
+  }
+  return shared;
+}
 
 void OverlayTest::TearDown() {
   if (IsMounted() && compare_ && !HasFatalFailure()) ExpectKernelShowsTheSame(TakeSnapshot(Mnt()));

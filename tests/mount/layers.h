@@ -12,6 +12,9 @@ namespace tierfs::test {
 
 enum class FileSystem { kExt4, kXfs, kBtrfs, kTmpfs };
 
+// Every extent of the file is shared with another file (FIEMAP); by its path in a tree.
+bool SharesBlocks(const std::string& path);
+
 // Lower layers are made and filled before Mount. TearDown looks at D2: the kernel's own overlayfs over the four tier trees and the lower
 // layers has to show what the mount showed.
 class OverlayTest : public MountTest {

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "fs/os/unique_fd.h"
-#include "tests/mount/fixture.h"
+#include "tests/mount/layers.h"
 
 namespace tierfs::test {
 namespace {
@@ -39,6 +39,33 @@ TEST_F(Limits, ADirectoryInSeveralTiersCountsNoSubdirectories) {
   EXPECT_EQ(Stat(Mnt("d")).st_nlink, 1U);
   EXPECT_EQ(Shell("find " + Mnt("d") + " -mindepth 1 | wc -l").out, "2\n");
 }
+
+TEST_F(Limits, AWriteByRootClearsTheSetuidBit) {
+  WriteFile(Mnt("tool"), "x");
+  ASSERT_EQ(::chmod(Mnt("tool").c_str(), 04755), 0);
+  const UniqueFd fd(::open(Mnt("tool").c_str(), O_WRONLY));
+  ASSERT_EQ(::write(fd.get(), "y", 1), 1);
+  EXPECT_EQ(Stat(Mnt("tool")).st_mode & 07777, 0755U);
+  EXPECT_EQ(Stat(Tier(2, "tool")).st_mode, Stat(Mnt("tool")).st_mode);
+}
+
+class CopiesOn : public OverlayTest, public ::testing::WithParamInterface<FileSystem> {};
+
+TEST_P(CopiesOn, ShareBlocksWhereTheDiskCan) {
+  const std::string disk = MakeFileSystem(GetParam(), 320);
+  for (int tier = 1; tier <= 4; ++tier) UseTier(tier, disk + "/tier" + std::to_string(tier));
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), std::string(4 << 20, 'a'));
+  for (const char* name : {"copy", "copy.tmp"}) {
+    ASSERT_EQ(Execute({"cp", "--reflink=auto", Mnt("a"), Mnt(name)}).code, 0);
+    EXPECT_EQ(ReadFile(Mnt(name)), std::string(4 << 20, 'a'));
+  }
+  EXPECT_TRUE(SharesBlocks(Tier(2, "copy")));
+  EXPECT_TRUE(SharesBlocks(Tier(3, "copy.tmp"))) << "from one tier to another too";
+}
+
+INSTANTIATE_TEST_SUITE_P(Reflink, CopiesOn, ::testing::Values(FileSystem::kXfs, FileSystem::kBtrfs),
+                         [](const auto& kind) { return std::string(kind.param == FileSystem::kXfs ? "xfs" : "btrfs"); });
 
 }  // namespace
 }  // namespace tierfs::test
