@@ -5,20 +5,22 @@ from xml.sax.saxutils import escape
 
 from report import machine_text
 
-LEFT, WIDTH, ROW, RIGHT, LEGEND = 200, 560, 19, 24, 24
-COLOURS = (("#0550ae", "#58a6ff"), ("#953800", "#f0883e"), ("#1a7f37", "#56d364"), ("#8250df", "#bc8cff"), ("#a40e26", "#ff7b72"),
-           ("#6e7781", "#8b949e"), ("#7d4e00", "#d29922"), ("#0a7d7d", "#39c5cf"), ("#99286e", "#ff9bce"))
+LEFT, WIDTH, ROW, RIGHT, LEGEND = 236, 580, 19, 24, 24
+# Of the light theme and of the dark one. The first is overlayfs', then come those of tierfs.
+COLOURS = (("#57606a", "#adbac7"), ("#cf222e", "#ff7b72"), ("#bf5700", "#ffa657"), ("#99286e", "#ff9bce"), ("#0550ae", "#58a6ff"), ("#1a7f37", "#56d364"),
+           ("#8250df", "#bc8cff"), ("#0a7d7d", "#39c5cf"), ("#7d4e00", "#d29922"))
 
 
-def shape(kind, x, y, css):
+def shape(kind, x, y, css, size=1.0):
     if kind == 0:
-        return f'<circle class="{css}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+        return f'<circle class="{css}" cx="{x:.1f}" cy="{y:.1f}" r="{4.6 * size:.1f}"/>'
     points = {
         1: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
         2: [(0, -5), (4.5, 4), (-4.5, 4)],
         3: [(0, -5), (5, 0), (0, 5), (-5, 0)],
     }[kind]
-    return f'<polygon class="{css}" points="{" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in points)}"/>'
+    placed = " ".join(f"{x + dx * size:.1f},{y + dy * size:.1f}" for dx, dy in points)
+    return f'<polygon class="{css}" points="{placed}"/>'
 
 
 def style(count):
@@ -65,6 +67,6 @@ def draw(workloads, contenders, results, facts):
         out.append(f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end" data-row="{row.name}">{escape(row.title)}</text>')
         for j, one in reversed(list(enumerate(shown))):  # tierfs lies on top
             if values[row.name, one.name]:
-                out.append(shape(j % 4, at(values[row.name, one.name]), y, f"c{j}"))
+                out.append(shape(j % 4, at(values[row.name, one.name]), y, f"c{j}", 1.3 if one.name == "tierfs" else 1.0))
     out += [f'<text class="small" x="8" y="{bottom + 34}">{escape(machine_text(facts))}</text>', "</svg>"]
     return "\n".join(out) + "\n"

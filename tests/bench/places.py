@@ -32,6 +32,15 @@ def serves_fuse(pid):
         return False
 
 
+def share_priority(pid):
+    """A daemon leaves the session that it was started in, and its autogroup (sched(7)): it gets the priority that the work here has."""
+    try:
+        with open("/proc/self/autogroup") as mine, open(f"/proc/{pid}/autogroup", "w") as its:
+            its.write(mine.read().split()[-1])
+    except OSError:
+        return  # a kernel without autogroups
+
+
 class Place:
     def __init__(self, base):
         self.root = tempfile.mkdtemp(prefix="place-", dir=base)
@@ -65,6 +74,8 @@ class Place:
         while self._started.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         self.daemon = next(filter(serves_fuse, processes(self.mnt)), None)
+        if self.daemon is not None:
+            share_priority(self.daemon)
 
     def _said(self):
         with open(self.root + "/log", errors="replace") as log:
