@@ -66,6 +66,13 @@ std::vector<std::string> Differing(const Config& config, LayerIndex layer, int r
 }
 
 Repaired RemoveDatabase(const Config& config) {
+  // The trees hold all that is in it but for this.
+  std::size_t open = 0;
+  (void)ReadCatalogue(config, [&](Connection& connection) { open = SelectIntents(connection).size(); });
+  if (open > 0) {
+    return tl::unexpected(std::to_string(open) +
+                          " unfinished operations are written down in it; the next mount finishes them and puts it aside by itself");
+  }
   for (const char* part : {"-wal", "-shm", ""}) {
     std::error_code problem;
     std::filesystem::remove(config.state + "/catalog.db" + part, problem);

@@ -97,11 +97,14 @@ class TreeCheck {
     std::set<std::string> names;
     for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
       const auto directory = OpenBeneath(tiers_[tier].get(), path, O_RDONLY | O_DIRECTORY);
-      if (!directory) continue;
-      const Status read = ForEachEntry(directory->get(), [&](const dirent64& entry) -> Status {
-        names.insert(entry.d_name);
-        return {};
-      });
+      // No directory there, or none in this tier.
+      if (!directory && (directory.error().code == ENOENT || directory.error().code == ENOTDIR || directory.error().code == ELOOP))
+        continue;
+      const Status read =
+          !directory ? Status(tl::unexpected(directory.error())) : ForEachEntry(directory->get(), [&](const dirent64& entry) -> Status {
+            names.insert(entry.d_name);
+            return {};
+          });
       if (!read)
         Found({"unreadable", path, std::string(read.error().step) + ": " + std::strerror(read.error().code), "look at the disk", {}});
     }

@@ -79,7 +79,7 @@ void Database::OpenWriter() {
   next_try_ = std::chrono::steady_clock::now() + kRetry;
   auto writer = std::make_unique<Connection>(path_, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
   const int version = writer->database().execAndGet("PRAGMA user_version").getInt();
-  if (version > kSchemaVersion)
+  if (version > kSchemaVersion || version < 0)
     throw Unusable("it is of version " + std::to_string(version) + ", this is version " + std::to_string(kSchemaVersion));
   if (version == 0 && writer->database().execAndGet("SELECT count(*) FROM sqlite_master").getInt() != 0)
     throw Unusable("it is not a catalogue");

@@ -1,4 +1,5 @@
 #include "fs/catalog/catalog.h"
+#include "fs/catalog/schema.h"
 #include "tests/catalog/support.h"
 
 namespace tierfs::test {
@@ -73,6 +74,48 @@ TEST_F(JournalTest, OpenIntentsOfADatabaseFromTheFutureAreCarriedOver) {
   ASSERT_TRUE(open);
   ASSERT_EQ(open->size(), 1U);
   EXPECT_EQ((*open)[0].second.what, "first");
+}
+
+// Whoever made a file of another kind, or a program of another version, finds it again as it was.
+TEST_F(JournalTest, ADatabaseOfAnotherVersionIsPutAsideWhole) {
+  for (const auto& [version, why] : std::map<int, std::string>{{7, "version 7"}, {-1, "version -1"}, {0, "it is not a catalogue"}}) {
+    SCOPED_TRACE(version);
+    for (const auto& entry : std::filesystem::directory_iterator(Path())) std::filesystem::remove(entry.path());
+    {
+      Catalog catalog(Path());
+      ASSERT_TRUE(catalog.journal().Begin(Example("under way")));
+    }
+    {
+      SQLite::Database database(Path("catalog.db"), SQLite::OPEN_READWRITE);
+      database.exec("PRAGMA user_version = " + std::to_string(version) + "; CREATE TABLE later(x); INSERT INTO later VALUES('kept')");
+    }
+    Catalog catalog(Path());
+    EXPECT_EQ(catalog.health().CurrentTrouble(), "");
+    ASSERT_EQ(catalog.health().Notes().size(), 1U);
+    EXPECT_NE(catalog.health().Notes()[0].find(why), std::string::npos) << catalog.health().Notes()[0];
+    const auto open = catalog.journal().Open();
+    ASSERT_TRUE(open);
+    ASSERT_EQ(open->size(), 1U);
+    EXPECT_EQ((*open)[0].second.what, "under way");
+    SQLite::Database aside(Path("catalog.db.damaged-1"), SQLite::OPEN_READONLY);
+    EXPECT_EQ(aside.execAndGet("PRAGMA user_version").getInt(), version);
+    EXPECT_EQ(aside.execAndGet("SELECT x FROM later").getString(), "kept");
+    EXPECT_EQ(aside.execAndGet("SELECT count(*) FROM intents").getInt(), 1);
+  }
+}
+
+// What a program that was killed while it made the file leaves: nothing, or a file without a table.
+TEST_F(JournalTest, AnEmptyFileIsMadeACatalogue) {
+  for (const bool has_header : {false, true}) {
+    for (const auto& entry : std::filesystem::directory_iterator(Path())) std::filesystem::remove(entry.path());
+    Write(Path("catalog.db"), "");
+    if (has_header)
+      SQLite::Database(Path("catalog.db"), SQLite::OPEN_READWRITE).exec("PRAGMA journal_mode = WAL; PRAGMA user_version = 0; VACUUM");
+    Catalog catalog(Path());
+    EXPECT_TRUE(catalog.health().Notes().empty()) << catalog.health().Notes()[0];
+    ASSERT_TRUE(catalog.journal().Begin(Example("first")));
+    EXPECT_EQ(SQLite::Database(Path("catalog.db"), SQLite::OPEN_READONLY).execAndGet("PRAGMA user_version").getInt(), kSchemaVersion);
+  }
 }
 
 TEST_F(JournalTest, WithoutAPlaceForTheDatabaseOperationsGoOn) {

@@ -94,6 +94,34 @@ TEST_F(Catalogue, EveryKindOfDamage) {
   }
 }
 
+// A program of an older version comes back: the mount comes up, a job with a token of before is told to take everything, and the newer
+// program's database is kept for its return.
+TEST_F(Catalogue, ADatabaseOfALaterVersionIsKeptAndItsTokensMeanEverything) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), "a");
+  const json before = json::parse(Execute({TIERCTL_BINARY, "changes", "--json", ConfigFile()}).out);
+  Unmount();
+  const int later = 2;
+  {
+    SQLite::Database database(Database(), SQLite::OPEN_READWRITE);
+    database.exec("PRAGMA user_version = " + std::to_string(later) + "; ALTER TABLE entries ADD COLUMN owner INTEGER DEFAULT 5");
+  }
+  const Ran check = Execute({TIERCTL_BINARY, "check", ConfigFile()});
+  EXPECT_EQ(check.code, 1);
+  EXPECT_NE(check.out.find("it is of version 2, this is version 1"), std::string::npos) << check.out;
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(ReadFile(Mnt("a")), "a");
+  EXPECT_NE(Status()["notes"][0].get<std::string>().find("version 2"), std::string::npos) << Status();
+  WriteFile(Mnt("b"), "b");
+  (void)ListingOnceMadeAnew();
+  const Ran changes = Execute({TIERCTL_BINARY, "changes", "--since", before["token"], ConfigFile()});
+  EXPECT_EQ(changes.code, 4) << changes.err;
+  EXPECT_NE(changes.out.find("A a\nA b\n"), std::string::npos) << changes.out;
+  SQLite::Database kept(Database() + ".damaged-1", SQLite::OPEN_READONLY);
+  EXPECT_EQ(kept.execAndGet("PRAGMA user_version").getInt(), later);
+  EXPECT_EQ(kept.execAndGet("SELECT owner FROM entries WHERE path = CAST('a' AS BLOB)").getInt(), 5);
+}
+
 TEST_F(Catalogue, ADatabaseThatBreaksWhileMountedIsMadeAnew) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (int i = 0; i < 300; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");

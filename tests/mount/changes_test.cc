@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/os/unique_fd.h"
 #include "tests/mount/layers.h"
 
 namespace tierfs::test {
@@ -297,6 +298,40 @@ TEST_F(Changes, ADatabaseMadeAnewMeansEverything) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Since(start, 2, 4), (Lines{"A .", "A a"}));
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
+}
+
+// What was rewritten with the bytes that it had, and what only its attributes changed of, costs a backup no content.
+TEST_F(Changes, TheSameBytesAgainAreMetadata) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const std::string text(30000, 'x');
+  const std::vector<std::string> names{"rewritten", "other", "longer", "back", "touched", "mode", "replaced", "mapped"};
+  for (const std::string& name : names) WriteFile(Mnt(name), text);
+  Token();
+  json summary = json::object();
+  for (int i = 0; i < 300 && summary.value("files", std::size_t{0}) != names.size(); ++i) {
+    ::usleep(100'000);
+    summary = json::parse(Tierctl({"verify", "--json", ConfigFile()}).out, nullptr, false);
+  }
+  ASSERT_EQ(summary["files"], names.size()) << "checksums are taken some seconds after the last change";
+
+  WriteFile(Mnt("rewritten"), text);
+  WriteFile(Mnt("other"), std::string(29999, 'x') + "y");
+  ASSERT_EQ(Shell("printf x >> " + Mnt("longer")).code, 0);
+  ASSERT_EQ(Shell("printf more >> " + Mnt("back")).code, 0);
+  ASSERT_EQ(::truncate(Mnt("back").c_str(), 30000), 0);
+  ASSERT_EQ(Shell("touch -d 2001-01-01 " + Mnt("touched")).code, 0);
+  ASSERT_EQ(::chmod(Mnt("mode").c_str(), 0600), 0);
+  WriteFile(Mnt("replaced.new"), text);
+  ASSERT_EQ(::rename(Mnt("replaced.new").c_str(), Mnt("replaced").c_str()), 0);
+  {
+    const UniqueFd fd(::open(Mnt("mapped").c_str(), O_RDWR));
+    char* map = static_cast<char*>(::mmap(nullptr, text.size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+    ASSERT_NE(map, MAP_FAILED);
+    map[5] = 'm';
+    ::munmap(map, text.size());
+  }
+  EXPECT_EQ(New(), (Lines{"m rewritten", "M other", "M longer", "m back", "m touched", "m mode", "m replaced", "M mapped"}));
+  EXPECT_EQ(New(), Lines{});
 }
 
 TEST_F(Changes, BadInput) {

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/os/unique_fd.h"
 #include "tests/mount/layers.h"
 
 namespace tierfs::test {
@@ -132,6 +133,50 @@ TEST_F(Check, WhatWasChangedUnderneathDiffersUntilARescan) {
   EXPECT_EQ(Findings(), std::set<std::string>{});
   WriteFile(Tier(2, "underneath"), "x");
   ExpectMended({"catalogue-differs "});
+}
+
+TEST_F(Check, AnOpenIntentIsShownUntilAMountHasFinishedIt) {
+  UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 16) + "/tree");
+  ASSERT_TRUE(Mount()) << Refusal();
+  UniqueFd open(::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644));
+  ASSERT_EQ(::rename(Mnt("doc.tmp").c_str(), Mnt("doc").c_str()), 0) << std::strerror(errno);
+  EXPECT_EQ(Findings(), (std::set<std::string>{"open-intent ", "misplaced doc"}));
+  KillDaemon();
+  open.Reset();
+  EXPECT_EQ(Findings(), (std::set<std::string>{"open-intent ", "misplaced doc"}));
+  EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"open-intent ", "misplaced doc"})) << "a mount has to do it";
+  // A database that a later program made is not removed either as long as there is something to be finished in it.
+  ASSERT_EQ(Shell("sqlite3 " + Base("state/catalog.db") + " 'PRAGMA user_version = 7'").code, 0);
+  EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"catalogue-damaged ", "misplaced doc"}));
+  EXPECT_TRUE(Exists(Base("state/catalog.db")));
+  ASSERT_TRUE(Mount()) << Refusal();
+  Settled();
+  EXPECT_EQ(Findings(), std::set<std::string>{});
+  EXPECT_EQ(TreesWith("doc"), std::set<int>{2});
+}
+
+TEST_F(Check, ADirectoryThatTheDiskDoesNotGive) {
+  const std::string disk = MakeFileSystem(FileSystem::kXfs, 320);
+  UseTier(3, disk + "/tree");
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("d"));
+  for (int i = 0; i < 100; ++i) WriteFile(Mnt("d/some-file-" + std::to_string(i) + ".tmp"), "");
+  Unmount();
+  const std::string inode = std::to_string(Stat(Tier(3, "d")).st_ino);
+  const Ran damaged = Shell("set -e; umount " + disk + "; image=$(ls " + Base() + R"(/image*)
+    block=$(xfs_db -r -c "inode )" +
+                            inode + R"(" -c bmap $image | sed -n 's/.*startblock \([0-9]*\) .*/\1/p' | head -n 1)
+    at=$(xfs_db -r -c "convert fsblock $block byte" $image | sed 's/.*(\([0-9]*\)).*/\1/')
+    dd if=/dev/zero of=$image bs=1 seek=$at count=512 conv=notrunc status=none
+    mount -o loop $image )" +
+                            disk);
+  ASSERT_EQ(damaged.code, 0) << damaged.out << damaged.err;
+  EXPECT_EQ(Findings({"--repair"}), std::set<std::string>{"unreadable d"});
+  // One that cannot be read at all is no finding but an error.
+  ASSERT_EQ(Execute({"xfs_io", "-x", "-c", "shutdown", disk}).code, 0);
+  const Ran ran = Tierctl({"check", ConfigFile()});
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_NE(ran.err.find(Tier(3) + ": Input/output error"), std::string::npos) << ran.err;
 }
 
 TEST_F(Check, ADamagedDatabaseIsRemovedAndMadeAnew) {
