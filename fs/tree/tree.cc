@@ -200,7 +200,11 @@ Result<Tree::Location> Tree::LocateLocked(const NodePtr& node, LayerIndex layer)
 }
 
 Result<struct stat> Tree::StatNode(const NodePtr& node) {
-  if (node->IsDir()) return KeepTime::Undisturbed([&] { return StatParts(node); }, [](const auto&) { return true; });
+  if (node->IsDir()) {
+    // In one without a name nothing is moved, and its mutex may not be waited for within KeepTime's.
+    if (node != nodes_.root() && !nodes_.PlaceOf(*node).parent) return StatParts(node);
+    return KeepTime::Undisturbed([&] { return StatParts(node); }, [](const auto&) { return true; });
+  }
   // A rename or a move between tiers may come between reading the place and looking there: the place then has changed.
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);

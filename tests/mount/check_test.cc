@@ -97,6 +97,18 @@ TEST_F(Check, StrayWhiteouts) {
   EXPECT_FALSE(Exists(Mnt("needed")));
 }
 
+// While it is mounted over nobody can look into the lowest layer: what may hide something there is left.
+TEST_F(Check, WhiteoutsOverWhatIsMountedOver) {
+  WriteFile(Mnt("needed"), "x");
+  UseOver();
+  ASSERT_TRUE(Mount()) << Refusal();
+  ASSERT_EQ(::unlink(Mnt("needed").c_str()), 0);
+  WriteFile(Mnt("file"), "x");
+  ASSERT_EQ(::mknod(Tier(4, "file").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  ExpectMended({"stray-whiteout file"});
+  EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/needed"});
+}
+
 TEST_F(Check, DirectoriesWhosePartsDiffer) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("d"));

@@ -39,6 +39,12 @@ class CopyUpFails : public OverlayTest {
     EXPECT_EQ(Errno(::link(Mnt("etc/file").c_str(), Mnt("etc/link").c_str())), error);
     EXPECT_EQ(Errno(::rename(Mnt("etc/file").c_str(), Mnt("etc/renamed").c_str())), error);
     EXPECT_EQ(Errno(::rename(Mnt("file.tmp").c_str(), Mnt("etc/new").c_str())), error);
+    // A policy that wants the file there, too: it stays where it is.
+    WriteFile(Base("there.tiers"), "1 /etc/\n1 *.tmp\n");
+    const Ran retier = Execute({TIERCTL_BINARY, "retier", "--json", "--policy", Base("there.tiers"), ConfigFile()});
+    EXPECT_EQ(retier.code, 1) << retier.out << retier.err;
+    EXPECT_EQ(nlohmann::json::parse(retier.out)["failed"], 1) << retier.out;
+    EXPECT_EQ(Execute({TIERCTL_BINARY, "reload", ConfigFile()}).code, 0);
     EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "");
     EXPECT_EQ(Differences(tree, TakeSnapshot(Tier(1))), "");
     EXPECT_EQ(TreesWith("etc/file"), std::set<int>{});
@@ -73,6 +79,28 @@ TEST_F(CopyUpFails, WhereTheQuotaIsExceeded) {
   ExpectFailure(EDQUOT);
   ASSERT_EQ(Shell("btrfs qgroup limit none " + subvolume).code, 0);
   ExpectItWorksAgain();
+}
+
+// A directory whose content has to be copied up before it can be renamed.
+TEST_F(CopyUpFails, MidwayInADirectory) {
+  const std::string disk = MakeFileSystem(FileSystem::kExt4, 32);
+  SetUpOn(disk);
+  for (int i = 0; i < 20; ++i) {
+    MakeDirs(Lower("etc/d/" + std::to_string(i)));
+    WriteFile(Lower("etc/d/" + std::to_string(i) + "/file"), std::string(1 << 20, 'd'));
+  }
+  ASSERT_EQ(Execute({TIERCTL_BINARY, "rescan", ConfigFile()}).code, 0);
+  ASSERT_EQ(Shell("fallocate -l $(($(stat -f -c %a*%S " + disk + ")-8388608)) " + disk + "/filler").code, 0);
+  const Snapshot before = TakeSnapshot(Mnt());
+  EXPECT_EQ(Errno(::rename(Mnt("etc/d").c_str(), Mnt("etc/e").c_str())), ENOSPC);
+  EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "") << "some of it is in the tier now, and looks the same";
+  EXPECT_EQ(Whiteouts(), std::set<std::string>{});
+  ExpectNoWorkFiles();
+  ASSERT_EQ(::unlink((disk + "/filler").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("etc/d").c_str(), Mnt("etc/e").c_str()), 0) << std::strerror(errno);
+  EXPECT_FALSE(Exists(Mnt("etc/d")));
+  EXPECT_EQ(Names(Mnt("etc/e")).size(), 20U);
+  EXPECT_EQ(Whiteouts(), std::set<std::string>{"1/etc/d"});
 }
 
 TEST_F(CopyUpFails, WhereTheDiskHasBecomeReadOnly) {

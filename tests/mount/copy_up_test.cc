@@ -1,5 +1,6 @@
 // The first write to a lower file: what is copied, how, and how often.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 
@@ -144,6 +145,28 @@ TEST_F(CopyUp, ATruncatingOpenNeedsNoSpaceForTheOldData) {
   EXPECT_EQ(Errno(::open(Mnt("etc/three").c_str(), O_RDWR)), ENOSPC);
   EXPECT_EQ(TreesWith("etc/three"), std::set<int>{});
   ExpectNoWorkFiles();
+}
+
+// What the README says of who had the file open before.
+TEST_F(CopyUp, AnEarlierReaderGoesOnWithTheLowerFileOrFollows) {
+  WriteFile(AddLower("lower") + "/file", "old");
+  ASSERT_TRUE(Mount()) << Refusal();
+  const UniqueFd reader(::open(Mnt("file").c_str(), O_RDONLY));
+  char text[8] = {};
+  ASSERT_EQ(::pread(reader.get(), text, 3, 0), 3);
+  ASSERT_EQ(::flock(reader.get(), LOCK_SH), 0);
+  const UniqueFd writer(::open(Mnt("file").c_str(), O_RDWR));
+  ASSERT_TRUE(writer) << std::strerror(errno);
+  ASSERT_EQ(::pwrite(writer.get(), "new", 3, 0), 3) << std::strerror(errno);
+  ASSERT_EQ(::pread(reader.get(), text, 3, 0), 3) << std::strerror(errno);
+  EXPECT_STREQ(text, Passthrough() ? "old" : "new");
+  EXPECT_EQ(Errno(::flock(writer.get(), LOCK_EX | LOCK_NB)), Passthrough() ? 0 : EWOULDBLOCK);
+  EXPECT_EQ(ReadFile(Mnt("file")), "new");
+  struct stat by_reader {};
+  struct stat by_writer {};
+  ASSERT_EQ(::fstat(reader.get(), &by_reader), 0) << std::strerror(errno);
+  ASSERT_EQ(::fstat(writer.get(), &by_writer), 0);
+  EXPECT_EQ(by_reader.st_ino, by_writer.st_ino) << "it is one file";
 }
 
 TEST_F(CopyUp, ManyWritersOfOneFileCopyItOnce) {

@@ -112,6 +112,16 @@ TEST_F(Retier, AKilledDaemonLosesNothingAndTheSameCommandGoesOn) {
   EXPECT_EQ(Execute({TIERCTL_BINARY, "check", ConfigFile()}).out, "test: nothing found\n");
 }
 
+TEST_F(Retier, OnATerminalItShowsHowFarHowFastAndHowLong) {
+  const Ran ran =
+      Shell("script -qec '" + std::string(TIERCTL_BINARY) + " retier --policy " + Base("new.tiers") + " " + ConfigFile() + "' /dev/null");
+  EXPECT_EQ(ran.code, 0) << ran.out << ran.err;
+  EXPECT_NE(ran.out.find(" of " + std::to_string(kFiles) + " files, "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("/s, "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find(" s left"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find(std::to_string(kFiles) + " files, "), std::string::npos) << ran.out;
+}
+
 TEST_F(Retier, OneAtATime) {
   const pid_t child = StartRetier(1);
   const Ran second = Run({});
