@@ -20,10 +20,7 @@ class KeepTime {
   // `dir` (O_PATH will do) has to stay open.
   explicit KeepTime(int dir) : lock_(mutex_), dir_(dir), st_(StatFd(dir)) { kept_.fetch_add(1); }
   ~KeepTime() {
-    if (st_) {
-      const timespec times[2] = {{0, UTIME_OMIT}, st_->st_mtim};
-      (void)::utimensat(dir_, "", times, AT_EMPTY_PATH);
-    }
+    PutBack();
     ended_.fetch_add(1);
     kept_.fetch_sub(1);
   }
@@ -44,6 +41,14 @@ class KeepTime {
   }
 
  private:
+  // Where nothing was changed after all, the ctime does not move either: nobody would be told.
+  void PutBack() {
+    const auto now = st_ ? StatFd(dir_) : st_;
+    if (!now || (now->st_mtim.tv_sec == st_->st_mtim.tv_sec && now->st_mtim.tv_nsec == st_->st_mtim.tv_nsec)) return;
+    const timespec times[2] = {{0, UTIME_OMIT}, st_->st_mtim};
+    (void)::utimensat(dir_, "", times, AT_EMPTY_PATH);
+  }
+
   static inline std::atomic<std::uint32_t> kept_{0};   // just now
   static inline std::atomic<std::uint64_t> ended_{0};  // up to now
   static inline std::recursive_mutex mutex_;

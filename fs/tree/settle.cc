@@ -159,9 +159,9 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
 Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, LayerIndex from, LayerIndex home) {
   TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, home));
-  const KeepTime keep_old(old_dir->get());
-  const KeepTime keep_new(new_dir->get());
   {
+    const KeepTime keep_old(old_dir->get());
+    const KeepTime keep_new(new_dir->get());
     const Moves::UnderWay under_way(moves_);
     if (::renameat2(old_dir->get(), name.c_str(), new_dir->get(), name.c_str(), RENAME_NOREPLACE) != 0) return FailErrno("renameat2");
     nodes_.Renamed(node, parent, name, LayerMask::Only(home), parent, name);
@@ -220,8 +220,10 @@ void Tree::PruneParts(const NodePtr& directory) {
     const auto first = OpenDir(directory, rest.First());
     const auto shown = StatNode(directory);
     if (!above || !first || !shown) continue;
-    const KeepTime keep((*above)->get());
-    if (::unlinkat((*above)->get(), place.name.c_str(), AT_REMOVEDIR) != 0) continue;
+    {
+      const KeepTime keep((*above)->get());
+      if (::unlinkat((*above)->get(), place.name.c_str(), AT_REMOVEDIR) != 0) continue;
+    }
     // The newest date of the parts is the directory's; the part that had it may be the one that went.
     const timespec times[2] = {{0, UTIME_OMIT}, shown->st_mtim};
     if (::utimensat((*first)->get(), "", times, AT_EMPTY_PATH) != 0)

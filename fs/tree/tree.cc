@@ -106,13 +106,17 @@ Result<DirFd> Tree::OpenDirForWriting(const NodePtr& directory, LayerIndex tier)
   if (!nodes_.PlaceOf(*directory).parent) return Fail(ENOENT, "directory without a name");  // removed meanwhile
   TIERFS_ASSIGN(const DirFd model, OpenDir(directory, parts.First()));
   TIERFS_ASSIGN(const struct stat model_stat, StatFd((*model).get()));
-  // Nothing is made in the parent as the user sees it: its time stays.
+  bool made_one = false;
+  const AtEnd tell([&] {
+    if (made_one) Tell(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kName);
+  });
+  // Nothing is made in the parent as the user sees it: its time stays. The feed looks at it once it is put back.
   const KeepTime keep(parent_fd);
 
   if (::mkdirat(parent_fd, place.name.c_str(), kUnfinishedDirMode) != 0 && errno != EEXIST) {
     return FailErrno("mkdirat of a cloned parent");
   }
-  const AtEnd tell([&] { Tell(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kName); });
+  made_one = true;
   Fault::Here("parent.made");
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent_fd, place.name.c_str(), O_PATH | O_DIRECTORY));
   TIERFS_ASSIGN(const struct stat made_stat, StatFd(made.get()));
