@@ -58,10 +58,12 @@ void Recorder::BeneathGone(LayerIndex tier, const std::string& path) {
 
 void Recorder::Absent(LayerIndex tier, const std::string& path) {
   auto row = FindRow(connection_, tier, path);
+  // Nothing is known beneath what was recorded as something else than a directory.
+  const bool nothing_beneath = row && row->seen.present && !row->seen.IsDir();
   if (row && row->seen.present) {
     Gone(tier, std::move(*row));
   }
-  BeneathGone(tier, path);
+  if (!nothing_beneath) BeneathGone(tier, path);
 }
 
 void Recorder::OtherNames(LayerIndex tier, const std::string& path, std::uint64_t inode, Feed::Change change) {

@@ -1,9 +1,28 @@
 """Who is measured. Each contender makes its mount in a place; all of them keep their files on the same disk, beneath that place."""
-import os, re, shlex, shutil, subprocess
+import json, os, re, shlex, shutil, subprocess
 
-from measure import Failed
+from measure import run
 
 URING = "/sys/module/fuse/parameters/enable_uring"
+
+
+class UringSwitch:
+    """FUSE over io_uring as tierfs' service unit has it: on, where the kernel has it, and afterwards as it was."""
+
+    def __init__(self):
+        self._before = None
+        if os.path.exists(URING):
+            with open(URING) as switch:
+                self._before = switch.read().strip()
+            self._set("Y")
+
+    def _set(self, value):
+        with open(URING, "w") as switch:
+            switch.write(value)
+
+    def restore(self):
+        if self._before is not None:
+            self._set(self._before)
 
 
 def rules(count):
@@ -35,12 +54,6 @@ class Contender:
     def mount(self, place, lower=False):
         raise NotImplementedError
 
-    def begin(self):
-        """Before the first turn."""
-
-    def end(self):
-        """After the last, also of a run that was broken off."""
-
 
 class Plain(Contender):
     fuse = peer = False
@@ -68,6 +81,7 @@ class Tierfs(Contender):
     def __init__(self, name, label, about, tools, options="", count=200, group="all"):
         super().__init__(name, label, about)
         self._tools, self._options, self._count, self.group = tools, options, count, group
+        self.transport = None  # what the last mount said
 
     def tree(self, place):
         return place.make("tier2")[0]
@@ -82,29 +96,9 @@ class Tierfs(Contender):
             if lower:
                 file.write(f'lower = ["{place.lower}"]\n')
             file.write("[tier]\n" + "".join(f'{tier} = "{place.root}/tier{tier}"\n' for tier in (1, 2, 3, 4)))
-        told = subprocess.run([self._tools["tierctl"], "init", "--adopt", config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if told.returncode != 0:
-            raise Failed(told.stdout.strip())
+        run([self._tools["tierctl"], "init", "--adopt", config])
         place.start(shlex.join([self._tools["tierfs"], config, place.mnt] + (["-o", self._options] if self._options else [])))
-
-
-class TierfsUring(Tierfs):
-    """The kernel's switch is on while it is measured, and is put back."""
-    _before = None
-
-    def missing(self):
-        return None if os.path.exists(URING) else "this kernel has no FUSE over io_uring"
-
-    def begin(self):
-        with open(URING) as switch:
-            self._before = switch.read().strip()
-        with open(URING, "w") as switch:
-            switch.write("Y")
-
-    def end(self):
-        if self._before is not None:
-            with open(URING, "w") as switch:
-                switch.write(self._before)
+        self.transport = json.loads(run([self._tools["tierctl"], "status", "--json", place.mnt]))[0]["daemon"]["transport"]
 
 
 class Command(Contender):
@@ -145,13 +139,14 @@ class Mergerfs(Contender):
 
 
 def known(tools):
-    """Every contender there is but the peers of the command line, in the order of the tables; and the names of those that run unasked."""
-    contenders = [
+    """Every contender there is but the peers of the command line, in the order of the tables."""
+    return [
         Plain("plain", "plain", "the backing directory itself"),
         Overlayfs("overlayfs", "overlayfs", "the kernel's, an upper over one lower layer"),
-        Tierfs("tierfs", "tierfs", "four tiers, 200 rules, passthrough", tools),
-        Tierfs("tierfs-daemon", "tierfs, no passthrough", "the same with passthrough=no: data goes through the daemon", tools, "passthrough=no"),
-        TierfsUring("tierfs-uring", "tierfs, io_uring", "the same with io_uring=yes", tools, "io_uring=yes"),
+        Tierfs("tierfs", "tierfs", "as it is: four tiers, 200 rules", tools),
+        Tierfs("tierfs-dev-fuse", "tierfs, /dev/fuse", "the same with io_uring=no", tools, "io_uring=no"),
+        Tierfs("tierfs-daemon", "tierfs, no passthrough", "the same with passthrough=no: data goes through the daemon", tools,
+               "passthrough=no"),
         Command("fuse-overlayfs", "fuse-overlayfs", "an upper over one lower layer", "fuse-overlayfs -o "
                 "lowerdir={lower},upperdir={source},workdir={work},fast_ino=1,static_nlink,allow_other {mount}", "fuse-overlayfs", True),
         Mergerfs("mergerfs", "mergerfs", "four branches, its caches on"),
@@ -159,4 +154,3 @@ def known(tools):
         Tierfs("rules-5", "5 rules", "tierfs with 5 rules", tools, count=5, group="policy"),
         Tierfs("rules-5000", "5,000 rules", "tierfs with 5,000 rules", tools, count=5000, group="policy"),
     ]
-    return contenders, [one.name for one in contenders if one.name != "tierfs-uring"]

@@ -42,7 +42,8 @@ class Material:
     def tar(self):
         """The source tree as an archive."""
         path = self._path("source.tar")
-        run(["tar", "-C", self.source, "--exclude=./build*", "--exclude=./.git", "--exclude=./.cache", "--exclude=__pycache__", "-cf", path, "."])
+        left_out = [f"--exclude={name}" for name in ("./build*", "./.git", "./.cache", "__pycache__")]
+        run(["tar", "-C", self.source, *left_out, "-cf", path, "."])
         return path
 
     @cached_property
@@ -88,12 +89,14 @@ class Material:
                 header.write(f"#pragma once\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n")
                 header.write("".join(f'#include "part{j}.h"\n' for j in range(max(0, i - 5), i)) + f"int part{i}(int value);\n")
             with open(f"{path}/part{i}.c", "w") as part:
-                part.write(f'#include "part{i}.h"\nint part{i}(int value) {{ return 1 + {"part%d(value)" % (i - 1) if i else "value"}; }}\n')
+                rest = f"part{i - 1}(value)" if i > 0 else "value"
+                part.write(f'#include "part{i}.h"\nint part{i}(int value) {{ return 1 + {rest}; }}\n')
         with open(path + "/main.c", "w") as main:
             last = self.sizes.units - 1
             main.write(f'#include "part{last}.h"\nint main(void) {{ printf("%d\\n", part{last}(0)); return 0; }}\n')
         with open(path + "/Makefile", "w") as makefile:
-            makefile.write("objects := $(patsubst %.c,%.o,$(wildcard *.c))\nprogram: $(objects)\n\tgcc -o $@ $^\n%.o: %.c\n\tgcc -O1 -c -o $@ $<\n")
+            makefile.write("objects := $(patsubst %.c,%.o,$(wildcard *.c))\nprogram: $(objects)\n\tgcc -o $@ $^\n"
+                           "%.o: %.c\n\tgcc -O1 -c -o $@ $<\n")
         return path
 
     @cached_property

@@ -7,8 +7,8 @@ from report import machine_text
 
 LEFT, WIDTH, ROW, RIGHT, LEGEND = 236, 580, 19, 24, 24
 # Of the light theme and of the dark one. The first is overlayfs', then come those of tierfs.
-COLOURS = (("#57606a", "#adbac7"), ("#cf222e", "#ff7b72"), ("#bf5700", "#ffa657"), ("#99286e", "#ff9bce"), ("#0550ae", "#58a6ff"), ("#1a7f37", "#56d364"),
-           ("#8250df", "#bc8cff"), ("#0a7d7d", "#39c5cf"), ("#7d4e00", "#d29922"))
+COLOURS = (("#57606a", "#adbac7"), ("#cf222e", "#ff7b72"), ("#bf5700", "#ffa657"), ("#99286e", "#ff9bce"), ("#0550ae", "#58a6ff"),
+           ("#1a7f37", "#56d364"), ("#8250df", "#bc8cff"), ("#0a7d7d", "#39c5cf"), ("#7d4e00", "#d29922"))
 
 
 def shape(kind, x, y, css, size=1.0):
@@ -28,7 +28,8 @@ def style(count):
     dark = "".join(f".c{i}{{fill:{COLOURS[i % len(COLOURS)][1]}}}" for i in range(count))
     return ("text{font:12px sans-serif;fill:#24292f}.small{font-size:10.5px;fill:#57606a}.grid{stroke:#d0d7de;stroke-width:1}"
             ".one{stroke:#57606a;stroke-width:1.5}.band{fill:#818b98;fill-opacity:.09}" + light +
-            "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.grid{stroke:#3d444d}.one{stroke:#9198a1}" + dark + "}")
+            "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.grid{stroke:#3d444d}.one{stroke:#9198a1}" +
+            dark + "}")
 
 
 def draw(workloads, contenders, results, facts):

@@ -14,8 +14,9 @@ def machine(directory, turns, scale):
 def machine_text(facts):
     turns = "1 turn" if facts["turns"] == 1 else f"{facts['turns']} turns"
     size = "" if facts["scale"] == 1 else f", sizes times {facts['scale']:g}"
+    over = f"; tierfs over {facts['transport']}" if facts.get("transport") else ""
     return (f"{facts['cores']} cores, {facts['memory_gib']} GiB of memory, Linux {facts['kernel']}, {facts['filesystem']}; "
-            f"medians of {turns} after a warm-up{size}")
+            f"medians of {turns} after a warm-up{size}{over}")
 
 
 def goal_of(row, workload, contenders, results):

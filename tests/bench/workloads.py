@@ -58,9 +58,16 @@ def compare(mnt, reference):
         raise Failed(f"rsync sees {len(differences)} differences: {differences[0]}")
 
 
+def beneath(run_):
+    """A directory to work in: nobody works at the top of a mount, where that of all tiers is merged."""
+    os.mkdir(run_.mnt + "/work")
+    return run_.mnt + "/work"
+
+
 def edit(run_):
-    run_.native(["edit", run_.mnt, run_.sizes.edits, "new"], {"edit": "edit"})
-    run_.native(["edit", run_.mnt, run_.sizes.edits, "tmp"], {"edit": "edit-across"})
+    work = beneath(run_)
+    run_.native(["edit", work, run_.sizes.edits, "new"], {"edit": "edit"})
+    run_.native(["edit", work, run_.sizes.edits, "tmp"], {"edit": "edit-across"})
 
 
 FILES = ("create", "stat", "stat-warm", "lookup", "absent", "absent-warm", "open-read", "rename", "unlink")
@@ -99,7 +106,7 @@ def compile_(run_):
 
 def directory(run_):
     names = {"fill": "dir-fill", "list": "dir-list", "list-warm": "dir-list-warm", "list-stat": "dir-stat"}
-    run_.native(["fill", run_.mnt, run_.sizes.entries], names)
+    run_.native(["fill", beneath(run_), run_.sizes.entries], names)
 
 
 def lower_files(run_):
@@ -146,7 +153,8 @@ def million(run_):
 
 
 def files_rows(suffix, threads):
-    titles = ("create 4 KiB", "stat, first since", "stat, warm", "stat, names not cached", "stat of absent names", "stat of absent, warm", "open + read", "rename", "unlink")
+    titles = ("create 4 KiB", "stat, first since", "stat, warm", "stat, names not cached", "stat of absent names", "stat of absent, warm",
+              "open + read", "rename", "unlink")
     goals = {"stat-warm": 1.2, "absent-warm": 1.2, "open-read": 3.0}
     warm = ("stat-warm", "absent-warm")
     return [Row(name + suffix, title + threads, goals.get(name), name not in warm) for name, title in zip(FILES, titles)]
@@ -183,7 +191,7 @@ ALL = [
         Row("git-clone", "git clone", ahead=True),
         Row("git-status", "git status", ahead=True),
     ], git),
-    Workload("compile", "a C program, with make -j", [Row("compile", "compile", ahead=True)], compile_),
+    Workload("compile", "a C program, with make -j", [Row("compile", "compile")], compile_),
     Workload("directory", "one directory with very many entries", [
         Row("dir-fill", "create 100,000 in a directory", ahead=True),
         Row("dir-list", "list them, cold", ahead=True),
@@ -196,7 +204,8 @@ ALL = [
     ], copy_up, lower=lower_files),
     Workload("million", "very many files walked; memory and descriptors of the daemon afterwards", [
         Row("million", "walk + stat of 1,000,000 files, cold"),
-    ], million, below=million_below, turns=1, warm_up=False, quick=False, only=("plain", "tierfs", "tierfs-daemon", "tierfs-uring")),
+    ], million, below=million_below, turns=1, warm_up=False, quick=False,
+        only=("plain", "tierfs", "tierfs-dev-fuse", "tierfs-daemon")),
     Workload("policy", "the same work on tierfs with 5 and with 5,000 rules", [
         Row("policy-create", "create 4 KiB", 1.05),
         Row("policy-lookup", "stat, names not cached", 1.05),
