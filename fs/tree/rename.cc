@@ -86,9 +86,10 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
       TIERFS_TRY(lower->IsDir() ? CopyUpBeneath(lower) : CopyUp(lower));
       continue;
     }
-    // Every layer that an entry of either name is in, or comes into: also when only some of the steps could be done.
+    // Every layer that an entry or a whiteout of either name is in, or comes into: also when only some of the steps could be done.
     const AtEnd tell([&] {
-      LayerMask layers(source.found.parts.bits() | target.found.parts.bits());
+      LayerMask layers(source.found.parts.bits() | target.found.parts.bits() | source.found.whiteouts.bits() |
+                       target.found.whiteouts.bits());
       const bool is_dir = source.found.IsDir() || target.found.IsDir();
       for (const Side& side : {source, target}) layers = layers.With(LayerOf(DecisionFor(side.parent, side.name, is_dir).tier));
       for (const Side& side : {source, target}) {

@@ -266,6 +266,26 @@ TEST_F(Changes, CopyUpAndWhiteoutsAreEntriesOfTheTree) {
   for (const json& change : changes["changes"]) EXPECT_EQ(change.value("whiteout", false), change["path"] == "d/gone") << change;
 }
 
+// The mark that hid a lower entry may stand in the tier of an earlier policy: wherever it goes from, a backup of that tree is told.
+TEST_F(Changes, AWhiteoutThatAnEarlierPolicyPutIsListedWhenItGoes) {
+  const std::string lower = AddLower("lower");
+  for (const char* name : {"renamed", "made", "directory"}) WriteFile(lower + "/" + name, "lower");
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* name : {"renamed", "made", "directory"}) ASSERT_EQ(::unlink(Mnt(name).c_str()), 0);
+  EXPECT_EQ(Whiteouts(), (std::set<std::string>{"2/renamed", "2/made", "2/directory"}));
+  const std::string start = Token();
+  SetPolicy("4 *\n");
+  ASSERT_EQ(Tierctl({"reload", ConfigFile()}).code, 0);
+  WriteFile(Mnt("other"), "4");
+  ASSERT_EQ(::mkdir(Mnt("d").c_str(), 0755), 0);
+  ASSERT_EQ(::rename(Mnt("other").c_str(), Mnt("renamed").c_str()), 0) << std::strerror(errno);
+  ASSERT_EQ(::rename(Mnt("d").c_str(), Mnt("directory").c_str()), 0) << std::strerror(errno);
+  WriteFile(Mnt("made"), "4");
+  EXPECT_EQ(Whiteouts(), std::set<std::string>{});
+  EXPECT_EQ(Since(start), (Lines{"D renamed", "D made", "D directory"}));
+  EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
+}
+
 TEST_F(Changes, SettlingAndAReloadMoveBetweenTheListings) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
