@@ -38,6 +38,7 @@ class ModelTest : public OverlayTest, public ::testing::WithParamInterface<Layou
   void Compare();
   void Control(std::uint64_t turn);
   void Settle();
+  void CheckAll();
   void WaitForSettling();
   void Restart();
 
@@ -154,6 +155,18 @@ void ModelTest::Settle() {
   model_->Note("settle");
   ASSERT_EQ(settled.code, 0) << settled.out << settled.err << model_->Story();
   model_->Settled();
+  CheckAll();
+}
+
+// What tierctl check looks at, the catalogue among it: nothing has been changed that the feed was not told of.
+void ModelTest::CheckAll() {
+  const Ran ran = Execute({TIERCTL_BINARY, "check", "--json", ConfigFile()});
+  const nlohmann::json report = nlohmann::json::parse(ran.out, nullptr, false);
+  ASSERT_TRUE(report.is_object()) << ran.out << ran.err;
+  for (const nlohmann::json& finding : report["findings"]) {
+    // Compare knows which may be.
+    ASSERT_EQ(finding["code"], "misplaced") << finding << "\n" << model_->Story();
+  }
 }
 
 void ModelTest::Restart() {
