@@ -72,13 +72,18 @@ std::string Requests(const nlohmann::json& requests) {
   return std::to_string(sum) + text + (text.empty() ? "" : ")");
 }
 
+std::string Transport(const nlohmann::json& daemon) {
+  const std::string reason = daemon["transport_reason"];
+  return daemon["transport"].get<std::string>() + (reason.empty() ? "" : " (no io_uring: " + reason + ")");
+}
+
 void Print(const nlohmann::json& status) {
   std::cout << status["name"].get<std::string>() << " (" << status["config"].get<std::string>() << ")\n";
   if (status["mounted"]) {
     const auto& daemon = status["daemon"];
     std::cout << "  mounted at   " << daemon["mountpoint"].get<std::string>() << ", pid " << daemon["pid"] << "\n"
               << "  passthrough  " << (daemon["passthrough"] ? "on" : "off: " + daemon["passthrough_reason"].get<std::string>()) << "\n"
-              << "  transport    " << daemon["transport"].get<std::string>() << ", libfuse " << daemon["libfuse"].get<std::string>() << "\n"
+              << "  transport    " << Transport(daemon) << ", libfuse " << daemon["libfuse"].get<std::string>() << "\n"
               << "  policy       " << daemon["rules"] << " rules\n"
               << "  open files   " << daemon["open_handles"] << " (" << daemon["passthrough_handles"] << " past the daemon), nodes "
               << daemon["nodes"] << "\n"

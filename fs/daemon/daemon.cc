@@ -136,6 +136,7 @@ nlohmann::json StatusOf(Tree& tree, Catalog& catalog, const Mount& mount, const 
           {"version", TIERFS_VERSION},
           {"libfuse", facts.libfuse},
           {"transport", facts.transport},
+          {"transport_reason", facts.transport_reason},
           {"passthrough", facts.passthrough},
           {"passthrough_reason", facts.passthrough_reason},
           {"nodes", counters.nodes},

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 #include <string_view>
 
@@ -37,7 +38,7 @@ constexpr MountOption kMountOptions[] = {
     {"noatime", Goes::kHere, "reading does not move access times"},
     {"passthrough=yes|no", Goes::kHere, "let the kernel read and write backing files itself (yes)"},
     {"io_uring=yes|no", Goes::kHere,
-     "take requests over io_uring where the kernel has it switched on (no: a long copy holds up what shares its queue)"},
+     "take requests over io_uring where the kernel has it switched on (yes, if libfuse answers from any thread)"},
     {"nonempty", Goes::kHere, "mount over a directory that holds files, which stay hidden"},
     {"log=LEVEL", Goes::kHere, "error, warning, info, debug or trace (info)"},
     {"debug", Goes::kHere, "print every request (stays in the foreground)"},
@@ -107,7 +108,8 @@ std::string Apply(std::string_view option, DaemonOptions& options) {
   if (name == "passthrough" || name == "io_uring") {
     const auto value = YesNo(option);
     if (!value) return value.error();
-    (name == "passthrough" ? options.passthrough : options.io_uring) = *value;
+    if (name == "passthrough") options.passthrough = *value;
+    if (name == "io_uring") options.io_uring = *value;
   } else if (name == "nonempty") {
     options.nonempty = true;
   } else if (name == "noatime") {
@@ -151,6 +153,10 @@ tl::expected<DaemonOptions, CommandLineEnd> ParseCommandLine(int argc, char** ar
   if (help) return tl::unexpected(CommandLineEnd{Help(), false});
   if (version) return tl::unexpected(CommandLineEnd{"tierfs " TIERFS_VERSION "\n", false});
   if (options.config.empty()) return fail("no config (see tierfs --help)");
+  // A daemon works from the root directory.
+  std::error_code ignored;
+  options.config = std::filesystem::absolute(options.config, ignored);
+  if (!options.mountpoint.empty()) options.mountpoint = std::filesystem::absolute(options.mountpoint, ignored);
   for (const std::string& option : mount_options) {
     if (const std::string wrong = Apply(option, options); !wrong.empty()) return fail(wrong);
   }

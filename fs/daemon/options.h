@@ -1,6 +1,7 @@
 // What the command line of the daemon says. Checked once, constant afterwards.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@ struct DaemonOptions {
   bool foreground = false;
   bool debug = false;
   bool passthrough = true;
-  bool io_uring = false;
+  std::optional<bool> io_uring;  // nothing: as the mount thinks best
   bool nonempty = false;
   bool noatime = false;
   bool remount = false;  // change the flags of a mount that stands

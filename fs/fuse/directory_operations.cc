@@ -3,10 +3,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "fs/fuse/callback.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/reply.h"
-#include "fs/fuse/request.h"
-#include "fs/fuse/request_counters.h"
 
 namespace tierfs {
 namespace {
@@ -118,11 +117,11 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_fi
 }  // namespace
 
 void AddDirectoryOperations(fuse_lowlevel_ops& table) {
-  table.opendir = Counted<Opcode::kOpenDir, OpenDir>;
-  table.readdir = Counted<Opcode::kReadDir, ReadDir>;
-  table.readdirplus = Counted<Opcode::kReadDirPlus, ReadDirPlus>;
-  table.fsyncdir = Counted<Opcode::kFsyncDir, FsyncDir>;
-  table.ioctl = Counted<Opcode::kIoctl, Ioctl>;
+  table.opendir = Callback<Opcode::kOpenDir, OpenDir>;
+  table.readdir = Callback<Opcode::kReadDir, ReadDir>;
+  table.readdirplus = Callback<Opcode::kReadDirPlus, ReadDirPlus>;
+  table.fsyncdir = Callback<Opcode::kFsyncDir, FsyncDir, Takes::kLong>;
+  table.ioctl = Callback<Opcode::kIoctl, Ioctl, Takes::kLong>;
 }
 
 }  // namespace tierfs

@@ -4,10 +4,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "fs/fuse/callback.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/reply.h"
-#include "fs/fuse/request.h"
-#include "fs/fuse/request_counters.h"
 
 namespace tierfs {
 namespace {
@@ -127,20 +126,24 @@ void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_
   reply.WithWritten(static_cast<std::size_t>(copied));
 }
 
+bool OpenTakesLong(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  return ((info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0) && TreeOf(request).HasToBeCopiedUp(NodeId{node});
+}
+
 }  // namespace
 
 void AddFileOperations(fuse_lowlevel_ops& table) {
-  table.open = Counted<Opcode::kOpen, Open>;
-  table.create = Counted<Opcode::kCreate, Create>;
-  table.release = Counted<Opcode::kRelease, Release>;
-  table.read = Counted<Opcode::kRead, Read>;
-  table.write_buf = Counted<Opcode::kWrite, WriteBuf>;
-  table.fsync = Counted<Opcode::kFsync, Fsync>;
-  table.fallocate = Counted<Opcode::kFallocate, Fallocate>;
-  table.lseek = Counted<Opcode::kLseek, Lseek>;
-  table.copy_file_range = Counted<Opcode::kCopyFileRange, CopyFileRange>;
+  table.open = Callback<Opcode::kOpen, Open, OpenTakesLong>;
+  table.create = Callback<Opcode::kCreate, Create>;
+  table.release = Callback<Opcode::kRelease, Release>;
+  table.read = Callback<Opcode::kRead, Read>;
+  table.write_buf = Callback<Opcode::kWrite, WriteBuf>;
+  table.fsync = Callback<Opcode::kFsync, Fsync, Takes::kLong>;
+  table.fallocate = Callback<Opcode::kFallocate, Fallocate, Takes::kLong>;
+  table.lseek = Callback<Opcode::kLseek, Lseek>;
+  table.copy_file_range = Callback<Opcode::kCopyFileRange, CopyFileRange, Takes::kLong>;
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-  table.tmpfile = Counted<Opcode::kTmpFile, TmpFile>;
+  table.tmpfile = Callback<Opcode::kTmpFile, TmpFile>;
 #endif
 }
 

@@ -44,8 +44,19 @@ bool PipesHold(std::size_t bytes) {
   return ::fcntl(from.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
 }
 
+// A core's queue has one thread. As released, libfuse 3.18 takes answers from no other (scripts/libfuse-3.18-answers.patch).
+#ifdef FUSE_URING_ANSWERS_FROM_ANY_THREAD
+constexpr bool kAnswersFromAnyThread = true;
+#else
+constexpr bool kAnswersFromAnyThread = false;
+#endif
+
+// Requests of one core that may be worked on at the same time.
+constexpr unsigned kQueueDepth = 16;
+constexpr const char* kUringSwitch = "/sys/module/fuse/parameters/enable_uring";
+
 bool KernelAllowsUring() {
-  std::ifstream parameter("/sys/module/fuse/parameters/enable_uring");
+  std::ifstream parameter(kUringSwitch);
   char value = 'N';
   return parameter.get(value) && (value == 'Y' || value == '1');
 }
@@ -64,14 +75,12 @@ Status Mount::Start(const std::string& mountpoint) {
     words.emplace_back("-o");
     words.push_back(option);
   }
-  facts_.transport = "/dev/fuse";
-#ifdef FUSE_CAP_OVER_IO_URING
-  if (options_.io_uring && KernelAllowsUring()) {
+  facts_.transport_reason = WhyNotUring();
+  facts_.transport = facts_.transport_reason.empty() ? "io_uring" : "/dev/fuse";
+  if (facts_.transport_reason.empty()) {
     words.emplace_back("-o");
-    words.emplace_back("io_uring");
-    facts_.transport = "io_uring";
+    words.emplace_back("io_uring,io_uring_q_depth=" + std::to_string(kQueueDepth));
   }
-#endif
   if (options_.debug) words.emplace_back("-d");
   std::vector<char*> arguments;
   arguments.reserve(words.size());
@@ -84,6 +93,27 @@ Status Mount::Start(const std::string& mountpoint) {
   mountpoint_ = mountpoint;
   if (fuse_session_mount(session_, mountpoint.c_str()) != 0) return FailErrno("mount");
   return {};
+}
+
+std::string Mount::WhyNotUring() const {
+  if (!options_.io_uring.value_or(true)) return "switched off by an option";
+#ifdef FUSE_CAP_OVER_IO_URING
+  if (!options_.io_uring && !kAnswersFromAnyThread) return "with this libfuse one long request holds up others";
+  if (!KernelAllowsUring())
+    return "the kernel has none (Linux 6.14 and later do), or it is not switched on: echo Y > " + std::string(kUringSwitch);
+  return "";
+#else
+  return "built with a libfuse older than 3.18";
+#endif
+}
+
+Workers* Mount::WorkersFor(fuse_req* request) {
+#ifdef FUSE_CAP_OVER_IO_URING
+  if (kAnswersFromAnyThread && fuse_req_is_uring(request)) return &workers_;
+#else
+  (void)request;
+#endif
+  return nullptr;
 }
 
 Status Mount::Serve(std::function<void()> ready) {

@@ -5,13 +5,16 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fs/fuse/listings.h"
 #include "fs/fuse/request_counters.h"
+#include "fs/fuse/workers.h"
 #include "fs/tree/tree.h"
 
+struct fuse_req;
 struct fuse_session;
 struct fuse_conn_info;
 
@@ -21,7 +24,7 @@ struct MountOptions {
   std::string source;                       // what /proc/mounts shows as the source: the config file
   std::vector<std::string> kernel_options;  // ro, noexec, nosuid, allow_other …, as mount(8) names them
   bool debug = false;                       // libfuse prints each request to stderr
-  bool io_uring = false;                    // use it where the kernel has it switched on
+  std::optional<bool> io_uring;             // without a word: where nobody has to wait for who takes long
 };
 
 // What the kernel and this build agreed on.
@@ -29,6 +32,7 @@ struct MountFacts {
   bool passthrough = false;
   std::string passthrough_reason;  // why not
   std::string transport;           // "io_uring" or "/dev/fuse"
+  std::string transport_reason;    // why not io_uring
   std::string libfuse;             // its version
 };
 
@@ -64,16 +68,20 @@ class Mount final : public Kernel {
   [[nodiscard]] bool KernelOpensDirectories() const { return kernel_opens_directories_; }
   [[nodiscard]] Listings& listings() { return listings_; }
   [[nodiscard]] RequestCounters& counters() { return counters_; }
+  // Threads for what takes long; none where each request has a thread of its own, or where only the one that got it can answer it.
+  [[nodiscard]] Workers* WorkersFor(fuse_req* request);
 
  private:
   Tree& tree_;
   const MountOptions options_;
   void Unmount();
+  [[nodiscard]] std::string WhyNotUring() const;
 
   std::string mountpoint_;
   fuse_session* session_ = nullptr;
   Listings listings_;
   RequestCounters counters_;
+  Workers workers_;
   mutable std::mutex facts_mutex_;  // somebody may ask while the kernel still says hello
   MountFacts facts_;
   std::atomic<bool> passthrough_{false};  // the same as in the facts, for each open

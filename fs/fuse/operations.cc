@@ -1,9 +1,8 @@
 // Callbacks on names and attributes. Each decodes, calls the tree once, replies once.
 #include "fs/fuse/operations.h"
 
+#include "fs/fuse/callback.h"
 #include "fs/fuse/reply.h"
-#include "fs/fuse/request.h"
-#include "fs/fuse/request_counters.h"
 
 namespace tierfs {
 namespace {
@@ -104,30 +103,42 @@ void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
   Reply(request, "removexattr").With(TreeOf(request).RemoveXattr(NodeId{node}, name));
 }
 
+// What takes long: a copy, and the truncation of a large file.
+template <typename... Arguments>
+bool MayCopyUp(fuse_req_t request, fuse_ino_t node, Arguments...) {
+  return TreeOf(request).HasToBeCopiedUp(NodeId{node});
+}
+bool SetAttrTakesLong(fuse_req_t request, fuse_ino_t node, struct stat*, int which, fuse_file_info*) {
+  return (which & FUSE_SET_ATTR_SIZE) != 0 || MayCopyUp(request, node);
+}
+bool RenameTakesLong(fuse_req_t request, fuse_ino_t, const char*, fuse_ino_t, const char*, unsigned) {
+  return TreeOf(request).RenamesMayCopy();
+}
+
 }  // namespace
 
 const fuse_lowlevel_ops& Operations() {
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops table{};
     table.init = Init;
-    table.lookup = Counted<Opcode::kLookup, Lookup>;
-    table.forget = Counted<Opcode::kForget, Forget>;
-    table.forget_multi = Counted<Opcode::kForget, ForgetMulti>;
-    table.getattr = Counted<Opcode::kGetAttr, GetAttr>;
-    table.setattr = Counted<Opcode::kSetAttr, SetAttr>;
-    table.readlink = Counted<Opcode::kReadLink, ReadLink>;
-    table.mknod = Counted<Opcode::kMakeNode, MakeNode>;
-    table.mkdir = Counted<Opcode::kMakeDirectory, MakeDirectory>;
-    table.symlink = Counted<Opcode::kMakeSymlink, MakeSymlink>;
-    table.link = Counted<Opcode::kLink, Link>;
-    table.unlink = Counted<Opcode::kUnlink, Unlink>;
-    table.rmdir = Counted<Opcode::kRemoveDirectory, RemoveDirectory>;
-    table.rename = Counted<Opcode::kRename, Rename>;
-    table.statfs = Counted<Opcode::kStatFs, StatFs>;
-    table.setxattr = Counted<Opcode::kSetXattr, SetXattr>;
-    table.getxattr = Counted<Opcode::kGetXattr, GetXattr>;
-    table.listxattr = Counted<Opcode::kListXattr, ListXattr>;
-    table.removexattr = Counted<Opcode::kRemoveXattr, RemoveXattr>;
+    table.lookup = Callback<Opcode::kLookup, Lookup>;
+    table.forget = Callback<Opcode::kForget, Forget>;
+    table.forget_multi = Callback<Opcode::kForget, ForgetMulti>;
+    table.getattr = Callback<Opcode::kGetAttr, GetAttr>;
+    table.setattr = Callback<Opcode::kSetAttr, SetAttr, SetAttrTakesLong>;
+    table.readlink = Callback<Opcode::kReadLink, ReadLink>;
+    table.mknod = Callback<Opcode::kMakeNode, MakeNode>;
+    table.mkdir = Callback<Opcode::kMakeDirectory, MakeDirectory>;
+    table.symlink = Callback<Opcode::kMakeSymlink, MakeSymlink>;
+    table.link = Callback<Opcode::kLink, Link, MayCopyUp<fuse_ino_t, const char*>>;
+    table.unlink = Callback<Opcode::kUnlink, Unlink>;
+    table.rmdir = Callback<Opcode::kRemoveDirectory, RemoveDirectory>;
+    table.rename = Callback<Opcode::kRename, Rename, RenameTakesLong>;
+    table.statfs = Callback<Opcode::kStatFs, StatFs>;
+    table.setxattr = Callback<Opcode::kSetXattr, SetXattr, MayCopyUp<const char*, const char*, std::size_t, int>>;
+    table.getxattr = Callback<Opcode::kGetXattr, GetXattr>;
+    table.listxattr = Callback<Opcode::kListXattr, ListXattr>;
+    table.removexattr = Callback<Opcode::kRemoveXattr, RemoveXattr, MayCopyUp<const char*>>;
     AddFileOperations(table);
     AddDirectoryOperations(table);
     return table;

@@ -1,7 +1,5 @@
 #include "fs/fuse/request_counters.h"
 
-#include "fs/fuse/request.h"
-
 namespace tierfs {
 namespace {
 
@@ -13,8 +11,6 @@ constexpr std::array<const char*, static_cast<std::size_t>(Opcode::kCount)> kNam
 static_assert(kNames.back() != nullptr);
 
 }  // namespace
-
-RequestCounters& CountersOf(fuse_req_t request) { return MountOf(request).counters(); }
 
 std::map<std::string, std::uint64_t> RequestCounters::Read() const {
   std::map<std::string, std::uint64_t> read;

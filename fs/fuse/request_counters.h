@@ -1,8 +1,6 @@
 // How many requests of each kind the kernel has sent: what an operation of a user costs, and whether the kernel's caches do their work.
 #pragma once
 
-#include <fuse_lowlevel.h>
-
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -58,21 +56,5 @@ class RequestCounters {
  private:
   std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Opcode::kCount)> counts_{};
 };
-
-// The counters of the mount that a request belongs to.
-[[nodiscard]] RequestCounters& CountersOf(fuse_req_t request);
-
-// Counted<kOpcode, Handler>: a callback that counts and then is the handler.
-template <Opcode opcode, auto handler>
-struct CountedCallback;
-template <Opcode opcode, typename... Arguments, void (*handler)(fuse_req_t, Arguments...)>
-struct CountedCallback<opcode, handler> {
-  static void Call(fuse_req_t request, Arguments... arguments) {
-    CountersOf(request).Add(opcode);
-    handler(request, arguments...);
-  }
-};
-template <Opcode opcode, auto handler>
-inline constexpr auto Counted = &CountedCallback<opcode, handler>::Call;
 
 }  // namespace tierfs

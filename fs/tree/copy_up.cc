@@ -62,6 +62,19 @@ Status Tree::CopyUp(const NodePtr& node, off_t limit) {
   }
 }
 
+bool Tree::HasToBeCopiedUp(NodeId id) const {
+  const NodePtr node = nodes_.Get(id);
+  return node && !node->IsDir() && !IsTier(node->Placement());
+}
+
+bool Tree::RenamesMayCopy() const {
+  if (layers_.size() > kTierCount) return true;
+  for (LayerIndex tier = 1; tier < kTierCount; ++tier) {
+    if (!layers_.SameMount(0, tier)) return true;
+  }
+  return false;
+}
+
 Result<bool> Tree::PublishCopyUp(const NodePtr& node, Staged& copy) {
   const SharedTopology topology(topology_);
   const std::lock_guard lock(node->mutex);

@@ -187,6 +187,10 @@ class Tree {
   };
   [[nodiscard]] Counters Count() const;
   [[nodiscard]] bool WantsPassthrough() const { return options_.passthrough; }
+  // Whether a change of it begins with a copy of a file.
+  [[nodiscard]] bool HasToBeCopiedUp(NodeId id) const;
+  // Whether a rename may begin with one.
+  [[nodiscard]] bool RenamesMayCopy() const;
   [[nodiscard]] const LayerSet& layers() const { return layers_; }
 
  private:

@@ -4,6 +4,9 @@ file(GLOB tierfs_fuse_prefixes ${PROJECT_SOURCE_DIR}/.cache/libfuse-*/lib/pkgcon
 foreach(prefix ${tierfs_fuse_prefixes})
   set(ENV{PKG_CONFIG_PATH} "${prefix}:$ENV{PKG_CONFIG_PATH}")
 endforeach()
+if(DEFINED FUSE3_LIBDIR AND NOT EXISTS ${FUSE3_LIBDIR})
+  unset(__pkg_config_checked_FUSE3 CACHE)  # it was there and has been built anew elsewhere
+endif()
 pkg_check_modules(FUSE3 REQUIRED fuse3>=3.14)
 add_library(tierfs_libfuse INTERFACE)
 add_library(fuse3::fuse3 ALIAS tierfs_libfuse)

@@ -116,7 +116,7 @@ class Cost : public MountTest {
         continue;
       }
       if (std::stod(match[2]) < started) continue;
-      if (match[3] == "writev") answering.insert(match[1]);
+      if (match[3] == "writev" || match[3] == "io_uring_enter") answering.insert(match[1]);
       if (!std::regex_match(match[3].str(), transport)) ++threads[match[1]][match[3]];
     }
     Counts counts;

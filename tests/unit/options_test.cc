@@ -32,6 +32,7 @@ TEST(Options, AsMountHelpersGiveThem) {
   EXPECT_EQ(parsed->kernel_options, (std::vector<std::string>{"rw", "noexec", "nosuid", "nodev"}));
   EXPECT_TRUE(parsed->noatime);
   EXPECT_TRUE(parsed->passthrough);
+  EXPECT_FALSE(parsed->io_uring.has_value());
   EXPECT_FALSE(parsed->foreground);
 }
 
@@ -40,7 +41,7 @@ TEST(Options, OfOurOwn) {
   ASSERT_TRUE(parsed);
   EXPECT_TRUE(parsed->foreground);
   EXPECT_FALSE(parsed->passthrough);
-  EXPECT_TRUE(parsed->io_uring);
+  EXPECT_EQ(parsed->io_uring, true);
   EXPECT_TRUE(parsed->nonempty);
   EXPECT_EQ(parsed->log_level, "debug");
   EXPECT_EQ(parsed->mountpoint, "");
