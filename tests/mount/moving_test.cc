@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
-#include <fstream>
+#include <chrono>
 #include <thread>
 
 #include "fs/os/unique_fd.h"
@@ -15,6 +15,8 @@ namespace tierfs::test {
 namespace {
 
 constexpr int kFiles = 12;
+constexpr int kMostRounds = 20;
+constexpr auto kMovingTime = std::chrono::seconds(5);
 
 enum class Disks { kOne, kSeveral };
 
@@ -34,13 +36,14 @@ class Moving : public OverlayTest, public ::testing::WithParamInterface<Disks> {
     WriteFile(Base("back.tiers"), "3 d/\n");
   }
   static std::string Name(int i) { return "file" + std::to_string(i); }
-  // All files go to tier 2 and back, `rounds` times, while `use` runs again and again.
-  void WhileTheyMove(int rounds, const std::function<void()>& use) {
+  // All files go to tier 2 and back while `use` runs again and again.
+  void WhileTheyMove(const std::function<void()>& use) {
     std::atomic<bool> done{false};
     std::thread user([&] {
       while (!done && !HasFailure()) use();
     });
-    for (int i = 0; i < rounds && !HasFailure(); ++i) {
+    const auto end = std::chrono::steady_clock::now() + kMovingTime;
+    for (int round = 0; (round == 0 || (round < kMostRounds && std::chrono::steady_clock::now() < end)) && !HasFailure(); ++round) {
       for (const char* policy : {"there.tiers", "back.tiers"}) {
         const Ran ran = Execute({TIERCTL_BINARY, "retier", "--policy", Base(policy), ConfigFile()});
         // 1: some are open just now, and follow when they are closed.
@@ -58,7 +61,7 @@ class Moving : public OverlayTest, public ::testing::WithParamInterface<Disks> {
 };
 
 TEST_P(Moving, ANameIsNeverAbsentNorShowsWhatItHides) {
-  WhileTheyMove(20, [&] {
+  WhileTheyMove([&] {
     for (int i = 0; i < kFiles; ++i) {
       const std::string path = Mnt("d/sub/" + Name(i));
       struct stat st {};
@@ -74,7 +77,7 @@ TEST_P(Moving, ANameIsNeverAbsentNorShowsWhatItHides) {
 }
 
 TEST_P(Moving, AListingMissesNone) {
-  WhileTheyMove(20, [&] { EXPECT_EQ(Names(Mnt("d/sub")).size(), std::size_t{kFiles}); });
+  WhileTheyMove([&] { EXPECT_EQ(Names(Mnt("d/sub")).size(), std::size_t{kFiles}); });
 }
 
 TEST_P(Moving, TheDateOfADirectoryDoesNotFlicker) {
@@ -82,7 +85,7 @@ TEST_P(Moving, TheDateOfADirectoryDoesNotFlicker) {
     const timespec times[2] = {{1000, 0}, {2000, 5}};
     ASSERT_EQ(::utimensat(AT_FDCWD, Mnt(path).c_str(), times, 0), 0);
   }
-  WhileTheyMove(20, [&] {
+  WhileTheyMove([&] {
     for (const char* path : {"d/sub", "d"}) EXPECT_EQ(Stat(Mnt(path)).st_mtim.tv_sec, 2000) << path;
   });
   for (const char* path : {"d/sub", "d"}) EXPECT_EQ(Stat(Mnt(path)).st_mtim.tv_nsec, 5) << path;
@@ -92,7 +95,7 @@ TEST_P(Moving, TheDateOfADirectoryDoesNotFlicker) {
 TEST_P(Moving, WritesAreKept) {
   std::map<std::string, std::string> written;
   int turn = 0;
-  WhileTheyMove(20, [&] {
+  WhileTheyMove([&] {
     const std::string name = Name(++turn % kFiles);
     const std::string path = Mnt("d/sub/" + name);
     const std::string line = "line " + std::to_string(turn) + "\n";
@@ -112,7 +115,7 @@ TEST_P(Moving, WritesAreKept) {
 
 TEST_P(Moving, AttributesAreKept) {
   int turn = 0;
-  WhileTheyMove(20, [&] {
+  WhileTheyMove([&] {
     const std::string path = Mnt("d/sub/" + Name(++turn % kFiles));
     const std::string value = std::to_string(turn);
     const auto mode = static_cast<mode_t>(0600 | (turn & 077));
