@@ -25,6 +25,7 @@ LayerMask MaskOf(const std::map<LayerIndex, std::string>& trees) {
 
 bool Before(const Hint& a, const Hint& b) {
   if (a.tier != b.tier) return a.tier < b.tier;
+  if (a.inode != b.inode) return a.inode < b.inode;
   if (const int order = a.path.compare(b.path); order != 0) return order < 0;
   return a.change > b.change;
 }
@@ -32,7 +33,8 @@ bool Before(const Hint& a, const Hint& b) {
 // Each path once, with the strongest of its changes.
 void Unify(std::vector<Hint>& hints) {
   std::sort(hints.begin(), hints.end(), Before);
-  hints.erase(std::unique(hints.begin(), hints.end(), [](const Hint& a, const Hint& b) { return a.tier == b.tier && a.path == b.path; }),
+  hints.erase(std::unique(hints.begin(), hints.end(),
+                          [](const Hint& a, const Hint& b) { return a.tier == b.tier && a.inode == b.inode && a.path == b.path; }),
               hints.end());
 }
 
@@ -67,8 +69,10 @@ void ChangeFeed::Stop() {
 }
 
 void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
-  if (tracked().Has(layer)) queue_.Add(layer, std::move(path), change);
+  if (tracked().Has(layer)) queue_.Add(Hint{layer, change, std::move(path)});
 }
+
+void ChangeFeed::LinkedTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode}); }
 
 void ChangeFeed::MayBeMapped(LayerIndex layer, UniqueFd file) {
   if (mapped_.Add(layer, std::move(file))) return;
@@ -148,6 +152,24 @@ void ChangeFeed::Run() {
   }
 }
 
+std::vector<Hint> ChangeFeed::TakeLinked(std::vector<Hint>& hints) {
+  const auto linked = std::stable_partition(hints.begin(), hints.end(), [](const Hint& hint) { return hint.tier != kNoLayer; });
+  std::vector<Hint> taken(std::make_move_iterator(linked), std::make_move_iterator(hints.end()));
+  hints.erase(linked, hints.end());
+  return taken;
+}
+
+bool ChangeFeed::FindNames(const std::vector<Hint>& linked, std::vector<Hint>& further) {
+  if (linked.empty()) return true;
+  return database_
+      .Read([&](Connection& connection) {
+        for (const Hint& hint : linked) {
+          for (LinkedName& name : NamesOf(connection, hint.inode)) further.push_back(Hint{name.tier, hint.change, std::move(name.path)});
+        }
+      })
+      .has_value();
+}
+
 void ChangeFeed::Process(std::vector<Hint> hints) {
   // Once for what was told, then for what that led to: a parent directory, other names of an inode. Those lead no further, or are known.
   for (int round = 0; round < 4 && !hints.empty(); ++round) {
@@ -155,6 +177,7 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
     // Whatever changed before the hints then has a time that is older than the present tick, so that a later change has another time.
     if (round == 0) std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
     std::vector<Hint> further;
+    const std::vector<Hint> linked = TakeLinked(hints);
     std::vector<const Hint*> subtrees;
     std::map<LayerIndex, Observer> observers;
     for (const auto& [tier, root] : roots_) observers.emplace(tier, root.get());
@@ -173,6 +196,7 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
     // What is absent goes first, in all batches: a renamed file brings its checksum along.
     std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
     done = Apply(sights, false, &further) && done;
+    done = FindNames(linked, further) && done;  // also those that were told of a moment before
     for (const Hint* hint : subtrees) done = CompareTree(hint->tier, hint->path, false, false).has_value() && done;
     if (!done) {
       const std::lock_guard lock(mutex_);

@@ -35,6 +35,7 @@ class ChangeFeed : public Feed {
   void Stop();
 
   void Touched(LayerIndex layer, std::string path, Change change) override;
+  void LinkedTouched(std::uint64_t inode, Change change) override;
   void MayBeMapped(LayerIndex layer, UniqueFd file) override;
 
   // `tell` is called by each Drain: it tells of what is open for writing just now. Before the first Drain.
@@ -63,6 +64,9 @@ class ChangeFeed : public Feed {
   struct Item;
   void Run();
   void Process(std::vector<Hint> hints);
+  // Takes those of inodes out of the hints.
+  [[nodiscard]] static std::vector<Hint> TakeLinked(std::vector<Hint>& hints);
+  [[nodiscard]] bool FindNames(const std::vector<Hint>& linked, std::vector<Hint>& further);
   [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
   [[nodiscard]] bool CompareAll();
   // Tells why not; false, for CompareAll to return.

@@ -24,6 +24,8 @@ class Feed {
   virtual ~Feed() = default;
   // `path` relative to the tree; "" is its root.
   virtual void Touched(LayerIndex layer, std::string path, Change change) = 0;
+  // A file with several names was changed by one that is in no layer of interest: its others may be. `inode` as stat gives it.
+  virtual void LinkedTouched(std::uint64_t inode, Change change) = 0;
   // The last descriptor that could write to a file was closed, but a mapping of it that can may live on. `file` is open for reading.
   virtual void MayBeMapped(LayerIndex layer, UniqueFd file) = 0;
   // The layers in which changes are of interest.

@@ -11,10 +11,12 @@
 
 namespace tierfs {
 
+// A path to look at, or, in no tier, an inode whose names are to be looked at.
 struct Hint {
   LayerIndex tier;
   Feed::Change change;
   std::string path;
+  std::uint64_t inode = 0;
 };
 
 // Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be looked at. Adding never waits for the
@@ -24,15 +26,17 @@ class HintQueue {
   static constexpr std::size_t kCapacity = 65536;
   static constexpr std::size_t kWakeAt = 4096;
 
-  void Add(LayerIndex tier, std::string path, Feed::Change change) {
+  void Add(Hint hint) {
     const std::lock_guard lock(mutex_);
     if (hints_.size() >= kCapacity) {
       overflowed_ = true;
       return;
     }
     // A file that is created, written and closed gives several hints in a row.
-    if (!hints_.empty() && hints_.back().change == change && hints_.back().tier == tier && hints_.back().path == path) return;
-    hints_.push_back(Hint{tier, change, std::move(path)});
+    if (!hints_.empty() && hints_.back().change == hint.change && hints_.back().tier == hint.tier && hints_.back().inode == hint.inode &&
+        hints_.back().path == hint.path)
+      return;
+    hints_.push_back(std::move(hint));
     if (hints_.size() % kWakeAt == 0) wake_.notify_one();
   }
 

@@ -44,7 +44,10 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   const LayerIndex layer = found.parts.First();
   TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
   if (node) TIERFS_TRY(Pin(node, (*dir).get(), name));
-  const AtEnd tell([&] { Tell(LayerMask::Only(layer), parent, name, Feed::Change::kName); });
+  const AtEnd tell([&] {
+    Tell(LayerMask::Only(layer), parent, name, Feed::Change::kName);
+    TellLinks(found.key, Feed::Change::kName);
+  });
   const auto remove = [&]() -> Status {
     if (IsTier(layer) && ::unlinkat((*dir).get(), name, 0) != 0) return FailErrno("unlinkat");
     return {};

@@ -167,6 +167,7 @@ Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const 
     nodes_.Renamed(node, parent, name, LayerMask::Only(home), parent, name);
   }
   Tell(LayerMask::Only(from).With(home), parent, name, Feed::Change::kName);
+  TellLinks(nodes_.KeyOf(*node), Feed::Change::kName);
   Fault::Here("settle.renamed");
   return {};
 }

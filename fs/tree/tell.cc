@@ -20,7 +20,20 @@ void Tree::Tell(LayerMask layers, const NodePtr& parent, const std::string& name
   for (const LayerIndex layer : told) options_.feed->Touched(layer, above->empty() ? name : *above + "/" + name, change);
 }
 
+bool Tree::MayBeTrackedElsewhere(LayerIndex layer) const {
+  if (options_.feed == nullptr || !IsTier(layer) || options_.feed->tracked().Has(layer)) return false;
+  for (const LayerIndex tracked : options_.feed->tracked()) {
+    if (layers_.SameMount(layer, tracked)) return true;
+  }
+  return false;
+}
+
+void Tree::TellLinks(const BackingKey& key, Feed::Change change) {
+  if (linked_.Has(key)) options_.feed->LinkedTouched(key.inode, change);
+}
+
 void Tree::TellNode(const Node& node, Feed::Change change) {
+  if (!node.IsDir()) TellLinks(nodes_.KeyOf(node), change);
   const LayerMask told = Told(node.Parts());
   if (told.Empty()) return;
   const auto path = nodes_.PathOf(node);
@@ -31,7 +44,7 @@ void Tree::TellNode(const Node& node, Feed::Change change) {
 void Tree::TellOpenFiles() {
   if (options_.feed == nullptr) return;
   for (const auto& file : handles_.All()) {
-    if (!file->writer || Told(file->node->Parts()).Empty()) continue;
+    if (!file->writer || (Told(file->node->Parts()).Empty() && !linked_.Has(nodes_.KeyOf(*file->node)))) continue;
     Feed::Change change = Feed::Change::kContent;
     if (MayMapForWriting(*file)) {
       // Writes the pages out, after which the next store into a mapping moves the file's times.

@@ -35,6 +35,7 @@
 #include "fs/tier/work_file.h"
 #include "fs/tree/dir_cache.h"
 #include "fs/tree/handle_table.h"
+#include "fs/tree/linked_files.h"
 #include "fs/tree/moves.h"
 #include "fs/tree/node_table.h"
 #include "fs/tree/settler.h"
@@ -282,6 +283,9 @@ class Tree {
   [[nodiscard]] LayerMask Told(LayerMask layers) const;
   void Tell(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change);
   void TellNode(const Node& node, Feed::Change change);
+  // The same of a file whose other names may be in a tracked tier while this one is not.
+  void TellLinks(const BackingKey& key, Feed::Change change);
+  [[nodiscard]] bool MayBeTrackedElsewhere(LayerIndex layer) const;
   struct Closing {
     LayerIndex layer = kNoLayer;
     UniqueFd reader;
@@ -434,6 +438,7 @@ class Tree {
   std::atomic<bool> stopping_{false};
   Settler settler_;
   Moves moves_;
+  LinkedFiles linked_;
 };
 
 }  // namespace tierfs

@@ -266,6 +266,38 @@ TEST_F(Changes, CopyUpAndWhiteoutsAreEntriesOfTheTree) {
   for (const json& change : changes["changes"]) EXPECT_EQ(change.value("whiteout", false), change["path"] == "d/gone") << change;
 }
 
+// Names of one file in trees that are recorded and in one that is not: what is done by that one is a change in the others.
+TEST_F(Changes, WhatIsDoneByANameInAnotherTierIsListed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("usr"));
+  MakeDirs(Mnt("etc"));
+  WriteFile(Mnt("a"), "a");
+  ASSERT_EQ(::link(Mnt("a").c_str(), Mnt("usr/a").c_str()), 0) << std::strerror(errno);
+  ASSERT_EQ(::link(Mnt("a").c_str(), Mnt("etc/a").c_str()), 0) << std::strerror(errno);
+  EXPECT_EQ(TreesWith("usr/a"), std::set<int>{4});
+  Token();
+  for (const bool remounted : {false, true}) {
+    if (remounted) Remount();  // nobody has looked up the other names then
+    const std::string start = token_;
+    ASSERT_EQ(Shell("printf more >> " + Mnt("usr/a")).code, 0);
+    EXPECT_EQ(New(), Lines{"M a"}) << remounted;
+    EXPECT_EQ(Since(start, 1), Lines{"M etc/a"});
+    ASSERT_EQ(::chmod(Mnt("usr/a").c_str(), remounted ? 0600 : 0640), 0);
+    EXPECT_EQ(New(), Lines{"m a"});
+    {
+      const UniqueFd open(::open(Mnt("usr/a").c_str(), O_WRONLY | O_APPEND));
+      ASSERT_EQ(::write(open.get(), "x", 1), 1);
+      EXPECT_EQ(New(), Lines{"M a"}) << "while it is open";
+    }
+    (void)New();
+    ASSERT_EQ(::rename(Mnt("usr/a").c_str(), Mnt("usr/b").c_str()), 0);
+    ASSERT_EQ(::rename(Mnt("usr/b").c_str(), Mnt("usr/a").c_str()), 0);
+    EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
+  }
+  ASSERT_EQ(::unlink(Mnt("usr/a").c_str()), 0);
+  EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n") << "the link counts of the others are known";
+}
+
 // The mark that hid a lower entry may stand in the tier of an earlier policy: wherever it goes from, a backup of that tree is told.
 TEST_F(Changes, AWhiteoutThatAnEarlierPolicyPutIsListedWhenItGoes) {
   const std::string lower = AddLower("lower");

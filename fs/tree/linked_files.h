@@ -1,0 +1,34 @@
+// Files that have a name where the change feed does not look, and perhaps another where it does.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <unordered_set>
+
+#include "fs/tier/layer.h"
+
+namespace tierfs {
+
+// The backing inodes that were seen with several names, one of them in a tier that is not tracked. What changes by such a name changes in
+// the tracked tree too, and the feed has to hear of it by the inode, because nobody knows the other names. Only grows: files with several
+// names are few. Costs one load as long as there is none.
+class LinkedFiles {
+ public:
+  void Add(const BackingKey& key) {
+    const std::lock_guard lock(mutex_);
+    keys_.insert(key);
+    any_.store(true, std::memory_order_release);
+  }
+  [[nodiscard]] bool Has(const BackingKey& key) const {
+    if (!any_.load(std::memory_order_acquire)) return false;
+    const std::lock_guard lock(mutex_);
+    return keys_.count(key) != 0;
+  }
+
+ private:
+  std::atomic<bool> any_{false};
+  mutable std::mutex mutex_;
+  std::unordered_set<BackingKey, BackingKeyHash> keys_;
+};
+
+}  // namespace tierfs
