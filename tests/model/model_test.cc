@@ -160,13 +160,20 @@ void ModelTest::Settle() {
 
 // What tierctl check looks at, the catalogue among it: nothing has been changed that the feed was not told of.
 void ModelTest::CheckAll() {
-  const Ran ran = Execute({TIERCTL_BINARY, "check", "--json", ConfigFile()});
-  const nlohmann::json report = nlohmann::json::parse(ran.out, nullptr, false);
-  ASSERT_TRUE(report.is_object()) << ran.out << ran.err;
-  for (const nlohmann::json& finding : report["findings"]) {
-    // Compare knows which may be.
-    ASSERT_EQ(finding["code"], "misplaced") << finding << "\n" << model_->Story();
+  std::string odd;
+  // What is closed and settled just now looks odd for a moment: only what stays is a finding.
+  for (int look = 0; look < 3; ++look) {
+    const Ran ran = Execute({TIERCTL_BINARY, "check", "--json", ConfigFile()});
+    const nlohmann::json report = nlohmann::json::parse(ran.out, nullptr, false);
+    ASSERT_TRUE(report.is_object()) << ran.out << ran.err;
+    odd.clear();
+    for (const nlohmann::json& finding : report["findings"]) {
+      if (finding["code"] != "misplaced") odd += finding.dump() + "\n";  // Compare knows which may be
+    }
+    if (odd.empty()) return;
+    ::usleep(500'000);
   }
+  FAIL() << odd << model_->Story();
 }
 
 void ModelTest::Restart() {
