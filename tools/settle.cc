@@ -22,6 +22,7 @@ using json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kLook = std::chrono::milliseconds(250);
+constexpr auto kNotice = std::chrono::milliseconds(20);  // that somebody has interrupted
 
 struct Request {
   std::string mount;
@@ -131,7 +132,8 @@ tl::expected<json, std::string> RunSettle(const Config& config, const Request& r
   auto done = std::async(std::launch::async, [&] {
     return Ask(config, {{"verb", "settle"}, {"path", request.path}, {"dry_run", request.dry_run}});
   });
-  while (done.wait_for(kLook) != std::future_status::ready) {
+  Clock::time_point next_look = Clock::now() + kLook;
+  while (done.wait_for(kNotice) != std::future_status::ready) {
     if (interrupted != 0) {
       // Again until it has ended: the first may have come before the daemon had begun.
       const auto cancelled = Ask(config, {{"verb", "settle-cancel"}});
@@ -139,6 +141,8 @@ tl::expected<json, std::string> RunSettle(const Config& config, const Request& r
       std::cerr << cancelled.error() << "\n";
       break;
     }
+    if (Clock::now() < next_look) continue;
+    next_look = Clock::now() + kLook;
     if (const auto report = Ask(config, {{"verb", "settle-report"}})) progress.Show(*report);
   }
   return done.get();
