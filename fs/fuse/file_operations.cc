@@ -96,7 +96,8 @@ void Fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) 
   const File file = FileOf(request, info);
   if (!file) return reply.Fail(kBadHandle);
   const int failed = data_only != 0 ? ::fdatasync(file.fd()) : ::fsync(file.fd());
-  reply.With(failed != 0 ? Status(FailErrno("fsync")) : Status{});
+  // A lower file's file system that can never be written knows no fsync (squashfs): nothing of it can be unsaved.
+  reply.With(failed != 0 && errno != EINVAL ? Status(FailErrno("fsync")) : Status{});
 }
 
 void Fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* info) {

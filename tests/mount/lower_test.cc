@@ -105,6 +105,16 @@ TEST_P(LowerOf, IsReadPastTheDaemon) {
   EXPECT_EQ(Status()["daemon"]["passthrough_handles"], Passthrough() ? 1 : 0);
 }
 
+TEST_P(LowerOf, IsSyncedAsAnyFileIs) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* path : {"usr/bin/tool", "etc", ""}) {
+    const UniqueFd fd(::open(Mnt(path).c_str(), O_RDONLY));
+    EXPECT_EQ(Errno(::fsync(fd.get())), 0) << path;
+    EXPECT_EQ(Errno(::fdatasync(fd.get())), 0) << path;
+    EXPECT_EQ(Errno(::syncfs(fd.get())), 0) << path;
+  }
+}
+
 TEST_P(LowerOf, AWriteGoesToTheTierWithEverythingThatTheFileHas) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* path : {"etc/conf", "etc/acl", "var/log/a.log", "var/sparse"}) {
