@@ -141,6 +141,8 @@ void Tree::Release(HandleId handle) {
     open.backing_id = 0;
   }
   if (file->writer) {
+    // A copy that was begun while it was open has not all that it wrote, and the kernel tells of no write that goes past the daemon.
+    ++node->changes;
     node->writers.fetch_sub(1, std::memory_order_relaxed);
     if (MayMapForWriting(*file)) {
       node->mappers.fetch_sub(1, std::memory_order_relaxed);

@@ -113,6 +113,17 @@ TEST_P(Moving, WritesAreKept) {
   for (const auto& [name, text] : written) EXPECT_EQ(ReadFile(Mnt("d/sub/" + name)), "tier" + text) << name;
 }
 
+// As a shell's ">" writes: a copy may begin between the truncation and the write.
+TEST_P(Moving, WhatIsWrittenAfterATruncationIsKept) {
+  int turn = 0;
+  WhileTheyMove([&] {
+    const std::string path = Mnt("d/sub/" + Name(++turn % 2));
+    const std::string text = "turn " + std::to_string(turn);
+    WriteFile(path, text);
+    for (int i = 0; i < 5; ++i) ASSERT_EQ(ReadFile(path), text);
+  });
+}
+
 TEST_P(Moving, AttributesAreKept) {
   int turn = 0;
   WhileTheyMove([&] {
