@@ -79,11 +79,12 @@ TEST_F(LongRequests, ManyAtOnceAreAllAnswered) {
 
 TEST_F(LongRequests, ASignalEndsTheDaemonBesideThem) {
   ASSERT_TRUE(Mount()) << Refusal();
+  for (int t = 0; t < 8; ++t) WriteFile(Mnt("f" + std::to_string(t)), "x");
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
-      const UniqueFd fd(::open(Mnt("f" + std::to_string(t)).c_str(), O_WRONLY | O_CREAT, 0644));
+      const UniqueFd fd(::open(Mnt("f" + std::to_string(t)).c_str(), O_WRONLY));
       while (!stop && ::fsync(fd.get()) == 0) {
       }
     });

@@ -1,4 +1,6 @@
 // tierctl on a real mount: what it shows, as text and as JSON, and how it fails.
+#include <sys/mount.h>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/mount/fixture.h"
@@ -45,6 +47,30 @@ TEST_F(Tierctl, StatusCountsFilesAndBytesOfEachTier) {
   EXPECT_NE(text.out.find("mounted at   " + Mnt()), std::string::npos) << text.out;
   Unmount();
   EXPECT_EQ(Json({"status", ConfigFile()})[0]["mounted"], false);
+}
+
+TEST_F(Tierctl, StatusTellsTheTransportAndWhyItIsNotTheFasterOne) {
+  ASSERT_TRUE(Mount("io_uring=no")) << Refusal();
+  const json daemon = Json({"status", ConfigFile()})[0]["daemon"];
+  EXPECT_EQ(daemon["transport"], "/dev/fuse");
+  EXPECT_EQ(daemon["transport_reason"], "switched off by an option");
+  const std::string text = Call({"status", ConfigFile()}).out;
+  EXPECT_NE(text.find("  transport    /dev/fuse (no io_uring: switched off by an option), libfuse "), std::string::npos) << text;
+  Unmount();
+  ASSERT_TRUE(Mount("io_uring=yes")) << Refusal();
+  const json again = Json({"status", ConfigFile()})[0]["daemon"];
+  // It is one or the other, and then there is a reason.
+  EXPECT_EQ(again["transport"], again["transport_reason"] == "" ? "io_uring" : "/dev/fuse");
+}
+
+TEST_F(Tierctl, AMountIsMadeByRelativeNamesToo) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  const Ran ran = Execute({"/bin/sh", "-c", "cd \"$1\" && exec \"$0\" test.toml mnt", TIERFS_BINARY, Base("")});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  WriteFile(Mnt("a"), "a");
+  EXPECT_EQ(TreesWith("a"), std::set<int>{2});
+  EXPECT_EQ(::umount2(Mnt().c_str(), 0), 0) << std::strerror(errno);
 }
 
 TEST_F(Tierctl, StatusListsMisplacedFilesAndSettleMovesThem) {
