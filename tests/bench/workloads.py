@@ -46,7 +46,9 @@ def tree(run_):
     drop_caches()
     run_.native(["read", mnt], {"read": "read-cold"})
     run_.native(["read", mnt], {"read": "read-warm"})
-    run(["find", reference, "-newermt", "2100-01-01"])  # so that what is compared with is as warm for everyone
+    # A scan of what was stat'ed before, on both sides: reading just now has moved access times, which the kernel asks for once more.
+    for side in (mnt, reference):
+        run_.native(["walk", side], {})
     run_.timed("rsync", entries, lambda: compare(mnt, reference))
     run_.command("remove", entries, ["rm", "-rf"] + [f"{mnt}/copy-{i}" for i in range(copies)])
 
@@ -167,7 +169,7 @@ ALL = [
         Row("walk-warm", "walk + stat, warm", 1.2),
         Row("read-cold", "read all, cold", ahead=True),
         Row("read-warm", "read all, warm", 3.0, True),
-        Row("rsync", "rsync, nothing changed", 1.3, True),
+        Row("rsync", "rsync, nothing changed, warm", 1.3, True),
         Row("remove", "rm -rf", ahead=True),
     ], tree),
     Workload("edit", "a file saved as editors do: beside it, then renamed over it", [
