@@ -17,10 +17,10 @@ start_mount() {
   daemon=$(pgrep -f "^$TIERFS $base/e2e.toml")
 }
 
-# Fails when the daemon does not end.
+# Fails when the daemon does not end. It may have to wait for a busy disk.
 stop_mount() {
   umount "$mnt"
-  for _ in $(seq 500); do
+  for _ in $(seq 3000); do
     [ -e "/proc/$daemon/status" ] && ! grep -q '^State:.Z' "/proc/$daemon/status" || return 0
     sleep 0.02
   done

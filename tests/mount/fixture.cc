@@ -41,8 +41,9 @@ std::string Drain(int fd) {
   return text;
 }
 
+// A minute: a daemon that ends syncs its database, and a disk that other tests keep busy lets it wait for that.
 bool WaitFor(const std::function<bool()>& done) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (done()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
