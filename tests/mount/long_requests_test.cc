@@ -24,7 +24,7 @@ void StayOnOneCore() {
 class LongRequests : public OverlayTest {};
 
 TEST_F(LongRequests, ACopyUpLetsOthersOfTheSameCoreGoOn) {
-  constexpr off_t kSize = off_t{384} << 20;
+  constexpr off_t kSize = off_t{128} << 20;
   const std::string lower = AddLower("lower");
   {
     const UniqueFd big(::open((lower + "/big").c_str(), O_WRONLY | O_CREAT, 0644));
