@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <thread>
 
@@ -44,6 +47,12 @@ bool PipesHold(std::size_t bytes) {
   return ::fcntl(from.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
 }
 
+#ifdef FUSE_CAP_OVER_IO_URING
+constexpr bool kKnowsUring = true;
+#else
+constexpr bool kKnowsUring = false;
+#endif
+
 // A core's queue has one thread. As released, libfuse 3.18 takes answers from no other (scripts/libfuse-3.18-answers.patch).
 #ifdef FUSE_URING_ANSWERS_FROM_ANY_THREAD
 constexpr bool kAnswersFromAnyThread = true;
@@ -59,6 +68,13 @@ bool KernelAllowsUring() {
   std::ifstream parameter(kUringSwitch);
   char value = 'N';
   return parameter.get(value) && (value == 'Y' || value == '1');
+}
+
+// Why a ring cannot be had (sysctl kernel.io_uring_disabled, seccomp); "" when it can. libfuse would go on without a word.
+std::string WhyNoRing() {
+  io_uring_params parameters{};
+  const UniqueFd ring(static_cast<int>(::syscall(__NR_io_uring_setup, 1, &parameters)));
+  return ring ? "" : std::string("io_uring_setup: ") + std::strerror(errno);
 }
 
 }  // namespace
@@ -97,14 +113,11 @@ Status Mount::Start(const std::string& mountpoint) {
 
 std::string Mount::WhyNotUring() const {
   if (!options_.io_uring.value_or(true)) return "switched off by an option";
-#ifdef FUSE_CAP_OVER_IO_URING
+  if (!kKnowsUring) return "built with a libfuse older than 3.18";
   if (!options_.io_uring && !kAnswersFromAnyThread) return "with this libfuse one long request holds up others";
   if (!KernelAllowsUring())
     return "the kernel has none (Linux 6.14 and later do), or it is not switched on: echo Y > " + std::string(kUringSwitch);
-  return "";
-#else
-  return "built with a libfuse older than 3.18";
-#endif
+  return WhyNoRing();
 }
 
 Workers* Mount::WorkersFor(fuse_req* request) {

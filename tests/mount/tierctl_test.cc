@@ -49,20 +49,6 @@ TEST_F(Tierctl, StatusCountsFilesAndBytesOfEachTier) {
   EXPECT_EQ(Json({"status", ConfigFile()})[0]["mounted"], false);
 }
 
-TEST_F(Tierctl, StatusTellsTheTransportAndWhyItIsNotTheFasterOne) {
-  ASSERT_TRUE(Mount("io_uring=no")) << Refusal();
-  const json daemon = Json({"status", ConfigFile()})[0]["daemon"];
-  EXPECT_EQ(daemon["transport"], "/dev/fuse");
-  EXPECT_EQ(daemon["transport_reason"], "switched off by an option");
-  const std::string text = Call({"status", ConfigFile()}).out;
-  EXPECT_NE(text.find("  transport    /dev/fuse (no io_uring: switched off by an option), libfuse "), std::string::npos) << text;
-  Unmount();
-  ASSERT_TRUE(Mount("io_uring=yes")) << Refusal();
-  const json again = Json({"status", ConfigFile()})[0]["daemon"];
-  // It is one or the other, and then there is a reason.
-  EXPECT_EQ(again["transport"], again["transport_reason"] == "" ? "io_uring" : "/dev/fuse");
-}
-
 TEST_F(Tierctl, AMountIsMadeByRelativeNamesToo) {
   ASSERT_TRUE(Mount()) << Refusal();
   Unmount();
