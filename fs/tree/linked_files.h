@@ -10,19 +10,21 @@
 namespace tierfs {
 
 // The backing inodes that were seen with several names, one of them in a tier that is not tracked. What changes by such a name changes in
-// the tracked tree too, and the feed has to hear of it by the inode, because nobody knows the other names. Only grows: files with several
-// names are few. Costs one load as long as there is none.
+// the tracked tree too, and the feed has to hear of it by the inode, because nobody knows the other names. Only grows, up to a limit: above
+// it every file counts as one of them, and the feed looks for names that are not there. Costs one load as long as there is none.
 class LinkedFiles {
  public:
+  static constexpr std::size_t kLimit = 100'000;
+
   void Add(const BackingKey& key) {
     const std::lock_guard lock(mutex_);
-    keys_.insert(key);
+    if (keys_.size() < kLimit) keys_.insert(key);
     any_.store(true, std::memory_order_release);
   }
   [[nodiscard]] bool Has(const BackingKey& key) const {
     if (!any_.load(std::memory_order_acquire)) return false;
     const std::lock_guard lock(mutex_);
-    return keys_.count(key) != 0;
+    return keys_.size() >= kLimit || keys_.count(key) != 0;
   }
 
  private:
