@@ -162,7 +162,9 @@ Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, s
     nodes_.Expect(node, key);
   }
   {
-    const Moves::UnderWay under_way(moves_);
+    // Another name in the same layer, and nothing else to do: nobody can miss it.
+    std::optional<Moves::UnderWay> under_way;
+    if (place != home || actions.size() > 1) under_way.emplace(moves_);
     const Status done = Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
     if (!done && publish) nodes_.Unexpect(node, key);
     TIERFS_TRY(done);
