@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/fuse/callback.h"
+#include "fs/fuse/libfuse.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/reply.h"
 
@@ -27,11 +28,11 @@ constexpr Error kBadHandle{EBADF, "unknown handle"};
 
 void Fill(fuse_file_info& info, const Opened& opened) {
   info.fh = opened.handle.value;
-  info.backing_id = opened.backing_id;
+  SetBacking(info, opened.backing_id);
   info.direct_io = opened.direct ? 1 : 0;
   // Pages stay: the kernel drops them itself when it learns of another size or mtime (auto_inval_data).
   info.keep_cache = opened.backing_id == 0 && !opened.direct ? 1 : 0;
-  info.parallel_direct_writes = opened.direct ? 1 : 0;
+  SetParallelWrites(info, opened.direct);
   info.noflush = 1;
 }
 
@@ -143,9 +144,7 @@ void AddFileOperations(fuse_lowlevel_ops& table) {
   table.fallocate = Callback<Opcode::kFallocate, Fallocate, Takes::kLong>;
   table.lseek = Callback<Opcode::kLseek, Lseek>;
   table.copy_file_range = Callback<Opcode::kCopyFileRange, CopyFileRange, Takes::kLong>;
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-  table.tmpfile = Callback<Opcode::kTmpFile, TmpFile>;
-#endif
+  SetTmpFile(table, Callback<Opcode::kTmpFile, TmpFile>);
 }
 
 }  // namespace tierfs

@@ -1,7 +1,6 @@
 #include "fs/fuse/mount.h"
 
 #include <fcntl.h>
-#include <fuse_lowlevel.h>
 #include <linux/io_uring.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -15,6 +14,7 @@
 #include <fstream>
 #include <thread>
 
+#include "fs/fuse/libfuse.h"
 #include "fs/fuse/operations.h"
 #include "fs/os/unique_fd.h"
 
@@ -26,7 +26,6 @@ constexpr unsigned kRequestHeader = 4096;  // what libfuse adds for a request wi
 // A backing file system may not itself be stacked; in return tierfs can be stacked upon once more (kernel: FILESYSTEM_MAX_STACK_DEPTH).
 constexpr unsigned kStackDepth = 1;
 
-#ifdef FUSE_CAP_PASSTHROUGH
 // The kernel's interface for backing files, linux/fuse.h since 6.9; the headers of an older system lack it.
 struct BackingMap {
   std::int32_t fd;
@@ -35,7 +34,6 @@ struct BackingMap {
 };
 constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);
-#endif
 
 // Whether a pipe may be made so large: more than /proc/sys/fs/pipe-max-size takes CAP_SYS_RESOURCE. Where it may not, libfuse makes,
 // tries and closes a pipe at each request.
@@ -46,19 +44,6 @@ bool PipesHold(std::size_t bytes) {
   const UniqueFd to(ends[1]);
   return ::fcntl(from.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
 }
-
-#ifdef FUSE_CAP_OVER_IO_URING
-constexpr bool kKnowsUring = true;
-#else
-constexpr bool kKnowsUring = false;
-#endif
-
-// A core's queue has one thread. As released, libfuse 3.18 takes answers from no other (scripts/libfuse-3.18-answers.patch).
-#ifdef FUSE_URING_ANSWERS_FROM_ANY_THREAD
-constexpr bool kAnswersFromAnyThread = true;
-#else
-constexpr bool kAnswersFromAnyThread = false;
-#endif
 
 // Requests of one core that may be worked on at the same time.
 constexpr unsigned kQueueDepth = 16;
@@ -113,21 +98,14 @@ Status Mount::Start(const std::string& mountpoint) {
 
 std::string Mount::WhyNotUring() const {
   if (!options_.io_uring.value_or(true)) return "switched off by an option";
-  if (!kKnowsUring) return "built with a libfuse older than 3.18";
+  if (!kHasUring) return "built with a libfuse older than 3.18";
   if (!options_.io_uring && !kAnswersFromAnyThread) return "with this libfuse one long request holds up others";
   if (!KernelAllowsUring())
     return "the kernel has none (Linux 6.14 and later do), or it is not switched on: echo Y > " + std::string(kUringSwitch);
   return WhyNoRing();
 }
 
-Workers* Mount::WorkersFor(fuse_req* request) {
-#ifdef FUSE_CAP_OVER_IO_URING
-  if (kAnswersFromAnyThread && fuse_req_is_uring(request)) return &workers_;
-#else
-  (void)request;
-#endif
-  return nullptr;
-}
+Workers* Mount::WorkersFor(fuse_req* request) { return kAnswersFromAnyThread && CameOverUring(request) ? &workers_ : nullptr; }
 
 Status Mount::Serve(std::function<void()> ready) {
   ready_ = std::move(ready);
@@ -156,7 +134,7 @@ void Mount::Unmount() {
 }
 
 void Mount::Initialise(fuse_conn_info* connection) {
-  const auto want = [connection](std::uint64_t capability) { return fuse_set_feature_flag(connection, capability); };
+  const auto want = [connection](std::uint64_t capability) { return WantFeature(*connection, capability); };
   // ACLs are the kernel's to check and ours to store; creations come with the caller's umask and meet the default ACL of their directory.
   want(FUSE_CAP_POSIX_ACL);
   want(FUSE_CAP_DONT_MASK);
@@ -169,10 +147,9 @@ void Mount::Initialise(fuse_conn_info* connection) {
   want(FUSE_CAP_IOCTL_DIR);
   want(FUSE_CAP_EXPORT_SUPPORT);
   // The backing file system clears suid, sgid and capabilities itself, so the kernel need not ask for security.capability before each
-  // write. (Only one of the two variants may be chosen.)
-  fuse_unset_feature_flag(connection, FUSE_CAP_HANDLE_KILLPRIV);
-  want(FUSE_CAP_HANDLE_KILLPRIV_V2);
-  fuse_unset_feature_flag(connection, FUSE_CAP_WRITEBACK_CACHE);
+  // write.
+  WantKillPriv(*connection);
+  RefuseFeature(*connection, FUSE_CAP_WRITEBACK_CACHE);
   kernel_opens_directories_ = (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
   connection->max_write = kMaxWrite;
   connection->max_readahead = kMaxWrite;
@@ -183,14 +160,12 @@ void Mount::Initialise(fuse_conn_info* connection) {
     const std::lock_guard facts(facts_mutex_);
     if (!tree_.WantsPassthrough()) {
       facts_.passthrough_reason = "switched off by an option";
-    } else {
-#ifdef FUSE_CAP_PASSTHROUGH
-      facts_.passthrough = passthrough_ = want(FUSE_CAP_PASSTHROUGH);
-      connection->max_backing_stack_depth = kStackDepth;
-      if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
-#else
+    } else if (!kHasPassthrough) {
       facts_.passthrough_reason = "built with a libfuse older than 3.17";
-#endif
+    } else {
+      facts_.passthrough = passthrough_ = want(kPassthrough);
+      SetStackDepth(*connection, kStackDepth);
+      if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
     }
   }
   // Splicing moves data without a copy but costs each request without data a pipe: only for data that comes through here.
@@ -199,32 +174,24 @@ void Mount::Initialise(fuse_conn_info* connection) {
     if (splice) {
       want(capability);
     } else {
-      fuse_unset_feature_flag(connection, capability);
+      RefuseFeature(*connection, capability);
     }
   }
   if (ready_) ready_();
 }
 
 std::int32_t Mount::OpenBacking(int fd) {
-#ifdef FUSE_CAP_PASSTHROUGH
   if (!passthrough_) return 0;
   BackingMap map{fd, 0, 0};
   const int id = ::ioctl(fuse_session_fd(session_), kBackingOpen, &map);
   if (id > 0) return id;
   spdlog::debug("passthrough refused: {}", std::strerror(errno));
-#else
-  (void)fd;
-#endif
   return 0;
 }
 
 void Mount::CloseBacking(std::int32_t id) {
-#ifdef FUSE_CAP_PASSTHROUGH
   auto number = static_cast<std::uint32_t>(id);
   ::ioctl(fuse_session_fd(session_), kBackingClose, &number);
-#else
-  (void)id;
-#endif
 }
 
 void Mount::InvalidateAttributes(NodeId node) { fuse_lowlevel_notify_inval_inode(session_, node.value, -1, 0); }
