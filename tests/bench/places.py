@@ -36,7 +36,9 @@ def share_priority(pid):
     """A daemon leaves the session that it was started in, and its autogroup (sched(7)): it gets the priority that the work here has."""
     try:
         with open("/proc/self/autogroup") as mine, open(f"/proc/{pid}/autogroup", "w") as its:
-            its.write(mine.read().split()[-1])
+            group = mine.read().split()  # empty where no session was ever begun, as beneath an init of its own
+            if group:
+                its.write(group[-1])
     except OSError:
         return  # a kernel without autogroups
 
