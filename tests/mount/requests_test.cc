@@ -71,7 +71,7 @@ class Cost : public MountTest {
     EXPECT_EQ(seen, expected) << what << " costs " << Text(seen) << ", expected " << Text(expected);
   }
 
-  // System calls of the daemon while `operation` runs, without those that move requests and make threads ready.
+  // System calls of the daemon while `operation` runs, without those that move requests and make threads ready (sigaltstack: of a sanitizer).
   Counts SystemCalls(const std::function<void()>& operation) {
     const std::string log = Base("strace");
     const std::string said = Base("strace.err");
@@ -104,7 +104,8 @@ class Cost : public MountTest {
     const std::regex call(R"(^(\d+) +(\d+\.\d+) (\w+)\()");
     const std::regex transport(
         "read|readv|write|writev|splice|vmsplice|tee|pipe2|poll|ppoll|futex|io_uring_enter|clock_nanosleep|clone3?|mmap|munmap|mprotect|"
-        "madvise|brk|rseq|set_robust_list|prctl|rt_sig\\w+|sched_\\w+|gettid|unshare|exit|restart_syscall");
+        "madvise|brk|rseq|set_robust_list|prctl|rt_sig\\w+|sched_\\w+|gettid|unshare|exit|restart_syscall|"
+        "sigaltstack");
     std::map<std::string, Counts> threads;
     std::set<std::string> answering;  // the others work for the catalogue, at times of their own
     std::ifstream lines(log);
