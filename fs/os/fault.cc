@@ -28,11 +28,19 @@ struct Wanted {
     }
     if (const char* file = std::getenv("TIERFS_FAULT_TRACE"))
       trace = UniqueFd(::open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    if (const char* directory = std::getenv("TIERFS_FAULT_HOLD")) hold = directory;
   }
   std::string name;
   std::atomic<int> passes{1};
   UniqueFd trace;
+  std::string hold;
 };
+
+void WaitWhileHeld(const std::string& point) {
+  if (::access(point.c_str(), F_OK) != 0) return;
+  const UniqueFd held(::open((point + ".held").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  while (::access(point.c_str(), F_OK) == 0) ::usleep(1000);
+}
 
 }  // namespace
 
@@ -42,6 +50,7 @@ void Fault::Here(const char* name) {
     const std::string line = std::string(name) + "\n";
     (void)!::write(wanted.trace.get(), line.data(), line.size());
   }
+  if (!wanted.hold.empty()) WaitWhileHeld(wanted.hold + "/" + name);
   if (wanted.name == name && --wanted.passes == 0) ::kill(::getpid(), SIGKILL);
 }
 

@@ -13,6 +13,7 @@
 namespace tierfs {
 
 Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t limit) {
+  Fault::Here("copy.wanted");
   Location source;
   BackingKey key;
   std::uint32_t changes = 0;
