@@ -14,9 +14,15 @@ Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const ch
                                 const std::function<Status(int dir)>& make) {
   TIERFS_ASSIGN(DirFd dir, OpenDirForWriting(parent, tier));
   if (parent->Parts().InLower().Empty()) {
-    TIERFS_TRY(make((*dir).get()));
-    Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
-    return Made{tier, std::move(dir)};
+    const Status made = make((*dir).get());
+    if (made) {
+      Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
+      return Made{tier, std::move(dir)};
+    }
+    // A whiteout may be left of a lower layer that is there no more; open(2) calls it a device without a driver.
+    if (made.error().code != EEXIST && made.error().code != ENXIO) return tl::unexpected(made.error());
+    const auto there = StatEntry((*dir).get(), name);
+    if (!there || !IsWhiteout(*there)) return tl::unexpected(made.error());
   }
   TIERFS_ASSIGN(const Found before, Resolve(parent, name));
   if (before.Exists()) return Fail(EEXIST, "entry exists");

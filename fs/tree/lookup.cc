@@ -124,7 +124,12 @@ Result<Entry> Tree::Lookup(NodeId parent_id, const char* name) {
       absent.timeout = Timeout();
       return absent;
     }
-    if (const NodePtr node = ReferenceFound(parent, name, found)) return EntryOf(*node, found.st);
+    if (const NodePtr node = ReferenceFound(parent, name, found)) {
+      Entry entry = EntryOf(*node, found.st);
+      // Of several names of one lower file only that which is changed is copied up: each use of one asks which it is.
+      if (!found.IsDir() && !IsTier(found.parts.First()) && found.st.st_nlink > 1) entry.timeout = 0;
+      return entry;
+    }
   }
 }
 

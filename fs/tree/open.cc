@@ -46,6 +46,11 @@ Result<Opened> Tree::Open(NodeId id, int flags) {
   const SharedTopology topology(topology_);
   const std::lock_guard lock(node->mutex);
   TIERFS_ASSIGN(UniqueFd fd, OpenBackingFile(node, flags));
+  if (truncates) {
+    // Also by a reader, whose close says nothing.
+    ++node->changes;
+    TellNode(*node, Feed::Change::kContent);
+  }
   return AddHandle(node, std::move(fd), flags);
 }
 

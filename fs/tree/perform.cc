@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <set>
@@ -77,6 +78,12 @@ Result<Step> Tree::WriteDown(const Ready& ready, const std::vector<Ready>& all) 
   return step;
 }
 
+bool Tree::RemovesElsewhere(const std::vector<Action>& actions, std::size_t after) const {
+  return std::any_of(actions.begin() + static_cast<std::ptrdiff_t>(after) + 1, actions.end(), [&](const Action& later) {
+    return later.kind == Step::Kind::kRemove && !layers_.SameMount(later.layer, actions[after].to_layer);
+  });
+}
+
 Status Tree::Perform(const std::string& what, const std::vector<Action>& actions, Dates dates) {
   std::vector<Ready> steps;
   for (const Action& action : actions) {
@@ -106,8 +113,8 @@ Status Tree::Perform(const std::string& what, const std::vector<Action>& actions
   for (std::size_t n = 0; n < steps.size(); ++n) {
     Status done = run(steps[n], Do);
     std::size_t back = done ? n + 1 : n;
-    // What a copy replaces is removed next: by then it has to be there for good.
-    if (done && steps[n].action->kind == Step::Kind::kPublish) done = tierfs::SyncDirectory(steps[n].To());
+    // What is removed on another disk afterwards: by then what takes its place has to be there for good.
+    if (done && steps[n].to_dir && RemovesElsewhere(actions, n)) done = tierfs::SyncDirectory(steps[n].To());
     if (!done) {
       while (back > 0 && !steps[back - 1].replaces && run(steps[back - 1], Undo)) --back;
       if (back > 0) {

@@ -175,6 +175,7 @@ Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, s
     nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(place), source.parent, source.name);
   }
   if (replaced) NameGone(replaced, target.parent, target.name);
+  if (!publish) RememberLinks(source.found.key, source.found.st, place);
   // One with other names stays where they are.
   if (place != tier && source.found.st.st_nlink == 1) MoveAtClose(node);
   return Attempt::kDone;
@@ -200,6 +201,8 @@ Result<Tree::Attempt> Tree::ExchangeFiles(const Side& source, const Side& target
     nodes_.Renamed(a, target.parent, target.name, LayerMask::Only(b_layer), source.parent, source.name);
     nodes_.Renamed(b, source.parent, source.name, LayerMask::Only(a_layer), target.parent, target.name);
   }
+  RememberLinks(source.found.key, source.found.st, b_layer);
+  RememberLinks(target.found.key, target.found.st, a_layer);
   // Where one of them was misplaced, the other is now.
   for (const NodePtr& node : {a, b}) {
     if (node->Placement() != LayerOf(DecisionOfNode(*node).tier)) MoveAtClose(node);

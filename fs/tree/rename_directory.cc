@@ -88,7 +88,7 @@ Status Tree::DropStrayWhiteouts(const NodePtr& directory) {
   return DropStrayWhiteoutsBeneath(parts);
 }
 
-Status Tree::FinishRename(const NodePtr& node, const Side& place, LayerMask parts, bool lower) {
+void Tree::FinishRename(const NodePtr& node, const Side& place, LayerMask parts, bool lower) {
   const PolicyState policy = Policy();
   const policy::State before = nodes_.StateOf(*node, *policy.policy, policy.epoch);
   nodes_.Renamed(node, place.parent, place.name, parts);
@@ -97,12 +97,14 @@ Status Tree::FinishRename(const NodePtr& node, const Side& place, LayerMask part
     // What is in lower layers does not move with it.
     dirs_.Clear();
     RefreshParts(node);
-    TIERFS_TRY(DropStrayWhiteouts(node));
+    if (const Status dropped = DropStrayWhiteouts(node); !dropped) {
+      spdlog::warn("whiteouts in {}: {} ({})", place.name, std::strerror(dropped.error().code), dropped.error().step);
+    }
   }
-  // The directory itself belongs to the tier of its new path too, also when it is empty.
-  TIERFS_ASSIGN(const DirFd home, OpenDirForWriting(node, LayerOf(policy.policy->DecisionOf(after).tier)));
-  if (!policy.policy->Equivalent(before, after) || settler_.Pending() > 0) ContentChangedClass(node);
-  return {};
+  // The directory itself belongs to the tier of its new path too, also when it is empty. A full disk is no reason to say that it was not
+  // renamed: settling makes the part once it can.
+  const auto home = OpenDirForWriting(node, LayerOf(policy.policy->DecisionOf(after).tier));
+  if (!home || !policy.policy->Equivalent(before, after) || settler_.Pending() > 0) ContentChangedClass(node);
 }
 
 Status Tree::RenameDirectory(const Side& source, const Side& target) {
@@ -141,7 +143,8 @@ Status Tree::RenameDirectory(const Side& source, const Side& target) {
     nodes_.Unlinked(replaced, target.parent, target.name, true);
     dirs_.Drop(replaced->id);
   }
-  return FinishRename(node, target, parts, lower_target || !source.found.parts.InLower().Empty());
+  FinishRename(node, target, parts, lower_target || !source.found.parts.InLower().Empty());
+  return {};
 }
 
 Status Tree::ExchangeTrees(const Side& source, const Side& target) {
@@ -176,7 +179,7 @@ Status Tree::ExchangeTrees(const Side& source, const Side& target) {
   }
   for (const auto& [node, place] : moved) {
     if (node->IsDir()) {
-      TIERFS_TRY(FinishRename(node, *place, node == a ? a_parts : b_parts, lower));
+      FinishRename(node, *place, node == a ? a_parts : b_parts, lower);
       ContentChangedClass(node);
     } else if (node->Placement() != LayerOf(DecisionOfNode(*node).tier)) {
       const std::lock_guard lock(node->mutex);

@@ -146,6 +146,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
         if (copies == kCopies) return Fail(EBUSY, "it changes all the time");
       } else {
         if (!dry_run) TIERFS_TRY(across ? PublishSettled(parent, name, from, *copy) : SettleWithin(parent, name, node, from, home));
+        if (!dry_run && !across) RememberLinks(found.key, st, home);
         Add(settling.moved[from][home], st);
         return {};
       }

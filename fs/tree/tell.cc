@@ -28,6 +28,10 @@ bool Tree::MayBeTrackedElsewhere(LayerIndex layer) const {
   return false;
 }
 
+void Tree::RememberLinks(const BackingKey& key, const struct stat& st, LayerIndex layer) {
+  if (st.st_nlink > 1 && MayBeTrackedElsewhere(layer)) linked_.Add(key);
+}
+
 void Tree::TellLinks(const BackingKey& key, Feed::Change change) {
   if (linked_.Has(key)) options_.feed->LinkedTouched(key.inode, change);
 }

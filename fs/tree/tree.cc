@@ -153,7 +153,7 @@ Attributes Tree::Describe(const Node& node, struct stat st) const {
 NodePtr Tree::ReferenceFound(const NodePtr& parent, const char* name, const Found& found) {
   std::unique_lock growth(growth_, std::defer_lock);
   if (found.IsDir()) growth.lock();
-  if (!found.IsDir() && found.st.st_nlink > 1 && MayBeTrackedElsewhere(found.parts.First())) linked_.Add(found.key);
+  if (!found.IsDir()) RememberLinks(found.key, found.st, found.parts.First());
   return nodes_.Reference(parent, name, {found.key, found.st.st_mode, found.parts, found.moved});
 }
 

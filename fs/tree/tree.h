@@ -285,6 +285,8 @@ class Tree {
   void TellNode(const Node& node, Feed::Change change);
   // The same of a file whose other names may be in a tracked tier while this one is not.
   void TellLinks(const BackingKey& key, Feed::Change change);
+  // Whenever a file with several names is seen, or gets a name, in a layer.
+  void RememberLinks(const BackingKey& key, const struct stat& st, LayerIndex layer);
   [[nodiscard]] bool MayBeTrackedElsewhere(LayerIndex layer) const;
   struct Closing {
     LayerIndex layer = kNoLayer;
@@ -319,6 +321,8 @@ class Tree {
   enum class Dates { kMove, kKeep };
   [[nodiscard]] Result<Ready> OpenAction(const Action& action);
   [[nodiscard]] Result<Step> WriteDown(const Ready& ready, const std::vector<Ready>& all) const;
+  // Whether a step after this one removes something on another mount than this one's target is on.
+  [[nodiscard]] bool RemovesElsewhere(const std::vector<Action>& actions, std::size_t after) const;
   // Does the actions in order. More than one are written down first, and durable on return; a failure takes back what can be taken back,
   // the rest is finished at the next mount.
   [[nodiscard]] Status Perform(const std::string& what, const std::vector<Action>& actions, Dates dates = Dates::kMove);
@@ -372,8 +376,8 @@ class Tree {
   // rename_directory.cc. All with the topology locked exclusively.
   [[nodiscard]] Status RenameDirectory(const Side& source, const Side& target);
   [[nodiscard]] Status ExchangeTrees(const Side& source, const Side& target);
-  // Once the parts stand there.
-  [[nodiscard]] Status FinishRename(const NodePtr& node, const Side& place, LayerMask parts, bool lower);
+  // Once the parts stand there: nothing may fail the rename any more.
+  void FinishRename(const NodePtr& node, const Side& place, LayerMask parts, bool lower);
   [[nodiscard]] Result<PartFds> OpenParts(const NodePtr& directory);
   // Whether any entry beneath the directory is in no tier.
   [[nodiscard]] Result<bool> HasLowerOnly(const NodePtr& directory);
