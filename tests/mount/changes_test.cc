@@ -386,6 +386,31 @@ TEST_F(Changes, TheSameBytesAgainAreMetadata) {
   EXPECT_EQ(New(), Lines{});
 }
 
+// POSIX leaves it open; Linux truncates.
+TEST_F(Changes, ATruncationByWhoOnlyReadsIsListed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("file"), "text");
+  Token();
+  { const UniqueFd fd(::open(Mnt("file").c_str(), O_RDONLY | O_TRUNC)); }
+  EXPECT_EQ(Stat(Mnt("file")).st_size, 0);
+  EXPECT_EQ(New(), Lines{"M file"});
+}
+
+// The kernel goes on with the first name without asking.
+TEST_F(Changes, WhatIsDoneAfterALinkWasRenamedIntoAnotherTierIsListed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("usr"));
+  WriteFile(Mnt("a"), "1");
+  ASSERT_EQ(::link(Mnt("a").c_str(), Mnt("b").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("b").c_str(), Mnt("usr/b").c_str()), 0);
+  ASSERT_EQ(TreesWith("usr/b"), std::set<int>{4});
+  Token();
+  ASSERT_EQ(Shell("printf 2 >> " + Mnt("a")).code, 0);
+  EXPECT_EQ(New(), Lines{"M a"});
+  ASSERT_EQ(Shell("printf 3 >> " + Mnt("usr/b")).code, 0);
+  EXPECT_EQ(New(), Lines{"M a"});
+}
+
 TEST_F(Changes, BadInput) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Tierctl({"changes", "--help"}).code, 0);

@@ -270,5 +270,29 @@ TEST_F(CopyUp, EverybodyAtOnce) {
   }
 }
 
+// As overlayfs without an index does: the name that is changed leaves the others behind, whichever was looked at last.
+TEST_F(CopyUp, OneNameOfALinkedFileIsCopiedUp) {
+  const std::string lower = AddLower("lower");
+  for (const char* name : {"one", "other"}) {
+    WriteFile(lower + "/" + name, "lower");
+    ASSERT_EQ(::link((lower + "/" + name).c_str(), (lower + "/" + name + "2").c_str()), 0);
+  }
+  ASSERT_TRUE(Mount()) << Refusal();
+  EXPECT_EQ(Stat(Mnt("one")).st_ino, Stat(Mnt("one2")).st_ino);
+  EXPECT_EQ(ReadFile(Mnt("one2")), "lower");  // looked up last
+  ASSERT_EQ(Shell("printf ' and more' >> " + Mnt("one")).code, 0);
+  EXPECT_EQ(Stat(Mnt("other2")).st_nlink, 2U);
+  ASSERT_EQ(::chmod(Mnt("other").c_str(), 0600), 0);
+  for (const bool rescanned : {false, true}) {
+    if (rescanned) {
+      ASSERT_EQ(Execute({TIERCTL_BINARY, "rescan", ConfigFile()}).code, 0);
+    }
+    EXPECT_EQ(ReadFile(Mnt("one")), "lower and more") << rescanned;
+    EXPECT_EQ(ReadFile(Mnt("one2")), "lower") << rescanned;
+    EXPECT_EQ(Stat(Mnt("other")).st_mode & 07777U, 0600U) << rescanned;
+    EXPECT_EQ(Stat(Mnt("other2")).st_mode & 07777U, Stat(lower + "/other").st_mode & 07777U) << rescanned;
+  }
+}
+
 }  // namespace
 }  // namespace tierfs::test

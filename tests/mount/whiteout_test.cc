@@ -266,5 +266,26 @@ TEST_F(Whiteout, CannotBeMadeNorMarkedThroughTheMount) {
   }
 }
 
+// The next version of the image has not got the directory any more: what hid an entry of it must not be in the way.
+TEST_F(Whiteout, OneThatHidesNothingAnyMoreIsNotInTheWay) {
+  const std::string lower = AddLower("lower");
+  MakeDirs(lower + "/d");
+  for (const char* name : {"file", "dir", "link", "node"}) WriteFile(lower + "/d/" + name, "lower");
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("d/kept"), "kept");
+  for (const char* name : {"file", "dir", "link", "node"}) ASSERT_EQ(::unlink(Mnt(std::string("d/") + name).c_str()), 0);
+  Unmount();
+  ASSERT_EQ(Shell("rm -r " + lower + "/d").code, 0);
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("d/file"), "new");
+  EXPECT_EQ(ReadFile(Mnt("d/file")), "new");
+  EXPECT_EQ(Errno(::mkdir(Mnt("d/dir").c_str(), 0755)), 0);
+  EXPECT_EQ(Errno(::symlink("x", Mnt("d/link").c_str())), 0);
+  EXPECT_EQ(Errno(::mknod(Mnt("d/node").c_str(), S_IFIFO | 0600, 0)), 0);
+  EXPECT_EQ(Errno(::mkdir(Mnt("d/dir").c_str(), 0755)), EEXIST);
+  EXPECT_EQ(Names(Mnt("d")), (Paths{"kept", "file", "dir", "link", "node"}));
+  EXPECT_EQ(Whiteouts(), Paths{});
+}
+
 }  // namespace
 }  // namespace tierfs::test
