@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 
 #include "fs/os/fault.h"
@@ -54,8 +53,6 @@ ChangeFeed::ChangeFeed(Database& database, Health& health, FeedOptions options)
 ChangeFeed::~ChangeFeed() { Stop(); }
 
 void ChangeFeed::Start() {
-  // A lease that HasWriters takes for an instant may be broken in that instant; the signal that tells so must not end the process.
-  ::signal(SIGIO, SIG_IGN);
   thread_ = std::thread([this] { Run(); });
 }
 

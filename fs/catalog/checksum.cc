@@ -57,7 +57,7 @@ Result<UniqueFd> OpenAsRecorded(int root, const Row& row) {
   auto file = OpenBeneath(root, row.path, O_RDONLY | O_NONBLOCK | O_NOATIME);
   if (!file && file.error().code == EPERM) file = OpenBeneath(root, row.path, O_RDONLY | O_NONBLOCK);
   if (!file) return file;
-  if (!IsAsRecorded(file->get(), row) || HasWriters(file->get())) return Fail(EAGAIN, "checksum of a file in use");
+  if (!IsAsRecorded(file->get(), row) || HasWriters(file->get(), true)) return Fail(EAGAIN, "checksum of a file in use");
   return file;
 }
 

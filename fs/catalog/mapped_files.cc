@@ -22,7 +22,7 @@ std::string PlaceOf(int file) {
 
 bool MappedFiles::Add(LayerIndex layer, UniqueFd file) {
   const auto st = StatFd(file.get());
-  if (!st || !S_ISREG(st->st_mode) || st->st_nlink == 0 || !HasWriters(file.get())) return true;
+  if (!st || !S_ISREG(st->st_mode) || st->st_nlink == 0 || !HasWriters(file.get(), true)) return true;
   const std::lock_guard lock(mutex_);
   if (files_.size() >= kLimit) SweepLocked();
   if (files_.size() >= kLimit) return false;
@@ -54,7 +54,7 @@ void MappedFiles::Sweep() {
 
 void MappedFiles::SweepLocked() {
   for (auto it = files_.begin(); it != files_.end();) {
-    if (HasWriters(it->second.file.get())) {
+    if (HasWriters(it->second.file.get(), true)) {
       ++it;
       continue;
     }

@@ -101,4 +101,13 @@ Status CloneDirectoryFlags(int from, int to) {
   return {};
 }
 
+Status MayBeRemoved(int dir, const char* name) {
+  for (const char* which : {name, ""}) {
+    struct statx st {};
+    if (::statx(dir, which, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_TYPE, &st) != 0) return FailErrno("statx");
+    if ((st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0) return Fail(EPERM, "immutable or append-only");
+  }
+  return {};
+}
+
 }  // namespace tierfs

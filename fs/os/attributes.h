@@ -35,4 +35,8 @@ inline constexpr size_t kXattrLimit = 65536;
 // immutable, no dump, no atime, synchronous, no copy-on-write. Where a file system has no such flags there is nothing to give.
 [[nodiscard]] Status CloneDirectoryFlags(int from, int to);
 
+// EPERM where the kernel would refuse to remove the entry whatever the caller's rights: it, or its directory, is immutable or append-only
+// (FS_IOC_SETFLAGS, chattr(1)). To be asked before something else is done that a removal belongs to.
+[[nodiscard]] Status MayBeRemoved(int dir, const char* name);
+
 }  // namespace tierfs

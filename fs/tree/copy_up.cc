@@ -8,9 +8,25 @@
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
 #include "fs/os/keep_time.h"
+#include "fs/os/writers.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
+namespace {
+
+// Whether a closed file is written by a mapping that outlived its descriptor. The kernel lets go of a file some time after its close.
+bool StaysMapped(int dir, const char* name) {
+  constexpr int kTries = 20;
+  const auto file = OpenEntry(dir, name, O_RDONLY | O_NONBLOCK | O_NOATIME);
+  if (!file) return false;
+  for (int i = 0; i < kTries; ++i) {
+    if (!HasWriters(file->get(), false)) return false;
+    ::usleep(1000);
+  }
+  return true;
+}
+
+}  // namespace
 
 Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t limit) {
   Fault::Here("copy.wanted");
@@ -27,6 +43,8 @@ Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t lim
   TIERFS_ASSIGN(const struct stat st,
                 source.name.empty() ? StatFd(source.DirOrFile()) : StatEntry(source.DirOrFile(), source.name.c_str()));
   if (!(layers_.KeyOf(source.layer, st) == key)) return Fail(ESTALE, "replaced underneath");
+  // Who opens it for writing from now on counts as a change.
+  if (IsTier(source.layer) && S_ISREG(st.st_mode) && StaysMapped(source.DirOrFile(), source.name.c_str())) return Fail(ETXTBSY, "mapped");
   TIERFS_ASSIGN(WorkFile file, WorkFile::CopyOf(layers_[tier], source.DirOrFile(), source.name.c_str(), limit));
   Fault::Here("copy.made");
   return Staged{std::move(file), node, key, changes, tier};

@@ -2,13 +2,15 @@
 //
 // A file belongs to the tier of its new path at once. One rename between the trees does it where both are on one mount. Otherwise a copy,
 // made and durable before anything changes, takes the new place and the old file goes. A file that is open, or has other names, is renamed
-// within its tier instead, so that no descriptor loses sight of what another one writes; an open one follows at its last close.
+// within its tier instead, so that no descriptor loses sight of what another one writes; an open one follows at its last close. So does
+// one that is closed and still mapped for writing.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "fs/os/at_end.h"
+#include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
 #include "fs/tier/entry.h"
@@ -39,6 +41,7 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) return Fail(EINVAL, "rename flags");
   const bool exchange = (flags & RENAME_EXCHANGE) != 0;
   std::optional<Staged> copy;
+  bool mapped = false;
   // What has to be copied first is copied with nothing locked; then all is looked at anew.
   for (;;) {
     SharedTopology shared(topology_);
@@ -98,20 +101,21 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
       }
     });
     if (exclusive.owns_lock()) return exchange ? ExchangeTrees(source, target) : RenameDirectory(source, target);
-    TIERFS_ASSIGN(const Attempt attempt, exchange ? ExchangeFiles(source, target, moved) : RenameFile(source, target, moved, copy));
+    TIERFS_ASSIGN(const Attempt attempt, exchange ? ExchangeFiles(source, target, moved) : RenameFile(source, target, moved, copy, mapped));
     if (attempt == Attempt::kDone) return {};
     if (attempt == Attempt::kLookAgain) continue;
     const LayerIndex tier = LayerOf(DecisionFor(to, to_name, false).tier);
     shared.unlock();
     copy.reset();
     auto made = Stage(source.node, tier);
+    mapped = !made && made.error().code == ETXTBSY;
     // It may be elsewhere by now, or be no more.
-    if (!made && made.error().code != ENOENT && made.error().code != ESTALE) return tl::unexpected(made.error());
+    if (!made && !mapped && made.error().code != ENOENT && made.error().code != ESTALE) return tl::unexpected(made.error());
     if (made) copy.emplace(std::move(*made));
   }
 }
 
-Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy) {
+Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy, bool mapped) {
   const NodePtr& node = source.node;
   const NodePtr& replaced = target.node;
   if (!node) return Fail(ESTALE, "rename of an unknown file");
@@ -122,7 +126,7 @@ Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, s
   }
   const LayerIndex home = source.found.parts.First();
   const LayerIndex tier = LayerOf(DecisionFor(target.parent, target.name, false).tier);
-  const bool across = !layers_.SameMount(home, tier) && MayBeMoved(*node, source.found.st);
+  const bool across = !mapped && !layers_.SameMount(home, tier) && MayBeMoved(*node, source.found.st);
   if (across && !copy) return Attempt::kCopyFirst;
   // A file that is changed all the time is not copied again and again: it goes on as an open one does.
   const bool publish = across && copy->tier == tier && StillTheFile(*copy);
@@ -133,6 +137,8 @@ Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, s
   std::vector<Action> actions;
   const auto at_source = [&](Step::Kind kind, LayerIndex layer) { actions.push_back({kind, layer, source.parent, source.name}); };
   if (publish) {
+    TIERFS_ASSIGN(const DirFd dir, OpenDir(source.parent, home));
+    TIERFS_TRY(MayBeRemoved(dir->get(), source.name));
     actions.push_back({Step::Kind::kPublish, tier, nullptr, copy->file.name(), tier, target.parent, target.name});
     at_source(Step::Kind::kRemove, home);
     if (lower) at_source(Step::Kind::kWhiteout, class_of_source);

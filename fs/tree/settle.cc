@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "fs/os/at_end.h"
+#include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/fault.h"
 #include "fs/os/keep_time.h"
@@ -126,6 +127,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
   std::optional<Staged> copy;
   for (int copies = 0;; ++copies) {
     LayerIndex home = kNoLayer;
+    struct stat seen {};
     {
       const SharedTopology topology(topology_);
       const std::lock_guard lock(node->mutex);
@@ -135,7 +137,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
       const LayerIndex from = found.parts.First();
       home = LayerOf(DecisionFor(parent, name, false).tier);
       if (!IsTier(from) || from == home) return {};
-      const struct stat& st = found.st;
+      const struct stat& st = seen = found.st;
       const bool across = !layers_.SameMount(from, home);
       if (across && !MayBeMoved(*node, st)) {
         Add(st.st_nlink > 1 ? settling.linked : settling.waiting, st);
@@ -152,8 +154,18 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
       }
     }
     copy.reset();
-    TIERFS_ASSIGN(Staged made, Stage(node, home));
-    copy.emplace(std::move(made));
+    auto made = Stage(node, home);
+    if (!made && made.error().code == ETXTBSY) {
+      // Nothing tells when the mapping ends: it is tried again when the file was opened and closed once more, at the next mount, or when
+      // somebody asks.
+      const SharedTopology topology(topology_);
+      const std::lock_guard lock(node->mutex);
+      Add(settling.waiting, seen);
+      FollowAtClose(node);
+      return {};
+    }
+    if (!made) return tl::unexpected(made.error());
+    copy.emplace(std::move(*made));
   }
 }
 
@@ -176,6 +188,7 @@ Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const 
 Status Tree::PublishSettled(const NodePtr& parent, const std::string& name, LayerIndex from, Staged& copy) {
   const NodePtr& node = copy.node;
   TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
+  TIERFS_TRY(MayBeRemoved(old_dir->get(), name.c_str()));
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, copy.tier));
   if (StatEntry(new_dir->get(), name.c_str())) return Fail(EEXIST, "the tier has an entry of this name");
   // Its inode number is not used again before the node has let go of it.

@@ -40,6 +40,12 @@ void Tree::MoveAtClose(const NodePtr& node) {
   if (!path) return;
   // Within one mount descriptors do not notice.
   if (!node->open.Any() || layers_.SameMount(node->Placement(), LayerOf(DecisionOfNode(*node).tier))) return SettleLater(*path);
+  FollowAtClose(node);
+}
+
+void Tree::FollowAtClose(const NodePtr& node) {
+  const auto path = nodes_.PathOf(*node);
+  if (!path) return;
   node->settle_at_close = true;
   const std::int64_t intent = BeginSettling(*path);
   std::int64_t before = 0;

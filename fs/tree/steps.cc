@@ -114,6 +114,8 @@ Status Undo(Step::Kind kind, int dir, const char* name, int to_dir, const char* 
       return Exchange(dir, name, to_dir, to_name);
     case Step::Kind::kWhiteout:
       return Remove(dir, name);
+    case Step::Kind::kPublish:
+      return Remove(to_dir, to_name);
     default:
       return Fail(ENOTSUP, "step back");
   }

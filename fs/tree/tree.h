@@ -349,8 +349,9 @@ class Tree {
   // Has the place settled soon, and again at the next mount if that is cut short.
   void SettleLater(const std::string& path);
   void ContentChangedClass(const NodePtr& directory);
-  // A file that is where its path does not belong is settled when it is closed. Both with its mutex held.
+  // A file that is where its path does not belong is settled when it is closed, at once when it is not open; or in any case at its next close. All with its mutex held.
   void MoveAtClose(const NodePtr& node);
+  void FollowAtClose(const NodePtr& node);
   void Closed(const NodePtr& node);
   void SettleInBackground(const SettleTask& task);
 
@@ -369,8 +370,9 @@ class Tree {
     kLookAgain,  // something was moved meanwhile
     kCopyFirst,  // to another mount: `copy` is to be filled with what Stage gives
   };
-  // `moved`: what LookAt gave.
-  [[nodiscard]] Result<Attempt> RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy);
+  // `moved`: what LookAt gave. `mapped`: a mapping writes to the file, which therefore cannot be copied.
+  [[nodiscard]] Result<Attempt> RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy,
+                                           bool mapped);
   [[nodiscard]] Result<Attempt> ExchangeFiles(const Side& source, const Side& target, std::uint64_t moved);
 
   // rename_directory.cc. All with the topology locked exclusively.
@@ -397,6 +399,7 @@ class Tree {
   [[nodiscard]] Status OnEachTierPart(NodeId id, Feed::Change change, const std::function<Status(const NodePtr&, const Location&)>& apply);
 
   // copy_up.cc
+  // ETXTBSY of a file in a tier that a mapping still writes to.
   [[nodiscard]] Result<Staged> Stage(const NodePtr& node, LayerIndex tier, off_t limit = kAllData);
   // Whether the copy is still the file: nothing has changed it since. With the node's mutex held.
   [[nodiscard]] bool StillTheFile(const Staged& copy) const;

@@ -37,6 +37,48 @@ TEST_F(Across, AClosedFileIsInItsTierWhenRenameReturns) {
   ExpectNoWorkFiles();
 }
 
+// A mapping is still there when the descriptor it was made with is closed: what is stored through it is the file's.
+TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  constexpr size_t kSize = 4096;
+  WriteFile(Mnt("data.tmp"), std::string(kSize, '.'));
+  const int fd = ::open(Mnt("data.tmp").c_str(), O_RDWR);
+  char* map = static_cast<char*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+  ASSERT_NE(map, MAP_FAILED);
+  ::close(fd);
+  for (int i = 0; i < 500 && Status()["daemon"]["open_handles"] != (Passthrough() ? 0 : 1); ++i) ::usleep(10'000);
+  ASSERT_EQ(::rename(Mnt("data.tmp").c_str(), Mnt("data").c_str()), 0) << std::strerror(errno);
+  (void)Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
+  map[0] = 'm';
+  ASSERT_EQ(::msync(map, kSize, MS_SYNC), 0);
+  EXPECT_EQ(ReadFile(Mnt("data"))[0], 'm');
+  map[1] = 'n';
+  ::munmap(map, kSize);
+  ::close(::open(Mnt("data").c_str(), O_RDWR));
+  EXPECT_EQ(Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()}).code, 0);
+  EXPECT_EQ(ReadFile(Mnt("data")).substr(0, 3), "mn.");
+  EXPECT_EQ(TreesWith("data"), std::set<int>{2});
+}
+
+TEST_F(Across, WhatMayNotBeRemovedIsNotRenamedToAnotherDisk) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  // Tier 2 is on the disk that knows these flags.
+  WriteFile(Mnt("fixed"), "fixed");
+  WriteFile(Mnt("there.tmp"), "there");
+  ASSERT_EQ(Shell("chattr +i " + Tier(2, "fixed")).code, 0);
+  EXPECT_EQ(Errno(::rename(Mnt("fixed").c_str(), Mnt("there.tmp").c_str())), EPERM);
+  EXPECT_EQ(ReadFile(Mnt("there.tmp")), "there");
+  WriteFile(Base("other.tiers"), "3 fixed\n3 *.tmp\n");
+  EXPECT_NE(Execute({TIERCTL_BINARY, "retier", "--policy", Base("other.tiers"), ConfigFile()}).code, 0);
+  EXPECT_EQ(TreesWith("fixed"), std::set<int>{2});
+  EXPECT_EQ(Status()["daemon"]["catalogue"]["open_intents"].size(), 0U);
+  ASSERT_EQ(Shell("chattr -i " + Tier(2, "fixed")).code, 0);
+  ASSERT_EQ(Shell("printf ' and more' >> " + Mnt("fixed")).code, 0);
+  Remount();
+  EXPECT_EQ(ReadFile(Mnt("fixed")), "fixed and more");
+  EXPECT_EQ(ReadFile(Mnt("there.tmp")), "there");
+}
+
 TEST_F(Across, AnOpenFileKeepsEveryWriteAndMovesWhenItIsClosed) {
   ASSERT_TRUE(Mount()) << Refusal();
   const int fd = ::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644);
