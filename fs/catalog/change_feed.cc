@@ -71,8 +71,8 @@ void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
 
 void ChangeFeed::LinkedTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode}); }
 
-void ChangeFeed::MayBeMapped(LayerIndex layer, UniqueFd file) {
-  if (mapped_.Add(layer, std::move(file))) return;
+void ChangeFeed::MayBeMapped(UniqueFd file) {
+  if (mapped_.Add(std::move(file))) return;
   health_.Note(
       "too many files stay mapped for writing after they were closed: changes made through some mappings show with the next rescan");
 }

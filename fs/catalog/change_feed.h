@@ -36,7 +36,7 @@ class ChangeFeed : public Feed {
 
   void Touched(LayerIndex layer, std::string path, Change change) override;
   void LinkedTouched(std::uint64_t inode, Change change) override;
-  void MayBeMapped(LayerIndex layer, UniqueFd file) override;
+  void MayBeMapped(UniqueFd file) override;
 
   // `tell` is called by each Drain: it tells of what is open for writing just now. Before the first Drain.
   void AskForOpenFiles(std::function<void()> tell) { tell_open_files_ = std::move(tell); }

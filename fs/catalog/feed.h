@@ -27,7 +27,8 @@ class Feed {
   // A file with several names was changed by one that is in no layer of interest: its others may be. `inode` as stat gives it.
   virtual void LinkedTouched(std::uint64_t inode, Change change) = 0;
   // The last descriptor that could write to a file was closed, but a mapping of it that can may live on. `file` is open for reading.
-  virtual void MayBeMapped(LayerIndex layer, UniqueFd file) = 0;
+  // It is in a tier of interest, or on the mount of one.
+  virtual void MayBeMapped(UniqueFd file) = 0;
   // The layers in which changes are of interest.
   [[nodiscard]] LayerMask tracked() const { return tracked_; }
 

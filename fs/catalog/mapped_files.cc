@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <climits>
-#include <string_view>
 
 #include "fs/os/beneath.h"
 #include "fs/os/writers.h"
@@ -20,29 +19,31 @@ std::string PlaceOf(int file) {
 
 }  // namespace
 
-bool MappedFiles::Add(LayerIndex layer, UniqueFd file) {
+bool MappedFiles::Add(UniqueFd file) {
   const auto st = StatFd(file.get());
   if (!st || !S_ISREG(st->st_mode) || st->st_nlink == 0 || !HasWriters(file.get(), true)) return true;
   const std::lock_guard lock(mutex_);
   if (files_.size() >= kLimit) SweepLocked();
   if (files_.size() >= kLimit) return false;
-  files_.insert_or_assign(std::pair(layer, st->st_ino), File{layer, std::move(file)});
+  files_.insert_or_assign(std::pair(st->st_dev, st->st_ino), std::move(file));
   return true;
 }
 
-void MappedFiles::TellOf(const File& file, bool stores_seen) const {
-  const std::string whole = PlaceOf(file.file.get());
-  const std::string above = PlaceOf(roots_.at(file.layer).get());
-  if (whole.size() <= above.size() + 1 || std::string_view(whole).substr(0, above.size()) != above) return;
-  tell_(file.layer, whole.substr(above.size() + 1), stores_seen ? Feed::Change::kContent : Feed::Change::kUnknown);
+void MappedFiles::TellOf(int file, bool stores_seen) const {
+  const std::string whole = PlaceOf(file);
+  for (const auto& [layer, root] : roots_) {
+    const std::string above = PlaceOf(root.get()) + "/";
+    if (whole.size() <= above.size() || whole.compare(0, above.size(), above) != 0) continue;
+    tell_(layer, whole.substr(above.size()), stores_seen ? Feed::Change::kContent : Feed::Change::kUnknown);
+  }
 }
 
 void MappedFiles::LookAtAll() {
   const std::lock_guard lock(mutex_);
   for (const auto& [key, file] : files_) {
     // Writes the pages out and makes them read-only again, so that the next store is noticed.
-    const bool synced = ::fdatasync(file.file.get()) == 0;
-    TellOf(file, synced && StoresMoveTimes(file.file.get()));
+    const bool synced = ::fdatasync(file.get()) == 0;
+    TellOf(file.get(), synced && StoresMoveTimes(file.get()));
   }
   SweepLocked();
 }
@@ -54,11 +55,11 @@ void MappedFiles::Sweep() {
 
 void MappedFiles::SweepLocked() {
   for (auto it = files_.begin(); it != files_.end();) {
-    if (HasWriters(it->second.file.get(), true)) {
+    if (HasWriters(it->second.get(), true)) {
       ++it;
       continue;
     }
-    TellOf(it->second, StoresMoveTimes(it->second.file.get()));
+    TellOf(it->second.get(), StoresMoveTimes(it->second.get()));
     it = files_.erase(it);
   }
 }

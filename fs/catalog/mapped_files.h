@@ -1,6 +1,8 @@
 // Files whose descriptors are closed while a writable mapping of them may live on: they change, and nobody says so.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <map>
 #include <mutex>
@@ -14,11 +16,11 @@ namespace tierfs {
 class MappedFiles {
  public:
   using Tell = std::function<void(LayerIndex layer, std::string path, Feed::Change change)>;
-  // `roots` are the trees that the files are in.
+  // `roots` are the trees that are recorded.
   MappedFiles(const std::map<LayerIndex, UniqueFd>& roots, Tell tell) : roots_(roots), tell_(std::move(tell)) {}
 
-  // `file` is open for reading. False when there are too many to watch one more.
-  [[nodiscard]] bool Add(LayerIndex layer, UniqueFd file);
+  // `file` is open for reading; in one of the trees, or where it may be renamed into one. False when there are too many to watch one more.
+  [[nodiscard]] bool Add(UniqueFd file);
   // Tells of every one of them, after which a store into a mapping moves its file's times.
   void LookAtAll();
   // Lets those go that nobody can write to any more; each is told of once more.
@@ -26,17 +28,14 @@ class MappedFiles {
 
  private:
   static constexpr std::size_t kLimit = 4096;
-  struct File {
-    LayerIndex layer;
-    UniqueFd file;
-  };
-  void TellOf(const File& file, bool stores_seen) const;
+  // Of one that is in no tree just now there is nothing to tell.
+  void TellOf(int file, bool stores_seen) const;
   void SweepLocked();
 
   const std::map<LayerIndex, UniqueFd>& roots_;
   const Tell tell_;
   std::mutex mutex_;
-  std::map<std::pair<LayerIndex, std::uint64_t>, File> files_;  // by tree and inode
+  std::map<std::pair<dev_t, ino_t>, UniqueFd> files_;
 };
 
 }  // namespace tierfs

@@ -130,12 +130,12 @@ void Tree::Release(HandleId handle) {
   auto file = handles_.Get(handle);
   if (!file) return;
   // While it can be told of by TellOpenFiles: there is no instant at which what it wrote is unknown.
-  Closing closing = TellClosing(*file);
+  UniqueFd reader = TellClosing(*file);
   (void)handles_.Remove(handle);
   const NodePtr node = file->node;
   const AtEnd tell([&] {
     file.reset();
-    TellClosed(std::move(closing));
+    TellClosed(std::move(reader));
   });
   const std::lock_guard lock(node->mutex);
   OpenState& open = node->open;

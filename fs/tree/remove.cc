@@ -87,7 +87,7 @@ Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
     }
     return {};
   };
-  const auto lock = NodeLock(node->mutex);
+  auto lock = NodeLock(node->mutex);
   {
     TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, found.parts.First()));
     TIERFS_TRY(Pin(node, (*dir).get(), name));
@@ -108,6 +108,7 @@ Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
     TIERFS_TRY(Hide(parent, name, holding, true, remove));
   }
   nodes_.Unlinked(node, parent, name, true);
+  lock = {};  // who holds growth_ may wait for somebody who asks for the directory without a name
   // A part that it got meanwhile, of a settling that went by, would bring it back.
   const std::lock_guard growth(growth_);
   for (const LayerIndex layer : node->Parts().InTiers()) {

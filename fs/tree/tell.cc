@@ -59,19 +59,17 @@ void Tree::TellOpenFiles() {
   }
 }
 
-Tree::Closing Tree::TellClosing(const OpenFile& file) {
-  Closing closing;
-  if (!file.writer) return closing;
+UniqueFd Tree::TellClosing(const OpenFile& file) {
+  if (!file.writer) return {};
   TellNode(*file.node, Feed::Change::kContent);
-  const LayerMask told = Told(file.node->Parts());
-  if (told.Empty() || !MayMapForWriting(file)) return closing;
-  closing.layer = told.First();
-  closing.reader = UniqueFd(::open(ProcPath(file.Data()->get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
-  return closing;
+  const LayerIndex layer = file.node->Placement();
+  // Also where nobody records it: a rename may bring it where somebody does.
+  if ((Told(LayerMask::Only(layer)).Empty() && !MayBeTrackedElsewhere(layer)) || !MayMapForWriting(file)) return {};
+  return UniqueFd(::open(ProcPath(file.Data()->get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
 }
 
-void Tree::TellClosed(Closing closing) {
-  if (closing.reader) options_.feed->MayBeMapped(closing.layer, std::move(closing.reader));
+void Tree::TellClosed(UniqueFd reader) {
+  if (reader) options_.feed->MayBeMapped(std::move(reader));
 }
 
 }  // namespace tierfs

@@ -288,13 +288,9 @@ class Tree {
   // Whenever a file with several names is seen, or gets a name, in a layer.
   void RememberLinks(const BackingKey& key, const struct stat& st, LayerIndex layer);
   [[nodiscard]] bool MayBeTrackedElsewhere(LayerIndex layer) const;
-  struct Closing {
-    LayerIndex layer = kNoLayer;
-    UniqueFd reader;
-  };
-  // Before a handle leaves the table, and after its descriptor is closed.
-  [[nodiscard]] Closing TellClosing(const OpenFile& file);
-  void TellClosed(Closing closing);
+  // Before a handle leaves the table, and after its descriptor is closed: with what the first returned, a reader of what may stay mapped.
+  [[nodiscard]] UniqueFd TellClosing(const OpenFile& file);
+  void TellClosed(UniqueFd reader);
 
   // open.cc
   // With the node's mutex held. ESTALE when the kernel has to look the file up again: it was copied up under handles that go past the

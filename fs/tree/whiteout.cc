@@ -74,18 +74,30 @@ Status Tree::HideLowerEntries(const NodePtr& parent, const char* name, int tier_
 
 Status Tree::Hide(const NodePtr& parent, const char* name, LayerMask holding, bool is_dir, const std::function<Status()>& remove) {
   const LayerIndex home = LayerOf(DecisionFor(parent, name, is_dir).tier);
+  // A whiteout on another disk is there for good before what it stands in for goes.
+  const auto before = [&](LayerIndex whiteout, LayerMask going) -> Status {
+    for (const LayerIndex layer : going) {
+      if (layers_.SameMount(whiteout, layer)) continue;
+      TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, whiteout));
+      return tierfs::SyncDirectory((*dir).get());
+    }
+    return {};
+  };
   if (!holding.Has(home)) {
     TIERFS_TRY(PutWhiteout(parent, name, home));
+    TIERFS_TRY(before(home, holding));
     return remove();
   }
   const LayerIndex shield = ShieldFor(holding);
   if (shield == kNoLayer) return Fail(EBUSY, "every tier holds an entry of this name");
   TIERFS_TRY(PutWhiteout(parent, name, shield));
+  TIERFS_TRY(before(shield, holding));
   if (const Status removed = remove(); !removed) {
     TIERFS_TRY(RemoveWhiteouts(parent, name, LayerMask::Only(shield)));
     return removed;
   }
   TIERFS_TRY(PutWhiteout(parent, name, home));
+  TIERFS_TRY(before(home, LayerMask::Only(shield)));
   return RemoveWhiteouts(parent, name, LayerMask::Only(shield));
 }
 

@@ -386,6 +386,28 @@ TEST_F(Changes, TheSameBytesAgainAreMetadata) {
   EXPECT_EQ(New(), Lines{});
 }
 
+TEST_F(Changes, WhatIsStoredByAMappingOfAClosedFileThatWasRenamedIsListed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* from : {"usr", "etc"}) {
+    const std::string name = std::string("from-") + from;
+    MakeDirs(Mnt(from));
+    WriteFile(Mnt(from) + "/x", std::string(4096, '.'));
+    const int fd = ::open((Mnt(from) + "/x").c_str(), O_RDWR);
+    char* map = static_cast<char*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    ASSERT_NE(map, MAP_FAILED);
+    ::close(fd);
+    ::usleep(50'000);
+    ASSERT_EQ(::rename((Mnt(from) + "/x").c_str(), Mnt(name).c_str()), 0);
+    ASSERT_EQ(TreesWith(name), std::set<int>{2});
+    Token();
+    map[7] = 'm';
+    EXPECT_EQ(New(), Lines{"M " + name}) << "while it is mapped";
+    map[8] = 'n';
+    ::munmap(map, 4096);
+    EXPECT_EQ(New(), Lines{"M " + name});
+  }
+}
+
 // POSIX leaves it open; Linux truncates.
 TEST_F(Changes, ATruncationByWhoOnlyReadsIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
