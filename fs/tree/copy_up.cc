@@ -37,6 +37,7 @@ Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t lim
     const SharedTopology topology(topology_);
     const std::lock_guard lock(node->mutex);
     TIERFS_ASSIGN(source, LocateLocked(node, node->Placement()));
+    if (IsTier(source.layer) && node->open.Any()) return Fail(EBUSY, "open");
     key = nodes_.KeyOf(*node);
     changes = node->changes;
   }
@@ -44,7 +45,11 @@ Result<Tree::Staged> Tree::Stage(const NodePtr& node, LayerIndex tier, off_t lim
                 source.name.empty() ? StatFd(source.DirOrFile()) : StatEntry(source.DirOrFile(), source.name.c_str()));
   if (!(layers_.KeyOf(source.layer, st) == key)) return Fail(ESTALE, "replaced underneath");
   // Who opens it for writing from now on counts as a change.
-  if (IsTier(source.layer) && S_ISREG(st.st_mode) && StaysMapped(source.DirOrFile(), source.name.c_str())) return Fail(ETXTBSY, "mapped");
+  if (IsTier(source.layer) && S_ISREG(st.st_mode) && StaysMapped(source.DirOrFile(), source.name.c_str())) {
+    const std::lock_guard lock(node->mutex);
+    if (node->open.Any() || node->changes != changes) return Fail(EBUSY, "open");
+    return Fail(ETXTBSY, "mapped");
+  }
   TIERFS_ASSIGN(WorkFile file, WorkFile::CopyOf(layers_[tier], source.DirOrFile(), source.name.c_str(), limit));
   Fault::Here("copy.made");
   return Staged{std::move(file), node, key, changes, tier};

@@ -109,13 +109,18 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
     copy.reset();
     auto made = Stage(source.node, tier);
     mapped = !made && made.error().code == ETXTBSY;
-    // It may be elsewhere by now, or be no more.
-    if (!made && !mapped && made.error().code != ENOENT && made.error().code != ESTALE) return tl::unexpected(made.error());
-    if (made) copy.emplace(std::move(*made));
+    if (made) {
+      copy.emplace(std::move(*made));
+      continue;
+    }
+    const int error = made.error().code;
+    const bool changed = error == ENOENT || error == ESTALE || error == EBUSY;  // it may be elsewhere by now, be no more, or be open
+    if (!changed && !mapped) return tl::unexpected(made.error());
   }
 }
 
-Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy, bool mapped) {
+Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, std::uint64_t moved, std::optional<Staged>& copy,
+                                       bool mapped) {
   const NodePtr& node = source.node;
   const NodePtr& replaced = target.node;
   if (!node) return Fail(ESTALE, "rename of an unknown file");

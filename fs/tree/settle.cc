@@ -155,6 +155,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
     }
     copy.reset();
     auto made = Stage(node, home);
+    if (!made && made.error().code == EBUSY) continue;
     if (!made && made.error().code == ETXTBSY) {
       // Nothing tells when the mapping ends: it is tried again when the file was opened and closed once more, at the next mount, or when
       // somebody asks.

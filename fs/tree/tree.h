@@ -345,7 +345,8 @@ class Tree {
   // Has the place settled soon, and again at the next mount if that is cut short.
   void SettleLater(const std::string& path);
   void ContentChangedClass(const NodePtr& directory);
-  // A file that is where its path does not belong is settled when it is closed, at once when it is not open; or in any case at its next close. All with its mutex held.
+  // A file that is where its path does not belong is settled when it is closed, at once when it is not open; or in any case at its next
+  // close. All with its mutex held.
   void MoveAtClose(const NodePtr& node);
   void FollowAtClose(const NodePtr& node);
   void Closed(const NodePtr& node);
@@ -395,7 +396,7 @@ class Tree {
   [[nodiscard]] Status OnEachTierPart(NodeId id, Feed::Change change, const std::function<Status(const NodePtr&, const Location&)>& apply);
 
   // copy_up.cc
-  // ETXTBSY of a file in a tier that a mapping still writes to.
+  // Of a file in a tier: EBUSY when somebody has it open, or had a moment ago; ETXTBSY when a mapping still writes to it.
   [[nodiscard]] Result<Staged> Stage(const NodePtr& node, LayerIndex tier, off_t limit = kAllData);
   // Whether the copy is still the file: nothing has changed it since. With the node's mutex held.
   [[nodiscard]] bool StillTheFile(const Staged& copy) const;

@@ -71,7 +71,8 @@ class Cost : public MountTest {
     EXPECT_EQ(seen, expected) << what << " costs " << Text(seen) << ", expected " << Text(expected);
   }
 
-  // System calls of the daemon while `operation` runs, without those that move requests and make threads ready (sigaltstack: of a sanitizer).
+  // System calls of the daemon while `operation` runs, without those that move requests and make threads ready (sigaltstack: of a
+  // sanitizer).
   Counts SystemCalls(const std::function<void()>& operation) {
     const std::string log = Base("strace");
     const std::string said = Base("strace.err");
