@@ -71,16 +71,16 @@ void Print(const std::string& path, const nlohmann::json& answer) {
   if (answer["rule"].is_null()) {
     std::cout << "  no rule matches: what no rule matches is data\n";
   } else {
-    std::cout << "  by       " << answer["rule"]["rule"].get<std::string>() << "   (matches "
+    std::cout << "  by       " << Printable(answer["rule"]["rule"].get<std::string>()) << "   (matches "
               << Printable(answer["rule"]["matched"].get<std::string>()) << ")\n";
   }
   for (const auto& rule : answer["overrode"]) {
-    std::cout << "  overrode " << rule["rule"].get<std::string>() << "   (matches " << Printable(rule["matched"].get<std::string>())
-              << ")\n";
+    std::cout << "  overrode " << Printable(rule["rule"].get<std::string>()) << "   (matches "
+              << Printable(rule["matched"].get<std::string>()) << ")\n";
   }
   if (answer.contains("may_change_below")) {
     std::cout << "  beneath it these rules can still say otherwise:\n";
-    for (const auto& rule : answer["may_change_below"]) std::cout << "           " << rule.get<std::string>() << "\n";
+    for (const auto& rule : answer["may_change_below"]) std::cout << "           " << Printable(rule.get<std::string>()) << "\n";
   }
 }
 

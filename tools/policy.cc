@@ -87,7 +87,7 @@ void Test(const Request& request, Outcome& outcome) {
         {{"line", line.line}, {"path", line.path}, {"expected", NumberOf(line.tier)}, {"tier", NumberOf(decision.tier)}, {"rule", by}});
     if (!request.json) {
       std::cout << request.file << ":" << line.line << ": " << Printable(line.path) << " is tier " << NumberOf(decision.tier)
-                << ", expected " << NumberOf(line.tier) << " (" << by << ")\n";
+                << ", expected " << NumberOf(line.tier) << " (" << Printable(by) << ")\n";
     }
   }
   if (request.json) PrintJson({{"policy", file}, {"checked", expected.lines.size()}, {"failures", failures}});

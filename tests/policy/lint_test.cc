@@ -59,6 +59,12 @@ TEST(Lint, FindsDuplicates) {
   EXPECT_EQ(warnings[0].line, "4 /a");
 }
 
+TEST(Lint, WhatItQuotesDrivesNoTerminal) {
+  const auto warnings = LintOf("4 /a\x1b]0;m\xff\n3 /b\n2 /a\x1b]0;m\xff\n");
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0].Headline(), "t:1:3: the same pattern again in t:3: 2 /a?]0;m\xff");
+}
+
 TEST(Lint, ToOverrideAPresetIsNoMistake) {
   EXPECT_EQ(Codes("include <debian>\n3 /var/log/\n4 /usr/\n"), "");
   EXPECT_EQ(Codes("4 /usr/lib/x\ninclude <debian>\n"), "1:3 never-wins");

@@ -194,5 +194,18 @@ TEST_F(PolicyVerbs, NamesOfBytesThatAreNoTextDriveNoTerminal) {
   EXPECT_EQ(Json({"explain", "--policy", dir_ / "good.tiers", "usr/\xff"}, 0)[0]["tier"], 4);
 }
 
+TEST_F(PolicyVerbs, RulesDriveNoTerminal) {
+  const std::string rules = File("bytes.tiers", "4 /a\x1b]0;m/\n3 /a\x1b]0;m/b\n2 /a\x1b]0;m/b\n");
+  const std::string expectations = File("bytes.expect", "policy bytes.tiers\na\x1b]0;m/b -> 3\n");
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"policy", "check", rules},
+                                                    {"policy", "test", expectations},
+                                                    {"explain", "--policy", rules, "a\x1b]0;m/"},
+                                                    {"explain", "--policy", rules, "a\x1b]0;m/b"}}) {
+    const Ran ran = Call(arguments);
+    EXPECT_NE((ran.out + ran.err).find("?]0;m/b"), std::string::npos) << ran.out << ran.err;
+    EXPECT_EQ((ran.out + ran.err).find('\x1b'), std::string::npos) << ran.out << ran.err;
+  }
+}
+
 }  // namespace
 }  // namespace tierfs::test
