@@ -186,6 +186,11 @@ void NodeTable::DropIfUnused(NodePtr node) {
   }
 }
 
+void NodeTable::Keep(Node& node) {
+  const std::lock_guard lock(mutex_);
+  ++node.lookups;
+}
+
 void NodeTable::Forget(NodeId id, std::uint64_t count) {
   NodePtr node;  // destroyed outside the lock: it may close a descriptor
   const std::lock_guard lock(mutex_);

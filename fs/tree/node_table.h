@@ -55,6 +55,8 @@ class NodeTable {
   [[nodiscard]] std::uint64_t Moved() const { return moved_.load(std::memory_order_acquire); }
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
+  // One more reference to a node that has one; Forget gives it back.
+  void Keep(Node& node);
   void Forget(NodeId id, std::uint64_t count);
 
   struct Place {

@@ -20,8 +20,11 @@ Status Tree::Pin(const NodePtr& node, int dir, const char* name) {
 void Tree::NameGone(const NodePtr& node, const NodePtr& parent, const char* name) {
   const auto st = StatFd(node->pinned.get());
   nodes_.Unlinked(node, parent, name, st && st->st_nlink == 0);
-  // A hard link that is still known by another name needs no descriptor.
-  if (nodes_.PlaceOf(*node).parent) node->pinned.Reset();
+  if (nodes_.PlaceOf(*node).parent) {
+    node->pinned.Reset();  // a hard link that is still known by another name needs no descriptor
+  } else if (!node->open.Any()) {
+    NothingToSettle(node);
+  }
 }
 
 Status Tree::Unlink(NodeId parent_id, const char* name) {

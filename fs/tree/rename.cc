@@ -188,7 +188,11 @@ Result<Tree::Attempt> Tree::RenameFile(const Side& source, const Side& target, s
   if (replaced) NameGone(replaced, target.parent, target.name);
   if (!publish) RememberLinks(source.found.key, source.found.st, place);
   // One with other names stays where they are.
-  if (place != tier && source.found.st.st_nlink == 1) MoveAtClose(node);
+  if (place == tier) {
+    NothingToSettle(node);
+  } else if (source.found.st.st_nlink == 1) {
+    MoveAtClose(node);
+  }
   return Attempt::kDone;
 }
 
@@ -216,7 +220,11 @@ Result<Tree::Attempt> Tree::ExchangeFiles(const Side& source, const Side& target
   RememberLinks(target.found.key, target.found.st, a_layer);
   // Where one of them was misplaced, the other is now.
   for (const NodePtr& node : {a, b}) {
-    if (node->Placement() != LayerOf(DecisionOfNode(*node).tier)) MoveAtClose(node);
+    if (node->Placement() == LayerOf(DecisionOfNode(*node).tier)) {
+      NothingToSettle(node);
+    } else {
+      MoveAtClose(node);
+    }
   }
   return Attempt::kDone;
 }

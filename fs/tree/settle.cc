@@ -136,6 +136,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
       if (!found.Exists() || !(found.key == nodes_.KeyOf(*node))) return {};  // renamed meanwhile
       const LayerIndex from = found.parts.First();
       home = LayerOf(DecisionFor(parent, name, false).tier);
+      if (from == home && !dry_run) NothingToSettle(node);
       if (!IsTier(from) || from == home) return {};
       const struct stat& st = seen = found.st;
       const bool across = !layers_.SameMount(from, home);
@@ -149,6 +150,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
       } else {
         if (!dry_run) TIERFS_TRY(across ? PublishSettled(parent, name, from, *copy) : SettleWithin(parent, name, node, from, home));
         if (!dry_run && !across) RememberLinks(found.key, st, home);
+        if (!dry_run) NothingToSettle(node);
         Add(settling.moved[from][home], st);
         return {};
       }

@@ -48,26 +48,38 @@ void Tree::FollowAtClose(const NodePtr& node) {
   if (!path) return;
   node->settle_at_close = true;
   const std::int64_t intent = BeginSettling(*path);
-  std::int64_t before = 0;
+  Waiting before;
   {
     const std::lock_guard lock(waiting_mutex_);
-    before = std::exchange(waiting_[node->id.value], Waiting{node, intent}).intent;
+    before = std::exchange(waiting_[node->id.value], Waiting{node, intent});
   }
-  EndSettling(before);
+  // The next open has to come to this node, also when the kernel forgets the file meanwhile.
+  if (!before.node) nodes_.Keep(*node);
+  EndSettling(before.intent);
 }
 
-void Tree::Closed(const NodePtr& node) {
+std::int64_t Tree::StopFollowing(const NodePtr& node) {
   node->settle_at_close = false;
   std::int64_t intent = 0;
   {
     const std::lock_guard lock(waiting_mutex_);
     const auto found = waiting_.find(node->id.value);
-    if (found == waiting_.end()) return;
+    if (found == waiting_.end()) return 0;
     intent = found->second.intent;
     waiting_.erase(found);
   }
+  nodes_.Forget(node->id, 1);
+  return intent;
+}
+
+void Tree::Closed(const NodePtr& node) {
   const auto path = nodes_.PathOf(*node);
+  const std::int64_t intent = StopFollowing(node);
   if (!path || !settler_.Add(*path, intent)) EndSettling(intent);
+}
+
+void Tree::NothingToSettle(const NodePtr& node) {
+  if (node->settle_at_close) EndSettling(StopFollowing(node));
 }
 
 std::vector<std::string> Tree::WaitingForClose() const {

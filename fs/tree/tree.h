@@ -350,6 +350,10 @@ class Tree {
   void MoveAtClose(const NodePtr& node);
   void FollowAtClose(const NodePtr& node);
   void Closed(const NodePtr& node);
+  // It is in its tier by now, or has lost its last name while it was closed.
+  void NothingToSettle(const NodePtr& node);
+  // The intent of a file that no longer waits; 0 when it did not.
+  [[nodiscard]] std::int64_t StopFollowing(const NodePtr& node);
   void SettleInBackground(const SettleTask& task);
 
   // rename.cc

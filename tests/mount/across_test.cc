@@ -65,6 +65,51 @@ TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   EXPECT_EQ(TreesWith("data"), std::set<int>{2});
 }
 
+// A file that waits for its mapping to end is written down as unfinished. However it gets home, nothing of that may be left.
+TEST_F(Across, AFileThatWaitedForItsMappingLeavesNoIntent) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const std::vector<std::string> names{"settled", "removed", "replaced", "renamed", "reopened"};
+  const auto intents = [&] { return Status()["daemon"]["catalogue"]["open_intents"].size(); };
+  const auto none_left = [&] {
+    for (int i = 0; i < 500 && intents() > 0; ++i) ::usleep(10'000);
+    return intents() == 0;
+  };
+  for (const std::string& name : names) {
+    WriteFile(Mnt(name + ".tmp"), std::string(4096, '.'));
+    const int fd = ::open(Mnt(name + ".tmp").c_str(), O_RDWR);
+    char* map = static_cast<char*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    ASSERT_NE(map, MAP_FAILED);
+    ::close(fd);
+    ASSERT_EQ(::rename(Mnt(name + ".tmp").c_str(), Mnt(name).c_str()), 0) << std::strerror(errno);
+    EXPECT_EQ(intents(), 1U) << name << Status();
+    map[0] = 'm';
+    ::munmap(map, 4096);
+    if (name == "settled") Settled();
+    if (name == "removed") {
+      ASSERT_EQ(::unlink(Mnt(name).c_str()), 0);
+    }
+    if (name == "replaced") {
+      WriteFile(Mnt("other"), "other");
+      ASSERT_EQ(::rename(Mnt("other").c_str(), Mnt(name).c_str()), 0);
+    }
+    if (name == "renamed") {
+      ASSERT_EQ(::rename(Mnt(name).c_str(), Mnt("home.tmp").c_str()), 0);
+    }
+    if (name == "reopened") {
+      // The kernel has forgotten the file when it is opened again.
+      ASSERT_EQ(Shell("echo 2 > /proc/sys/vm/drop_caches").code, 0);
+      ASSERT_EQ(Execute({TIERCTL_BINARY, "rescan", ConfigFile()}).code, 0);
+      ::close(::open(Mnt(name).c_str(), O_RDWR));
+    }
+    EXPECT_TRUE(none_left()) << name << Status();
+  }
+  for (const char* name : {"settled", "reopened"}) {
+    EXPECT_EQ(TreesWith(name), std::set<int>{2});
+    EXPECT_EQ(ReadFile(Mnt(name)).substr(0, 2), "m.");
+  }
+  EXPECT_EQ(TreesWith("home.tmp"), std::set<int>{3});
+}
+
 TEST_F(Across, WhatMayNotBeRemovedIsNotRenamedToAnotherDisk) {
   ASSERT_TRUE(Mount()) << Refusal();
   // Tier 2 is on the disk that knows these flags.
