@@ -1,21 +1,27 @@
 #include "fs/catalog/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <set>
 
 #include "fs/catalog/schema.h"
+#include "fs/os/fault.h"
+#include "fs/os/unique_fd.h"
 
 namespace tierfs {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kKeptDamaged = 3;
+constexpr const char* kNew = ".new";  // a database that is about to take the old one's place
+constexpr std::array<const char*, 3> kParts = {"", "-wal", "-shm"};
 constexpr auto kRetry = std::chrono::seconds(5);
 
 // A file of another kind, or of a version that this program does not know.
@@ -55,6 +61,11 @@ int ErrnoOf(const std::runtime_error& problem) {
   }
 }
 
+void RemoveDatabaseFiles(const std::string& path) {
+  std::error_code ignored;
+  for (const char* part : kParts) fs::remove_all(path + part, ignored);
+}
+
 std::vector<std::pair<std::int64_t, Intent>> Salvage(const std::string& path) {
   try {
     Connection old(path, SQLite::OPEN_READONLY);
@@ -69,6 +80,7 @@ std::vector<std::pair<std::int64_t, Intent>> Salvage(const std::string& path) {
 Database::Database(const std::string& state_dir, Health& health) : path_(state_dir + "/catalog.db"), health_(health) {
   const std::lock_guard lock(mutex_);
   try {
+    FinishRenewal();
     OpenOrRenew();
   } catch (const std::runtime_error& problem) {
     (void)Report(problem);
@@ -110,10 +122,36 @@ void Database::OpenOrRenew() {
 }
 
 void Database::Renew(const std::string& why) {
-  const auto saved = Salvage(path_);
+  const std::string next = path_ + kNew;
+  RemoveDatabaseFiles(next);
+  {
+    // Whole and durable, with the intents of the old one, before the old one goes.
+    Connection made(next, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    made.Run("PRAGMA synchronous = EXTRA");
+    Migrate(made, 0);
+    made.Run("BEGIN IMMEDIATE");
+    for (const auto& [id, intent] : Salvage(path_)) InsertIntent(made, id, intent);
+    made.ResetAll();
+    made.Run("COMMIT");
+  }
+  Fault::Here("catalogue.renewed");
   MoveAside(why);
+  FinishRenewal();
   OpenWriter();
-  for (const auto& [id, intent] : saved) InsertIntent(*writer_, id, intent);
+}
+
+void Database::FinishRenewal() {
+  const std::string next = path_ + kNew;
+  std::error_code ignored;
+  if (!fs::exists(next, ignored)) return;
+  if (fs::exists(path_, ignored)) return RemoveDatabaseFiles(next);  // the old one has not been moved aside
+  // A log of the old one that is still here would be taken for the new one's.
+  RemoveDatabaseFiles(path_);
+  std::error_code problem;
+  fs::rename(next, path_, problem);
+  if (problem) throw std::runtime_error(next + ": " + problem.message());
+  const UniqueFd directory(::open(fs::path(path_).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) (void)::fsync(directory.get());
 }
 
 void Database::MoveAside(const std::string& why) {
@@ -133,13 +171,14 @@ void Database::MoveAside(const std::string& why) {
   }
   const unsigned long next = numbers.empty() ? 1 : *numbers.rbegin() + 1;
   const std::string aside = path_ + ".damaged-" + std::to_string(next);
-  // The log goes with its database: beside a new one it would be taken for the new one's.
-  for (const char* part : {"-wal", "-shm", ""}) {
+  // The database goes before its log: without the log it would lack its last transactions.
+  for (const char* part : kParts) {
     fs::rename(path_ + part, aside + part, ignored);
     if (fs::exists(path_ + part, ignored)) fs::remove_all(path_ + part, ignored);
+    Fault::Here("catalogue.aside");
   }
   while (numbers.size() >= kKeptDamaged) {
-    for (const char* part : {"-wal", "-shm", ""}) fs::remove_all(path_ + ".damaged-" + std::to_string(*numbers.begin()) + part, ignored);
+    RemoveDatabaseFiles(path_ + ".damaged-" + std::to_string(*numbers.begin()));
     numbers.erase(numbers.begin());
   }
   health_.Note("the database could not be used (" + why + "); it is now " + aside + ", and a new one is built from the trees");

@@ -43,7 +43,10 @@ class Database {
  private:
   void OpenWriter();
   void OpenOrRenew();
+  // Puts a new database, with the intents that can be read from the old one, in its place. A crash at any instant leaves the one or the
+  // other: FinishRenewal completes it.
   void Renew(const std::string& why);
+  void FinishRenewal();
   void MoveAside(const std::string& why);
   [[nodiscard]] Error Report(const std::runtime_error& problem);
 

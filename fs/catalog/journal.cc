@@ -57,14 +57,10 @@ std::vector<std::string> Journal::UnderWay() const {
 }
 
 void Journal::CarryOver() {
-  std::map<IntentId, Intent> open;
-  {
-    const std::lock_guard lock(mutex_);
-    open = open_;
-  }
-  if (open.empty()) return;
   (void)database_.Write(Durability::kDurable, [&](Connection& connection) {
-    for (const auto& [id, intent] : open) InsertIntent(connection, id, intent);
+    // Looked at inside the transaction: an intent that is finished from now on is deleted after it, not before.
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, intent] : open_) InsertIntent(connection, id, intent);
   });
 }
 

@@ -36,7 +36,7 @@ class Journal {
 
  private:
   Database& database_;
-  mutable std::mutex mutex_;  // never held while the database is called
+  mutable std::mutex mutex_;  // taken alone, or within a transaction; no transaction is begun while it is held
   std::map<IntentId, Intent> open_;
   IntentId last_ = 0;
 };

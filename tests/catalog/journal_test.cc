@@ -104,6 +104,29 @@ TEST_F(JournalTest, ADatabaseOfAnotherVersionIsPutAsideWhole) {
   }
 }
 
+// The database that is to take the old one's place is whole from the instant at which the old one is moved aside, and not before.
+TEST_F(JournalTest, AReplacementThatWasCutShortIsCompletedOrDropped) {
+  {
+    Catalog catalog(Path());
+    ASSERT_TRUE(catalog.journal().Begin(Example("under way")));
+  }
+  const auto under_way = [&] {
+    Catalog catalog(Path());
+    EXPECT_EQ(catalog.health().CurrentTrouble(), "");
+    EXPECT_TRUE(catalog.health().Notes().empty());
+    const auto open = catalog.journal().Open();
+    EXPECT_TRUE(open);
+    return open ? open->size() : 0;
+  };
+  Write(Path("catalog.db.new"), "half made");
+  EXPECT_EQ(under_way(), 1U);
+  EXPECT_FALSE(std::filesystem::exists(Path("catalog.db.new")));
+  std::filesystem::rename(Path("catalog.db"), Path("catalog.db.new"));
+  Write(Path("catalog.db-wal"), "the log of the old one");
+  EXPECT_EQ(under_way(), 1U);
+  EXPECT_FALSE(std::filesystem::exists(Path("catalog.db.new")));
+}
+
 // What a program that was killed while it made the file leaves: nothing, or a file without a table.
 TEST_F(JournalTest, AnEmptyFileIsMadeACatalogue) {
   for (const bool has_header : {false, true}) {

@@ -125,6 +125,30 @@ TEST_P(AtEachNamedPoint, NothingIsLost) {
   }
 }
 
+// A database that cannot be used gives way to a new one, and what it says is unfinished comes along.
+TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
+  UseSeveralDisks();
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* point : {"catalogue.made:1", "catalogue.renewed:1", "catalogue.aside:1", "catalogue.aside:2", "catalogue.aside:3"}) {
+    SCOPED_TRACE(point);
+    const std::string name = std::string("doc-") + point;
+    UniqueFd open(::open(Mnt(name + ".tmp").c_str(), O_RDWR | O_CREAT, 0644));
+    ASSERT_TRUE(open) << std::strerror(errno);
+    ASSERT_EQ(::rename(Mnt(name + ".tmp").c_str(), Mnt(name).c_str()), 0) << std::strerror(errno);
+    KillDaemon();
+    open.Reset();
+    ASSERT_EQ(Shell("sqlite3 " + Base("state/catalog.db") + " 'PRAGMA user_version = 7'").code, 0);
+    Steer(point, "");
+    EXPECT_FALSE(Mount()) << "the point was not passed";
+    Steer("", "");
+    ASSERT_TRUE(Mount()) << Refusal();
+    Settled();
+    EXPECT_EQ(TreesWith(name), std::set<int>{2});
+    EXPECT_TRUE(Status()["daemon"]["catalogue"]["open_intents"].empty()) << Status();
+    EXPECT_FALSE(Exists(Base("state/catalog.db.new")));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Disks, AtEachNamedPoint, ::testing::Bool(), [](const auto& several) { return several.param ? "several" : "one"; });
 
 #endif
