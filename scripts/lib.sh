@@ -58,3 +58,9 @@ build() {
   quietly "configure-$preset" "configure ($preset)" cmake --preset "$preset" "${launcher[@]}"
   quietly "build-$preset" "build ($preset)" cmake --build --preset "$preset" --parallel "$(jobs)" ${*:+--target "$@"}
 }
+
+# The address of the archive that the machine takes its own release from, as apt itself reads its configuration.
+debian_archive() {
+  apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)' 'Created-By: Packages' |
+    awk -F '|' '$2 == "Debian" && $3 == "Debian" && $4 == "main" { print $1; exit }'
+}

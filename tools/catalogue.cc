@@ -4,18 +4,6 @@
 
 namespace tierfs::tools {
 
-tl::expected<void, std::string> ReadCatalogue(const Config& config, const std::function<void(Connection&)>& work) {
-  const std::string path = config.state + "/catalog.db";
-  try {
-    Connection connection(path, SQLite::OPEN_READONLY);
-    connection.Run("BEGIN");
-    work(connection);
-    return {};
-  } catch (const SQLite::Exception& problem) {
-    return tl::unexpected("tierctl: " + path + ": " + problem.what());
-  }
-}
-
 std::string Quoted(const std::string& path) {
   bool plain = path.empty() || path[0] != '"';
   std::string text = "\"";

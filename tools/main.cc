@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   AddRescan(app, outcome);
   AddSettle(app, outcome);
   AddChanges(app, outcome);
+  AddBackup(app, outcome);
   AddVerify(app, outcome);
   AddCheck(app, outcome);
   AddRetier(app, outcome);

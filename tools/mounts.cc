@@ -1,10 +1,6 @@
 #include "tools/mounts.h"
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-
-#include "fs/control/control.h"
 
 namespace tierfs::tools {
 namespace fs = std::filesystem;
@@ -31,18 +27,6 @@ tl::expected<Config, std::string> FindConfig(const std::string& what) {
   auto config = LoadConfig(path);
   if (!config) return tl::unexpected(config.error().Render());
   return *config;
-}
-
-tl::expected<nlohmann::json, std::string> Ask(const Config& config, const nlohmann::json& request) {
-  const auto reply = AskDaemon(config.state, request);
-  if (!reply) {
-    const bool absent = reply.error().code == ENOENT || reply.error().code == ECONNREFUSED;
-    return tl::unexpected(
-        "tierctl: '" + config.name +
-        "': " + (absent ? "not mounted: no daemon answers" : std::string(reply.error().step) + ": " + std::strerror(reply.error().code)));
-  }
-  if (!reply->value("ok", false)) return tl::unexpected("tierctl: '" + config.name + "': " + reply->value("error", "the daemon refused"));
-  return *reply;
 }
 
 std::string AbsolutePath(const std::string& path) {

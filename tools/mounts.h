@@ -1,8 +1,6 @@
 // Finding mounts and their configs.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +9,7 @@
 #include <tl/expected.hpp>
 
 #include "fs/config/config.h"
+#include "fs/jobs/live_mount.h"
 #include "fs/os/mount_table.h"
 
 namespace tierfs::tools {
@@ -20,9 +19,6 @@ namespace tierfs::tools {
 
 // The config that `what` means: a config file, a mountpoint, or NAME for /etc/tierfs/NAME.toml. The error is one line.
 [[nodiscard]] tl::expected<Config, std::string> FindConfig(const std::string& what);
-
-// Asks the daemon of a mount; an error line when none answers or it refuses.
-[[nodiscard]] tl::expected<nlohmann::json, std::string> Ask(const Config& config, const nlohmann::json& request);
 
 // Absolute, without "." and "..", symlinks above the last component resolved; what does not exist is taken as written.
 [[nodiscard]] std::string AbsolutePath(const std::string& path);

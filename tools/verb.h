@@ -30,6 +30,7 @@ void AddReload(CLI::App& app, Outcome& outcome);
 void AddRescan(CLI::App& app, Outcome& outcome);
 void AddSettle(CLI::App& app, Outcome& outcome);
 void AddChanges(CLI::App& app, Outcome& outcome);
+void AddBackup(CLI::App& app, Outcome& outcome);
 void AddVerify(CLI::App& app, Outcome& outcome);
 void AddCheck(CLI::App& app, Outcome& outcome);
 void AddRetier(CLI::App& app, Outcome& outcome);

@@ -4,9 +4,8 @@
 #include <set>
 
 namespace tierfs {
-namespace {
 
-Full FullOrNot(Connection& connection, LayerIndex tier, const std::optional<Token>& since) {
+Full CanAnswer(Connection& connection, LayerIndex tier, const std::optional<Token>& since) {
   if (!since) return Full::kNoToken;
   if (since->database != DatabaseId(connection)) return Full::kOtherDatabase;
   // One from the future was given by a database that an older copy has replaced.
@@ -14,8 +13,6 @@ Full FullOrNot(Connection& connection, LayerIndex tier, const std::optional<Toke
   if (since->seq < MetaNumber(connection, TierKey("kept", tier))) return Full::kTooOld;
   return Full::kNo;
 }
-
-}  // namespace
 
 std::optional<Token> Token::Parse(const std::string& text) {
   const std::size_t dash = text.find('-');
@@ -30,7 +27,7 @@ std::optional<Token> Token::Parse(const std::string& text) {
 
 Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<Token>& since,
                  const std::function<void(const ChangedPath&)>& visit) {
-  const Full full = FullOrNot(connection, tier, since);
+  const Full full = CanAnswer(connection, tier, since);
   SQLite::Statement& rows =
       full == Full::kNo
           ? connection.Use(
@@ -46,6 +43,7 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     change.path = PathFromStored(BytesOf(rows.getColumn(0)));
     const bool present = rows.getColumn(1).getInt() != 0;
     change.whiteout = present && rows.getColumn(2).getUInt() == kWhiteoutType;
+    change.is_dir = present && S_ISDIR(rows.getColumn(2).getUInt());
     if (!present) {
       change.what = 'D';
     } else if (full != Full::kNo || rows.getColumn(3).getInt64() > since->seq) {
@@ -63,7 +61,7 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     names.bind(1, inode);
     names.bind(2, tier);
     names.bind(3, since->seq);
-    while (names.executeStep()) visit(ChangedPath{'m', false, PathFromStored(BytesOf(names.getColumn(0)))});
+    while (names.executeStep()) visit(ChangedPath{'m', false, false, PathFromStored(BytesOf(names.getColumn(0)))});
   }
   return full;
 }

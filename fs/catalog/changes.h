@@ -22,11 +22,15 @@ struct Token {
 struct ChangedPath {
   char what = 'A';        // A added, M content, m metadata only, D deleted
   bool whiteout = false;  // not of D: the mark of a deleted lower entry stands there, an entry of the tree like any other
+  bool is_dir = false;    // not of D
   std::string path;       // "" is the tree itself
 };
 
 // Why a listing is of everything there is, rather than of what changed.
 enum class Full { kNo, kNoToken, kOtherDatabase, kTooOld };
+
+// Whether the changes since the token are known; kNo is yes.
+[[nodiscard]] Full CanAnswer(Connection& connection, LayerIndex tier, const std::optional<Token>& since);
 
 // Each path once, with its last state, in the order of a walk; then, as metadata, the unchanged names of files that got another one.
 // Without a token, or with one that cannot be answered, every entry as added. Throws SQLite::Exception.

@@ -1,0 +1,185 @@
+#include "fs/jobs/backup/backup.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "fs/jobs/backup/destination.h"
+#include "fs/os/unique_fd.h"
+
+namespace tierfs {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int kTries = 3;  // a pass that met what changed under it is made again
+constexpr const char* kToolNames[] = {"rsync", "borg", "restic"};
+
+tl::unexpected<BackupError> Refuse(const std::string& text) { return tl::unexpected(BackupError{true, text}); }
+tl::unexpected<BackupError> Incomplete(const std::string& text) { return tl::unexpected(BackupError{false, text}); }
+
+// One job's own files in the state directory: STATE/backup/TOOL-tierN-DESTINATION.
+std::string JobFile(const Config& config, const BackupRequest& request) {
+  constexpr std::size_t kLongest = 100;
+  std::string name = request.destination;
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  if (name.size() > kLongest) name.erase(0, name.size() - kLongest);
+  return config.state + "/backup/" + kToolNames[static_cast<int>(request.tool)] + "-tier" + std::to_string(NumberOf(request.tier)) + "-" +
+         name;
+}
+
+BackupResult<UniqueFd> LockJob(const std::string& file) {
+  std::error_code problem;
+  fs::create_directories(fs::path(file).parent_path(), problem);
+  if (!problem) fs::permissions(fs::path(file).parent_path(), fs::perms::owner_all, problem);
+  // The tool inherits it: should it outlive us, the next job still waits for it.
+  UniqueFd lock(::open((file + ".lock").c_str(), O_RDWR | O_CREAT, 0600));
+  if (!lock) return Incomplete(file + ".lock: " + std::strerror(errno));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Incomplete("another backup to this destination is running; nothing was done");
+  return lock;
+}
+
+// A backup that is written into what it backs up would grow for ever.
+BackupResult<void> RefuseInside(const Config& config, const std::string& destination) {
+  const std::size_t colon = destination.find(':');
+  if (colon != std::string::npos && colon < destination.find('/')) return {};
+  std::error_code ignored;
+  const std::string place = fs::weakly_canonical(fs::absolute(destination), ignored).string() + "/";
+  std::vector<std::string> own(config.tiers.begin(), config.tiers.end());
+  own.push_back(config.mountpoint);
+  for (const std::string& directory : own) {
+    if (directory.empty()) continue;
+    const std::string root = fs::weakly_canonical(directory, ignored).string() + "/";
+    if (place.compare(0, root.size(), root) == 0) return Refuse("the destination is inside " + directory + ", which belongs to the mount");
+  }
+  return {};
+}
+
+// Why everything has to be looked at; "" when the list of changes will do.
+std::string WhyFull(const BackupRequest& request, const Remembered& last, const ChangeList& list, std::int64_t now) {
+  if (!last.token) return "the first one";
+  if (list.full == Full::kOtherDatabase) return "the feed cannot say what changed: the last copy's token is of another catalogue";
+  if (list.full == Full::kTooOld) return "the feed cannot say what changed: the last copy is too old";
+  if (request.full) return "asked for";
+  const std::int64_t days = (now - last.last_full) / 86400;
+  if (days >= request.full_every) return "the last one is " + std::to_string(days) + " days old";
+  return "";
+}
+
+std::unique_ptr<BackupDestination> MakeDestination(const BackupContext& context) {
+  switch (context.request.tool) {
+    case BackupTool::kBorg:
+      return MakeBorgDestination(context);
+    case BackupTool::kRestic:
+      return MakeResticDestination(context);
+    default:
+      return MakeRsyncDestination(context);
+  }
+}
+
+std::string FirstOf(const std::vector<std::string>& paths) {
+  return paths.front() + (paths.size() > 1 ? " and " + std::to_string(paths.size() - 1) + " more" : "");
+}
+
+// The job itself, with the lock held.
+class Job {
+ public:
+  Job(const BackupContext& context, BackupReport& report)
+      : config_(context.config), request_(context.request), destination_(MakeDestination(context)), report_(report) {}
+
+  BackupResult<void> Run() {
+    TIERFS_ASSIGN(const Remembered last, destination_->Remember());
+    for (int tried = 1;; ++tried) {
+      TIERFS_ASSIGN(const ChangeList list, List(last.token));
+      const std::int64_t now = std::time(nullptr);
+      report_.why_full = WhyFull(request_, last, list, now);
+      const bool full = !report_.why_full.empty();
+      report_.token = list.token.Render();
+      report_.pass = full ? BackupReport::Pass::kFull : BackupReport::Pass::kIncremental;
+      if (list.full == Full::kNo) report_.changed = list.changes.size();
+      if (!full && request_.skip_unchanged && list.changes.empty()) {
+        report_.pass = BackupReport::Pass::kSkipped;
+        return Verify(*last.token);
+      }
+      const BackupPass pass{full, &list, full ? now : last.last_full};
+      TIERFS_ASSIGN(PassResult result, destination_->Copy(pass));
+      // What changed meanwhile is listed the next time.
+      TIERFS_ASSIGN(const auto not_copied, Settled(list.token, std::move(result.not_copied)));
+      if (!not_copied.empty())
+        return Incomplete("could not be copied: " + FirstOf(not_copied) + "; what the tool printed is in " + report_.log);
+      if (!result.partial.empty()) {
+        if (tried < kTries) continue;
+        return Incomplete(result.partial);
+      }
+      report_.changed_while_read = result.changed_while_read;
+      if (request_.dry_run) return {};
+      TIERFS_TRY(destination_->Commit(pass));
+      destination_->Describe(report_);
+      if (result.differed && result.differed_since && list.full == Full::kNo) {
+        TIERFS_ASSIGN(report_.missed, Settled(*result.differed_since, std::move(*result.differed)));
+      }
+      return Verify(list.token);
+    }
+  }
+
+ private:
+  [[nodiscard]] BackupResult<ChangeList> List(const std::optional<Token>& since) const {
+    auto list = ListSince(config_, request_.tier, since);
+    if (!list) return Incomplete(WithoutProgram(list.error()));
+    return std::move(*list);
+  }
+  // Those of the paths that stayed as they were since the token.
+  [[nodiscard]] BackupResult<std::vector<std::string>> Settled(const Token& since, std::vector<std::string> paths) const {
+    auto rest = NotChangedSince(config_, request_.tier, since, std::move(paths));
+    if (!rest) return Incomplete(WithoutProgram(rest.error()));
+    return std::move(*rest);
+  }
+  BackupResult<void> Verify(const Token& copied) {
+    if (!request_.verify || request_.dry_run) return {};
+    TIERFS_ASSIGN(auto differing, destination_->Compare());
+    TIERFS_ASSIGN(report_.differs, Settled(copied, std::move(differing)));
+    destination_->Describe(report_);
+    return {};
+  }
+  static std::string WithoutProgram(const std::string& line) { return line.rfind("tierctl: ", 0) == 0 ? line.substr(9) : line; }
+
+  const Config& config_;
+  const BackupRequest& request_;
+  const std::unique_ptr<BackupDestination> destination_;
+  BackupReport& report_;
+};
+
+}  // namespace
+
+BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& request,
+                                     const std::function<void(const std::string&)>& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  if (std::find(config.feed.begin(), config.feed.end(), request.tier) == config.feed.end()) {
+    return Refuse("'" + config.name + "': changes of tier " + std::to_string(NumberOf(request.tier)) + " are not recorded; see 'feed' in " +
+                  config.file);
+  }
+  TIERFS_TRY(RefuseInside(config, request.destination));
+  const std::string file = JobFile(config, request);
+  TIERFS_ASSIGN(const UniqueFd lock, LockJob(file));
+  ToolLog log(file + ".log");
+  BackupReport report;
+  report.log = log.file();
+  const BackupContext context{config,
+                              request,
+                              config.tiers[LayerOf(request.tier)],
+                              log,
+                              progress ? progress : [](const std::string&) {},
+                              static_cast<bool>(progress)};
+  TIERFS_TRY(Job(context, report).Run());
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,66 @@
+// What a backup job asks of a tool. One implementation a tool.
+#pragma once
+
+#include <memory>
+
+#include "fs/jobs/backup/backup.h"
+#include "fs/jobs/backup/tool_log.h"
+
+namespace tierfs {
+
+// What the destination says of its last complete copy.
+struct Remembered {
+  std::optional<Token> token;
+  std::int64_t last_full = 0;  // seconds since the epoch
+};
+
+struct BackupPass {
+  bool full = false;
+  const ChangeList* list = nullptr;
+  std::int64_t last_full = 0;  // to be remembered with the list's token
+};
+
+// What a pass found. Paths are relative to the tree, as Lossy gives them.
+struct PassResult {
+  std::string partial;                               // why not all was copied; it may have changed meanwhile. "": all was
+  std::optional<std::vector<std::string>> differed;  // full pass: what the copy did not have as the tree, though it should have
+  std::optional<Token> differed_since;               // what changed since then may differ
+  std::vector<std::string> not_copied;               // named by the tool as not copied
+  std::uint64_t changed_while_read = 0;
+};
+
+// What every implementation works with.
+struct BackupContext {
+  const Config& config;
+  const BackupRequest& request;
+  std::string tree;  // the tier's directory
+  ToolLog& log;
+  std::function<void(const std::string&)> progress;  // never empty
+  [[nodiscard]] bool OnTerminal() const { return on_terminal; }
+  bool on_terminal = false;
+};
+
+class BackupDestination {
+ public:
+  virtual ~BackupDestination() = default;
+  [[nodiscard]] virtual BackupResult<Remembered> Remember() = 0;
+  // Copies, or makes an archive that does not count yet.
+  [[nodiscard]] virtual BackupResult<PassResult> Copy(const BackupPass& pass) = 0;
+  // From now on the copy counts, with the pass's token.
+  [[nodiscard]] virtual BackupResult<void> Commit(const BackupPass& pass) = 0;
+  // The paths in which the committed copy differs from the tree; found without the feed.
+  [[nodiscard]] virtual BackupResult<std::vector<std::string>> Compare() = 0;
+  // Adds what only this tool can say.
+  virtual void Describe(BackupReport& /*report*/) const {}
+};
+
+[[nodiscard]] std::unique_ptr<BackupDestination> MakeRsyncDestination(const BackupContext& context);
+[[nodiscard]] std::unique_ptr<BackupDestination> MakeBorgDestination(const BackupContext& context);
+[[nodiscard]] std::unique_ptr<BackupDestination> MakeResticDestination(const BackupContext& context);
+
+// Of an archive: names it in lists of archives.
+[[nodiscard]] inline std::string ArchivePrefix(const BackupContext& context) {
+  return context.config.name + "-tier" + std::to_string(NumberOf(context.request.tier));
+}
+
+}  // namespace tierfs

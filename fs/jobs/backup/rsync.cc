@@ -1,0 +1,239 @@
+// rsync: the copy is DESTINATION/tierN; DESTINATION/tierN.token says up to which change it is complete, and when the last full pass was.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <unordered_set>
+
+#include "fs/jobs/backup/destination.h"
+#include "fs/os/unique_fd.h"
+
+namespace tierfs {
+namespace fs = std::filesystem;
+namespace {
+
+// Exit codes of rsync(1).
+constexpr int kPartial = 23;
+constexpr int kVanished = 24;
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() : path_((fs::temp_directory_path() / "tierctl-backup-XXXXXX").string()) {
+    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// A name as rsync prints it: \#ooo is a byte.
+std::string Unescaped(const std::string& text) {
+  const auto octal = [](char c) { return c >= '0' && c <= '7'; };
+  std::string path;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text.compare(at, 2, "\\#") == 0 && at + 4 < text.size() && octal(text[at + 2]) && octal(text[at + 3]) && octal(text[at + 4])) {
+      path += static_cast<char>((text[at + 2] - '0') * 64 + (text[at + 3] - '0') * 8 + (text[at + 4] - '0'));
+      at += 4;
+    } else {
+      path += text[at];
+    }
+  }
+  return path;
+}
+
+// The path of an itemized line, "YXcstpoguax PATH" or "*deleting   PATH"; nothing for other lines.
+std::optional<std::string> ItemizedPath(const std::string& line) {
+  constexpr std::size_t kFlags = 11;
+  if (line.size() < kFlags + 2 || line[kFlags] != ' ' || std::strchr("<>ch.*", line[0]) == nullptr) return std::nullopt;
+  std::string path = Unescaped(line.substr(kFlags + 1));
+  while (!path.empty() && path.back() == '/') path.pop_back();
+  return path == "." ? "" : path;
+}
+
+class RsyncDestination : public BackupDestination {
+ public:
+  explicit RsyncDestination(const BackupContext& context)
+      : context_(context),
+        place_(context.request.destination + (context.request.destination.back() == '/' ? "" : "/")),
+        copy_(place_ + "tier" + std::to_string(NumberOf(context.request.tier))),
+        source_(context.tree + "/") {}
+
+  BackupResult<Remembered> Remember() override {
+    if (work_.path().empty()) return tl::unexpected(BackupError{false, std::string("no temporary directory: ") + std::strerror(errno)});
+    if (IsLocal() && !fs::is_directory(place_)) {
+      return tl::unexpected(BackupError{false, place_ + " is not there; make it once, so that a disk that is not mounted is noticed"});
+    }
+    const ToolLog::Call fetch{Rsync({"-q", copy_ + ".token", TokenFile()}), "", "", {}, {}};
+    TIERFS_ASSIGN(const int code, context_.log.Run(fetch));
+    if (code != 0 && code != kPartial) return tl::unexpected(context_.log.Failed(fetch, code));
+    Remembered last;
+    std::ifstream file(TokenFile());
+    std::string token;
+    std::int64_t full = 0;
+    if (file >> token >> full) {
+      last.token = Token::Parse(token);
+      last.last_full = full;
+    }
+    return last;
+  }
+
+  BackupResult<PassResult> Copy(const BackupPass& pass) override {
+    PassResult result;
+    const bool answered = pass.list->full == Full::kNo;
+    if (answered && !pass.list->to_copy.empty()) {
+      TIERFS_ASSIGN(result.partial, These(pass.list->to_copy));
+    }
+    if (!pass.full || !result.partial.empty()) return result;
+    // What the list should have named and did not shows here.
+    result.differed_since = pass.list->token;
+    std::vector<std::string> differed;
+    TIERFS_ASSIGN(result.partial, Everything(answered, differed));
+    if (answered) result.differed = std::move(differed);
+    if (!result.partial.empty() || context_.request.dry_run) return result;
+    // Names that were one file in the copy and are several in the tree, say: rsync sets attributes of the shared file and finds its content
+    // right. What still differs is made anew, file by file.
+    TIERFS_ASSIGN(std::vector<std::string> left, Differences({}));
+    if (left.empty()) return result;
+    std::vector<ChangedPath> again;
+    for (std::string& path : left) again.push_back({'M', false, false, std::move(path)});
+    TIERFS_ASSIGN(result.partial, These(PathsToCopy(again, {})));
+    TIERFS_ASSIGN(left, Differences({}));
+    for (const std::string& path : left) result.not_copied.push_back(Lossy(path));
+    return result;
+  }
+
+  BackupResult<void> Commit(const BackupPass& pass) override {
+    if (IsLocal()) {
+      // What the token says has to be on the disk before it.
+      const UniqueFd place(::open(place_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!place || ::syncfs(place.get()) != 0) return tl::unexpected(BackupError{false, place_ + ": sync: " + std::strerror(errno)});
+    }
+    std::ofstream(TokenFile()) << pass.list->token.Render() << '\n' << pass.last_full << '\n';
+    const ToolLog::Call store{Rsync({"-q", TokenFile(), copy_ + ".token"}), "", "", {}, {}};
+    TIERFS_ASSIGN(const int code, context_.log.Run(store));
+    if (code != 0) return tl::unexpected(context_.log.Failed(store, code));
+    return {};
+  }
+
+  // rsync's own full comparison, by content.
+  BackupResult<std::vector<std::string>> Compare() override {
+    TIERFS_ASSIGN(std::vector<std::string> paths, Differences({"--checksum"}));
+    for (std::string& path : paths) path = Lossy(path);
+    return paths;
+  }
+
+ private:
+  [[nodiscard]] bool IsLocal() const { return place_.find(':') > place_.find('/'); }
+  [[nodiscard]] std::string TokenFile() const { return work_.path() + "/token"; }
+
+  // -A and -X with whiteouts need root on both sides; -x: what is mounted beneath a tree is none of it.
+  [[nodiscard]] std::vector<std::string> Rsync(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> all{"rsync"};
+    all.insert(all.end(), context_.request.tool_options.begin(), context_.request.tool_options.end());
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
+  }
+  [[nodiscard]] std::vector<std::string> Copier(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> all{"-aHAXSx", "--numeric-ids", "--8-bit-output", "--itemize-changes", "--out-format=%i %n"};
+    if (context_.request.dry_run) all.emplace_back("--dry-run");
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    all.push_back(source_);
+    all.push_back(copy_ + "/");
+    return Rsync(all);
+  }
+
+  // Each returns why not all was copied; "" when all was.
+  BackupResult<std::string> RunCopy(const ToolLog::Call& call) {
+    TIERFS_ASSIGN(const int code, context_.log.Run(call));
+    if (code == 0 || code == kVanished) return std::string();  // what vanished is listed the next time
+    if (code == kPartial) return context_.log.Failed(call, code).text;
+    return tl::unexpected(context_.log.Failed(call, code));
+  }
+
+  BackupResult<std::string> Everything(bool listed, std::vector<std::string>& differed) {
+    ToolLog::Call call;
+    std::vector<std::string> options{"--delete", "--force"};
+    // Where the feed cannot name what changed, size and date do not say either that the content is that of an older copy.
+    std::error_code ignored;
+    if (!listed && (!IsLocal() || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
+    if (context_.OnTerminal()) options.emplace_back("--info=progress2");
+    call.arguments = Copier(options);
+    call.output = [&](const std::string& line) {
+      if (const auto path = ItemizedPath(line)) {
+        differed.push_back(Lossy(*path));
+        return false;
+      }
+      if (line[0] != ' ') return false;
+      context_.progress("copying everything:" + line);
+      return true;
+    };
+    return RunCopy(call);
+  }
+
+  BackupResult<std::string> These(const std::vector<std::string>& paths) {
+    ToolLog::Call call;
+    // --ignore-times: a listed file is always made anew, never changed in place, so that it parts from what shared it in the copy, and a
+    // change that size and time do not show is copied. "./" before each path: without it a name is taken for a comment (# ;) or an option.
+    call.arguments = Copier({"--ignore-times", "--from0", "--files-from=-", "--delete-missing-args", "--force"});
+    bool root = false;
+    for (const std::string& path : paths) {
+      root = root || path.empty();
+      // The tree itself would be taken for everything that stands in it.
+      if (!path.empty()) call.input += "./" + path + '\0';
+    }
+    std::uint64_t done = 0;
+    call.output = [&](const std::string& line) {
+      if (ItemizedPath(line)) ++done;
+      context_.progress("copied " + std::to_string(done) + " of " + std::to_string(paths.size()) + " paths");
+      return false;
+    };
+    std::string partial;
+    if (!call.input.empty()) {
+      TIERFS_ASSIGN(partial, RunCopy(call));
+    }
+    if (root && partial.empty()) {
+      TIERFS_ASSIGN(partial, RunCopy({Copier({"--no-recursive", "--dirs", "--exclude=*"}), "", "", {}, {}}));
+    }
+    return partial;
+  }
+
+  BackupResult<std::vector<std::string>> Differences(const std::vector<std::string>& options) {
+    std::vector<std::string> paths;
+    ToolLog::Call call;
+    std::vector<std::string> all{"--dry-run", "--delete"};
+    all.insert(all.end(), options.begin(), options.end());
+    call.arguments = Copier(all);
+    call.output = [&](const std::string& line) {
+      if (const auto path = ItemizedPath(line)) paths.push_back(*path);
+      context_.progress("comparing, " + std::to_string(paths.size()) + " differences");
+      return false;
+    };
+    TIERFS_ASSIGN(const int code, context_.log.Run(call));
+    if (code != 0 && code != kVanished) return tl::unexpected(context_.log.Failed(call, code));
+    return paths;
+  }
+
+  const BackupContext& context_;
+  const std::string place_;
+  const std::string copy_;
+  const std::string source_;
+  TemporaryDirectory work_;
+};
+
+}  // namespace
+
+std::unique_ptr<BackupDestination> MakeRsyncDestination(const BackupContext& context) {
+  return std::make_unique<RsyncDestination>(context);
+}
+
+}  // namespace tierfs
