@@ -37,8 +37,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr std::uint64_t kOperations = 1000;
-constexpr std::uint64_t kRound = 125;      // operations between two looks at the catalogue
+constexpr std::uint64_t kOperations = 600;
+constexpr std::uint64_t kRound = 100;      // operations between two looks at the catalogue
 constexpr std::uint64_t kLearnEvery = 10;  // operations
 constexpr std::size_t kStoryLines = 150;   // the last round's operations, for a failure's message
 constexpr std::size_t kMostHandles = 4;
