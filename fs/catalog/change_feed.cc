@@ -25,16 +25,18 @@ LayerMask MaskOf(const std::map<LayerIndex, std::string>& trees) {
 bool Before(const Hint& a, const Hint& b) {
   if (a.tier != b.tier) return a.tier < b.tier;
   if (a.inode != b.inode) return a.inode < b.inode;
+  if (a.names != b.names) return a.names < b.names;
   if (const int order = a.path.compare(b.path); order != 0) return order < 0;
-  return a.change > b.change;
+  return a.change != b.change ? a.change > b.change : a.again < b.again;
 }
 
 // Each path once, with the strongest of its changes.
 void Unify(std::vector<Hint>& hints) {
   std::sort(hints.begin(), hints.end(), Before);
-  hints.erase(std::unique(hints.begin(), hints.end(),
-                          [](const Hint& a, const Hint& b) { return a.tier == b.tier && a.inode == b.inode && a.path == b.path; }),
-              hints.end());
+  const auto same = [](const Hint& a, const Hint& b) {
+    return a.tier == b.tier && a.inode == b.inode && a.names == b.names && a.path == b.path;
+  };
+  hints.erase(std::unique(hints.begin(), hints.end(), same), hints.end());
 }
 
 }  // namespace
@@ -44,7 +46,9 @@ ChangeFeed::ChangeFeed(Database& database, Health& health, FeedOptions options)
       database_(database),
       health_(health),
       options_(std::move(options)),
-      mapped_(roots_, [this](LayerIndex layer, std::string path, Change change) { Touched(layer, std::move(path), change); }) {
+      mapped_(
+          roots_, [this](LayerIndex layer, std::string path, Change change) { Touched(layer, std::move(path), change); },
+          [this](std::uint64_t inode, Change change) { NamelessTouched(inode, change); }) {
   for (const auto& [tier, tree] : options_.trees) {
     roots_.emplace(tier, UniqueFd(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
   }
@@ -70,6 +74,8 @@ void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
 }
 
 void ChangeFeed::LinkedTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode}); }
+
+void ChangeFeed::NamelessTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode, Names::kAny}); }
 
 void ChangeFeed::MayBeMapped(UniqueFd file) {
   if (mapped_.Add(std::move(file))) return;
@@ -156,68 +162,79 @@ std::vector<Hint> ChangeFeed::TakeLinked(std::vector<Hint>& hints) {
   return taken;
 }
 
-bool ChangeFeed::FindNames(const std::vector<Hint>& linked, std::vector<Hint>& further) {
-  if (linked.empty()) return true;
-  return database_
-      .Read([&](Connection& connection) {
-        for (const Hint& hint : linked) {
-          for (LinkedName& name : NamesOf(connection, hint.inode)) further.push_back(Hint{name.tier, hint.change, std::move(name.path)});
-        }
-      })
-      .has_value();
+void ChangeFeed::Process(std::vector<Hint> hints) {
+  if (hints.empty()) return;
+  Unify(hints);
+  // Whatever changed before the hints then has a time that is older than the present tick, so that a later change has another time.
+  std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
+  std::vector<Hint> further = TakeLinked(hints);
+  bool done = LookAt(hints, &further);
+  done = Follow(std::move(further)) && done;
+  if (done) return;
+  const std::lock_guard lock(mutex_);
+  compare_wanted_ = true;
 }
 
-void ChangeFeed::Process(std::vector<Hint> hints) {
-  // Once for what was told, then for what that led to: a parent directory, other names of an inode. Those lead no further, or are known.
-  for (int round = 0; round < 4 && !hints.empty(); ++round) {
-    Unify(hints);
-    // Whatever changed before the hints then has a time that is older than the present tick, so that a later change has another time.
-    if (round == 0) std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
-    std::vector<Hint> further;
-    const std::vector<Hint> linked = TakeLinked(hints);
-    std::vector<const Hint*> subtrees;
-    std::map<LayerIndex, Observer> observers;
-    for (const auto& [tier, root] : roots_) observers.emplace(tier, root.get());
-    std::vector<Sight> sights;
-    bool done = true;
-    for (const Hint& hint : hints) {
-      auto seen = observers.at(hint.tier).At(hint.path);
-      if (!seen) {
-        spdlog::warn("catalogue: {} in tier {}: {}", hint.path, hint.tier + 1, std::strerror(seen.error().code));
-        done = false;
-        continue;
+// A name of a file is recorded as it was at some instant. A change after that instant is told of after it, by some name or by the inode,
+// and that leads to this name again, however often the others were looked at in between. So what is looked at here leads no further.
+bool ChangeFeed::Follow(std::vector<Hint> further) {
+  Unify(further);
+  const std::vector<Hint> linked = TakeLinked(further);
+  bool done = LookAt(further, nullptr);
+  for (std::size_t at = 0; at < linked.size();) {
+    std::vector<Hint> names;
+    const Status read = database_.Read([&](Connection& connection) {
+      for (; at < linked.size() && names.size() < kBatch; ++at) {
+        for (LinkedName& name : NamesOf(connection, linked[at].inode, linked[at].names)) {
+          names.push_back(Hint{name.tier, linked[at].change, std::move(name.path)});
+        }
       }
-      if (hint.change == Change::kSubtree && seen->IsDir()) subtrees.push_back(&hint);
-      sights.push_back(Sight{hint.tier, hint.change, hint.path, *seen});
-    }
-    // What is absent goes first, in all batches: a renamed file brings its checksum along.
-    std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
-    done = Apply(sights, false, &further) && done;
-    done = FindNames(linked, further) && done;  // also those that were told of a moment before
-    for (const Hint* hint : subtrees) done = CompareTree(hint->tier, hint->path, false, false).has_value() && done;
-    if (!done) {
-      const std::lock_guard lock(mutex_);
-      compare_wanted_ = true;
-    }
-    hints = std::move(further);
+    });
+    if (!read) return false;
+    Unify(names);
+    done = LookAt(names, nullptr) && done;
   }
+  return done;
+}
+
+bool ChangeFeed::LookAt(const std::vector<Hint>& hints, std::vector<Hint>* further) {
+  std::vector<const Hint*> subtrees;
+  std::map<LayerIndex, Observer> observers;
+  for (const auto& [tier, root] : roots_) observers.emplace(tier, root.get());
+  std::vector<Sight> sights;
+  bool done = true;
+  for (const Hint& hint : hints) {
+    auto seen = observers.at(hint.tier).At(hint.path);
+    if (!seen) {
+      spdlog::warn("catalogue: {} in tier {}: {}", hint.path, hint.tier + 1, std::strerror(seen.error().code));
+      done = false;
+      continue;
+    }
+    if (hint.change == Change::kSubtree && seen->IsDir()) subtrees.push_back(&hint);
+    sights.push_back(Sight{hint.tier, hint.change, hint.path, *seen, hint.again});
+  }
+  // What is absent goes first, in all batches: a renamed file brings its checksum along.
+  std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
+  done = Apply(sights, false, further) && done;
+  for (const Hint* hint : subtrees) done = CompareTree(hint->tier, hint->path, false, false).has_value() && done;
+  return done;
 }
 
 bool ChangeFeed::Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further) {
   bool done = true;
   for (std::size_t at = 0; at < sights.size(); at += kBatch) {
-    std::vector<Hint> found;
+    std::vector<Hint> again;
     const Status written = database_.Write(Durability::kLazy, [&](Connection& connection) {
       const Sequence seq = MetaNumber(connection, "seq") + 1;
-      Recorder recorder(connection, first_time ? 0 : seq, gone_);
+      Recorder recorder(connection, first_time ? 0 : seq, gone_, further);
       for (std::size_t i = at; i < std::min(at + kBatch, sights.size()); ++i) recorder.Record(sights[i]);
       if (recorder.Changed() && !first_time) SetMetaNumber(connection, "seq", seq);
-      found = std::move(recorder.Further());
+      again = std::move(recorder.Again());
       if (++batches_ % 64 == 0) PruneDeletions(connection, options_.kept_deletions);
     });
     Fault::Here("feed.recorded");
+    for (Hint& hint : again) queue_.Add(std::move(hint));
     done = done && written.has_value();
-    if (further != nullptr) further->insert(further->end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }
   sights.clear();
   return done;
@@ -279,10 +296,14 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
   };
 
   std::vector<Sight> sights;
+  std::vector<Hint> linked;  // a change of such a file may have been told of by its path of before the directory moved
+  const auto remember = [&](const Observed& seen) {
+    if (!whole && seen.present && seen.links > 1) linked.push_back(Hint{kNoLayer, Change::kContent, "", seen.inode});
+  };
   std::uint64_t walked = 0;
   const auto apply = [&]() -> Status {
     differed_ += sights.size();
-    if (!Apply(sights, first_time, nullptr)) return Fail(EIO, "the catalogue");
+    if (!Apply(sights, first_time, nullptr) || !Follow(std::exchange(linked, {}))) return Fail(EIO, "the catalogue");
     return {};
   };
   TreeWalk::Item item;
@@ -294,9 +315,10 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
     const int order = !walking ? 1 : row == nullptr ? -1 : item_key.compare(StoredPath(row->path));
     if (order > 0) {
       // A row without an entry; the entry may have come after its directory was listed.
+      remember(row->seen);
       if (row->seen.present) {
         TIERFS_ASSIGN(const Observed seen, observer.At(row->path));
-        sights.push_back(Sight{tier, Change::kContent, row->path, seen});
+        sights.push_back(Sight{tier, Change::kContent, row->path, seen, whole});
       }
       ++in_page;
     } else {
@@ -304,13 +326,15 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
       const bool same = order == 0 && known.present && known.type == item.observed.type && known.inode == item.observed.inode &&
                         known.links == item.observed.links && known.size == item.observed.size && known.mtime == item.observed.mtime &&
                         known.ctime == item.observed.ctime && known.ctime != 0;
-      if (!same) sights.push_back(Sight{tier, Change::kContent, item.path, item.observed});
+      if (!same) sights.push_back(Sight{tier, Change::kContent, item.path, item.observed, whole});
+      if (order == 0 && known.inode != item.observed.inode) remember(known);
+      remember(item.observed);
       if (order == 0) ++in_page;
       TIERFS_ASSIGN(walking, walk.Next(item));
       item_key = StoredPath(item.path);
       if (whole) ++compared_;
     }
-    if (sights.size() >= kBatch) TIERFS_TRY(apply());
+    if (sights.size() >= kBatch || linked.size() >= kBatch) TIERFS_TRY(apply());
     if (whole && ++walked % 4096 == 0) {
       TIERFS_TRY(apply());
       // Hints go on coming in; they must not fill the queue meanwhile. What was looked at before them is looked at anew.

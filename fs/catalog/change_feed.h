@@ -36,6 +36,7 @@ class ChangeFeed : public Feed {
 
   void Touched(LayerIndex layer, std::string path, Change change) override;
   void LinkedTouched(std::uint64_t inode, Change change) override;
+  void NamelessTouched(std::uint64_t inode, Change change) override;
   void MayBeMapped(UniqueFd file) override;
 
   // `tell` is called by each Drain: it tells of what is open for writing just now. Before the first Drain.
@@ -63,14 +64,18 @@ class ChangeFeed : public Feed {
  private:
   struct Item;
   void Run();
+  // Looks at what was told of, and at what that leads to.
   void Process(std::vector<Hint> hints);
   // Takes those of inodes out of the hints.
   [[nodiscard]] static std::vector<Hint> TakeLinked(std::vector<Hint>& hints);
-  [[nodiscard]] bool FindNames(const std::vector<Hint>& linked, std::vector<Hint>& further);
+  // Each of these is false when something could not be done: then the trees have to be compared. For `further` see Recorder.
+  [[nodiscard]] bool LookAt(const std::vector<Hint>& hints, std::vector<Hint>* further);
+  [[nodiscard]] bool Follow(std::vector<Hint> further);
   [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
   [[nodiscard]] bool CompareAll();
   // Tells why not; false, for CompareAll to return.
   [[nodiscard]] bool CannotCompare(LayerIndex tier, const Error& error);
+  // `whole`: nothing beneath `start` was told of; what is told meanwhile is looked at by itself.
   [[nodiscard]] Status CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole);
   void KeepHouse();
 

@@ -83,9 +83,11 @@ std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std:
   return result;
 }
 
-std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode) {
+std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, Names which) {
   std::vector<LinkedName> names;
-  SQLite::Statement& find = connection.Use("SELECT tier, path FROM entries WHERE present AND links > 1 AND inode = ?");
+  SQLite::Statement& find = which == Names::kOfSeveral
+                                ? connection.Use("SELECT tier, path FROM entries WHERE present AND links > 1 AND inode = ?")
+                                : connection.Use("SELECT tier, path FROM entries WHERE present AND inode = ?");
   find.bind(1, static_cast<std::int64_t>(inode));
   while (find.executeStep()) {
     names.push_back({static_cast<LayerIndex>(find.getColumn(0).getInt()), PathFromStored(BytesOf(find.getColumn(1)))});

@@ -29,12 +29,14 @@ void PutRow(Connection& connection, LayerIndex tier, const Row& row);
 // Up to `limit` rows of `start` and beneath it, in order, those after the path `after` (or from the first on).
 [[nodiscard]] std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std::string& start,
                                            const std::optional<std::string>& after, int limit);
-// The paths of the present rows that are names of an inode with several.
+// The paths of the present rows that are names of an inode: those that were recorded as one of several, which an index finds, or any, for
+// which every row is read.
+enum class Names : std::uint8_t { kOfSeveral, kAny };
 struct LinkedName {
   LayerIndex tier;
   std::string path;
 };
-[[nodiscard]] std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode);
+[[nodiscard]] std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, Names which);
 
 // Files whose checksum is missing, or is that of an older content (first), after a path.
 enum class Unhashed { kStale, kNever };

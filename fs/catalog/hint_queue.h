@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/catalog/entries.h"
 #include "fs/catalog/feed.h"
 
 namespace tierfs {
@@ -17,6 +18,8 @@ struct Hint {
   Feed::Change change;
   std::string path;
   std::uint64_t inode = 0;
+  Names names = Names::kOfSeveral;  // where those are looked for
+  bool again = false;               // the feed's own: a second look, after which there is no third
 };
 
 // Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be looked at. Adding never waits for the
@@ -34,7 +37,7 @@ class HintQueue {
     }
     // A file that is created, written and closed gives several hints in a row.
     if (!hints_.empty() && hints_.back().change == hint.change && hints_.back().tier == hint.tier && hints_.back().inode == hint.inode &&
-        hints_.back().path == hint.path)
+        hints_.back().names == hint.names && hints_.back().again == hint.again && hints_.back().path == hint.path)
       return;
     hints_.push_back(std::move(hint));
     if (hints_.size() % kWakeAt == 0) wake_.notify_one();

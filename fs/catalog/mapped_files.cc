@@ -30,11 +30,16 @@ bool MappedFiles::Add(UniqueFd file) {
 }
 
 void MappedFiles::TellOf(int file, bool stores_seen) const {
+  const Feed::Change change = stores_seen ? Feed::Change::kContent : Feed::Change::kUnknown;
   const std::string whole = PlaceOf(file);
+  constexpr std::string_view kGone = " (deleted)";  // or a file is called so: both are told of
+  if (whole.size() >= kGone.size() && whole.compare(whole.size() - kGone.size(), kGone.size(), kGone) == 0) {
+    if (const auto st = StatFd(file); st && st->st_nlink > 0) tell_nameless_(st->st_ino, change);
+  }
   for (const auto& [layer, root] : roots_) {
     const std::string above = PlaceOf(root.get()) + "/";
     if (whole.size() <= above.size() || whole.compare(0, above.size(), above) != 0) continue;
-    tell_(layer, whole.substr(above.size()), stores_seen ? Feed::Change::kContent : Feed::Change::kUnknown);
+    tell_(layer, whole.substr(above.size()), change);
   }
 }
 

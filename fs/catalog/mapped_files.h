@@ -16,8 +16,10 @@ namespace tierfs {
 class MappedFiles {
  public:
   using Tell = std::function<void(LayerIndex layer, std::string path, Feed::Change change)>;
-  // `roots` are the trees that are recorded.
-  MappedFiles(const std::map<LayerIndex, UniqueFd>& roots, Tell tell) : roots_(roots), tell_(std::move(tell)) {}
+  using TellNameless = std::function<void(std::uint64_t inode, Feed::Change change)>;
+  // `roots` are the trees that are recorded. `tell_nameless` is for a file whose name is gone while it has others.
+  MappedFiles(const std::map<LayerIndex, UniqueFd>& roots, Tell tell, TellNameless tell_nameless)
+      : roots_(roots), tell_(std::move(tell)), tell_nameless_(std::move(tell_nameless)) {}
 
   // `file` is open for reading; in one of the trees, or where it may be renamed into one. False when there are too many to watch one more.
   [[nodiscard]] bool Add(UniqueFd file);
@@ -34,6 +36,7 @@ class MappedFiles {
 
   const std::map<LayerIndex, UniqueFd>& roots_;
   const Tell tell_;
+  const TellNameless tell_nameless_;
   std::mutex mutex_;
   std::map<std::pair<dev_t, ino_t>, UniqueFd> files_;
 };

@@ -1,7 +1,5 @@
 #include "fs/catalog/recorder.h"
 
-#include <algorithm>
-
 namespace tierfs {
 namespace {
 
@@ -33,9 +31,9 @@ std::string GoneHashes::Of(const Observed& seen) const {
   return found->second.hash;
 }
 
-void Recorder::Gone(LayerIndex tier, Row row) {
+void Recorder::Gone(LayerIndex tier, Row row, Feed::Change change) {
   gone_.Add(row);
-  if (row.seen.links > 1) OtherNames(tier, row.path, row.seen.inode, Feed::Change::kName);
+  AllNames(row.seen, change);
   row.seen.present = false;
   row.seq = seq_;
   row.hash.clear();
@@ -43,54 +41,64 @@ void Recorder::Gone(LayerIndex tier, Row row) {
   changed_ = true;
 }
 
-void Recorder::BeneathGone(LayerIndex tier, const std::string& path) {
+void Recorder::BeneathGone(const Sight& sight) {
   constexpr int kPage = 1000;
-  std::string last = path;
+  std::string last = sight.path;
   for (;;) {
-    std::vector<Row> rows = RowsBeneath(connection_, tier, path, last, kPage);
+    std::vector<Row> rows = RowsBeneath(connection_, sight.tier, sight.path, last, kPage);
     for (Row& row : rows) {
       last = row.path;
-      if (row.seen.present) Gone(tier, std::move(row));
+      if (row.seen.present) Gone(sight.tier, std::move(row), sight.change);
     }
     if (rows.size() < kPage) return;
   }
 }
 
-void Recorder::Absent(LayerIndex tier, const std::string& path) {
-  auto row = FindRow(connection_, tier, path);
+void Recorder::Absent(const Sight& sight) {
+  auto row = FindRow(connection_, sight.tier, sight.path);
   // Nothing is known beneath what was recorded as something else than a directory.
   const bool nothing_beneath = row && row->seen.present && !row->seen.IsDir();
   if (row && row->seen.present) {
-    Gone(tier, std::move(*row));
+    Gone(sight.tier, std::move(*row), sight.change);
   }
-  if (!nothing_beneath) BeneathGone(tier, path);
+  if (!nothing_beneath) BeneathGone(sight);
 }
 
-void Recorder::OtherNames(LayerIndex tier, const std::string& path, std::uint64_t inode, Feed::Change change) {
-  for (LinkedName& name : NamesOf(connection_, inode)) {
-    if (name.tier != tier || name.path != path) further_.push_back(Hint{name.tier, change, std::move(name.path)});
-  }
+void Recorder::AllNames(const Observed& file, Feed::Change change) {
+  if (further_ == nullptr || !file.present || file.links <= 1) return;
+  // That a directory changed its place is no change of the content of what is in it.
+  if (change == Feed::Change::kSubtree) change = Feed::Change::kName;
+  if (!further_->empty() && further_->back().tier == kNoLayer && further_->back().inode == file.inode && further_->back().change == change)
+    return;
+  further_->push_back(Hint{kNoLayer, change, "", file.inode});
 }
 
 void Recorder::Above(LayerIndex tier, const std::string& path) {
-  if (path.empty()) return;
+  if (further_ == nullptr || path.empty()) return;
   const std::size_t slash = path.rfind('/');
   std::string above = slash == std::string::npos ? "" : path.substr(0, slash);
-  if (!further_.empty() && further_.back().tier == tier && further_.back().path == above) return;
-  further_.push_back(Hint{tier, Feed::Change::kAttributes, std::move(above)});
+  if (!further_->empty() && further_->back().tier == tier && further_->back().path == above) return;
+  further_->push_back(Hint{tier, Feed::Change::kAttributes, std::move(above)});
 }
 
 void Recorder::Record(const Sight& sight) {
   // Whether an entry came, went or was replaced by another does not always show in the entry itself: its directory tells.
   if (sight.change > Feed::Change::kAttributes) Above(sight.tier, sight.path);
-  if (!sight.seen.present) return Absent(sight.tier, sight.path);
+  if (!sight.seen.present) return Absent(sight);
   auto found = FindRow(connection_, sight.tier, sight.path);
   const bool known = found && found->seen.present;
+  // Of what stands here, and of what stood here: that may go on under its other names. Also where this name shows no change, because it may
+  // have been looked at between a change and the hint of it.
+  if (known) AllNames(found->seen, sight.change);
+  AllNames(sight.seen, sight.change);
   if (known && Same(found->seen, sight.seen) && sight.change != Feed::Change::kUnknown) return;
+  if (sight.seen.ctime == 0 && sight.seen.links == 1 && !sight.seen.IsDir() && !sight.again) {
+    again_.push_back(Hint{sight.tier, Feed::Change::kAttributes, sight.path, 0, Names::kOfSeveral, true});
+  }
   Row row;
   if (known) {
     row = std::move(*found);
-    if (row.seen.IsDir() && !sight.seen.IsDir()) BeneathGone(sight.tier, sight.path);
+    if (row.seen.IsDir() && !sight.seen.IsDir()) BeneathGone(sight);
   }
   row.path = sight.path;
   row.seq = seq_;
@@ -99,7 +107,6 @@ void Recorder::Record(const Sight& sight) {
   if (comes) row.added = seq_;
   if (!known || NewContent(row.seen, sight.seen, sight.change)) row.content = seq_;
   const bool moved_in = !known || row.seen.inode != sight.seen.inode;
-  const std::uint64_t links_before = known ? row.seen.links : 0;
   row.seen = sight.seen;
   if (!row.seen.IsFile()) row.hash.clear();
   if (const std::string hash = moved_in ? gone_.Of(sight.seen) : ""; !hash.empty()) {
@@ -109,9 +116,6 @@ void Recorder::Record(const Sight& sight) {
   }
   PutRow(connection_, sight.tier, row);
   changed_ = true;
-  if (std::max(links_before, row.seen.links) > 1) {
-    OtherNames(sight.tier, sight.path, row.seen.inode, std::min(sight.change, Feed::Change::kContent));
-  }
 }
 
 }  // namespace tierfs

@@ -17,6 +17,7 @@ struct Sight {
   Feed::Change change;  // what the hint said
   std::string path;
   Observed seen;
+  bool again = false;  // no second look, as the hint says
 };
 
 // Checksums of files whose name went a moment ago: where the inode turns up under another name its content need not be read again.
@@ -39,26 +40,31 @@ class GoneHashes {
 // For one transaction. Changes get the sequence number `seq`. Methods throw SQLite::Exception.
 class Recorder {
  public:
-  Recorder(Connection& connection, Sequence seq, GoneHashes& gone) : connection_(connection), seq_(seq), gone_(gone) {}
+  // `further` gets what has to be looked at besides what was told of, whether or not that shows a change: the directory that an entry came
+  // into or left, and every file with several names that stands at the path, or stood there, as an inode. Null for what that leads to.
+  Recorder(Connection& connection, Sequence seq, GoneHashes& gone, std::vector<Hint>* further)
+      : connection_(connection), seq_(seq), gone_(gone), further_(further) {}
 
   // Record what is absent first: then a renamed file brings its checksum along.
   void Record(const Sight& sight);
   [[nodiscard]] bool Changed() const { return changed_; }
-  // What has to be looked at besides: the directory that an entry came into or left, the other names of an inode.
-  [[nodiscard]] std::vector<Hint>& Further() { return further_; }
+  // What has to be looked at once more, a clock tick later: a file with one name that changed just now. Should that change be the loss of
+  // another name, its hint leads to the rows of files with several, which this is none of any more.
+  [[nodiscard]] std::vector<Hint>& Again() { return again_; }
 
  private:
-  void Absent(LayerIndex tier, const std::string& path);
-  void Gone(LayerIndex tier, Row row);
-  void BeneathGone(LayerIndex tier, const std::string& path);
-  void OtherNames(LayerIndex tier, const std::string& path, std::uint64_t inode, Feed::Change change);
+  void Absent(const Sight& sight);
+  void Gone(LayerIndex tier, Row row, Feed::Change change);
+  void BeneathGone(const Sight& sight);
+  void AllNames(const Observed& file, Feed::Change change);
   void Above(LayerIndex tier, const std::string& path);
 
   Connection& connection_;
   const Sequence seq_;
   GoneHashes& gone_;
+  std::vector<Hint>* const further_;
+  std::vector<Hint> again_;
   bool changed_ = false;
-  std::vector<Hint> further_;
 };
 
 }  // namespace tierfs

@@ -105,6 +105,7 @@ Result<Entry> Tree::Link(NodeId id, NodeId parent_id, const char* name) {
                   if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
                   return {};
                 }));
+  nodes_.Linked();
   TellNode(*node, Feed::Change::kName);  // it has one name more
   TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
   if (entry.id == node->id) node->pinned.Reset();

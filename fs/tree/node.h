@@ -65,6 +65,7 @@ struct Node {
   std::shared_ptr<Node> successor;
   policy::State state;  // a directory's place in the policy automaton
   std::uint64_t state_epoch = 0;
+  bool named_elsewhere = false;  // when it has no name left: the file has others, which nobody has looked up
 
   // Held while a file is opened, closed, copied up, moved or removed. Guards what follows.
   SmallMutex mutex;

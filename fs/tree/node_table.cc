@@ -203,7 +203,7 @@ void NodeTable::Forget(NodeId id, std::uint64_t count) {
 
 NodeTable::Place NodeTable::PlaceOf(const Node& node) const {
   const std::lock_guard lock(mutex_);
-  return Place{node.parent, node.name, node.Parts()};
+  return Place{node.parent, node.name, node.Parts(), node.named_elsewhere && !node.parent};
 }
 
 std::optional<std::string> NodeTable::PathOf(const Node& node) const {
@@ -242,6 +242,7 @@ void NodeTable::Unlinked(const NodePtr& node, const NodePtr& parent, const std::
     const auto names = other_names_.find(node->id.value);
     if (last || names == other_names_.end()) {
       SetPlace(*node, nullptr, "");
+      node->named_elsewhere = !last;
     } else {
       const auto [other, parts] = *names->second.begin();
       SetParts(*node, parts);

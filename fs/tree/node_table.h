@@ -51,7 +51,7 @@ class NodeTable {
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const Sight& sight);
   // The same for a look of our own, which users' renames may overtake: a node that the kernel knows keeps its name and its parts.
   [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const Sight& sight);
-  // Grows whenever a node gets another backing inode or other parts.
+  // Grows whenever a node gets another backing inode or other parts, or its file one more link.
   [[nodiscard]] std::uint64_t Moved() const { return moved_.load(std::memory_order_acquire); }
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
@@ -62,7 +62,8 @@ class NodeTable {
   struct Place {
     NodePtr parent;  // empty for the root and for what has no name left
     std::string name;
-    LayerMask parts;  // of the node, as of the same moment
+    LayerMask parts;               // of the node, as of the same moment
+    bool named_elsewhere = false;  // the last name that anybody looked up is gone, and the file has others
     bool operator==(const Place&) const = default;
   };
   [[nodiscard]] Place PlaceOf(const Node& node) const;
@@ -72,6 +73,8 @@ class NodeTable {
   // The name `from_name` in `from` is `name` in `parent` now; the file's other names stay. Without `from`: only its parts changed.
   void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from = nullptr,
                const std::string& from_name = "");
+  // The file of the node got one more name.
+  void Linked() { moved_.fetch_add(1, std::memory_order_release); }
   // The name is gone; a node that was known by it goes on under another that it was looked up by. `last`: the backing inode is gone too,
   // once it is closed.
   void Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last);

@@ -49,7 +49,7 @@ Status Tree::Unlink(NodeId parent_id, const char* name) {
   if (node) TIERFS_TRY(Pin(node, (*dir).get(), name));
   const AtEnd tell([&] {
     Tell(LayerMask::Only(layer), parent, name, Feed::Change::kName);
-    TellLinks(found.key, Feed::Change::kName);
+    TellLinks(found, Feed::Change::kName);
   });
   const auto remove = [&]() -> Status {
     if (IsTier(layer) && ::unlinkat((*dir).get(), name, 0) != 0) return FailErrno("unlinkat");

@@ -97,7 +97,7 @@ Status Tree::Rename(NodeId from_id, const char* from_name, NodeId to_id, const c
       for (const Side& side : {source, target}) layers = layers.With(LayerOf(DecisionFor(side.parent, side.name, is_dir).tier));
       for (const Side& side : {source, target}) {
         Tell(layers, side.parent, side.name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName);
-        if (side.found.Exists() && !side.found.IsDir()) TellLinks(side.found.key, Feed::Change::kName);
+        TellLinks(side.found, Feed::Change::kName);
       }
     });
     if (exclusive.owns_lock()) return exchange ? ExchangeTrees(source, target) : RenameDirectory(source, target);

@@ -148,7 +148,7 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
       if (!dry_run && across && !(copy && copy->tier == home && StillTheFile(*copy))) {
         if (copies == kCopies) return Fail(EBUSY, "it changes all the time");
       } else {
-        if (!dry_run) TIERFS_TRY(across ? PublishSettled(parent, name, from, *copy) : SettleWithin(parent, name, node, from, home));
+        if (!dry_run) TIERFS_TRY(across ? PublishSettled(parent, name, from, *copy) : SettleWithin(parent, name, node, found, home));
         if (!dry_run && !across) RememberLinks(found.key, st, home);
         if (!dry_run) NothingToSettle(node);
         Add(settling.moved[from][home], st);
@@ -172,7 +172,8 @@ Status Tree::SettleFile(const NodePtr& parent, const std::string& name, const No
   }
 }
 
-Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, LayerIndex from, LayerIndex home) {
+Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, const Found& found, LayerIndex home) {
+  const LayerIndex from = found.parts.First();
   TIERFS_ASSIGN(const DirFd old_dir, OpenDir(parent, from));
   TIERFS_ASSIGN(const DirFd new_dir, OpenDirForWriting(parent, home));
   {
@@ -183,7 +184,7 @@ Status Tree::SettleWithin(const NodePtr& parent, const std::string& name, const 
     nodes_.Renamed(node, parent, name, LayerMask::Only(home), parent, name);
   }
   Tell(LayerMask::Only(from).With(home), parent, name, Feed::Change::kName);
-  TellLinks(nodes_.KeyOf(*node), Feed::Change::kName);
+  TellLinks(found, Feed::Change::kName);
   Fault::Here("settle.renamed");
   return {};
 }

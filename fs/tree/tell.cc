@@ -32,17 +32,26 @@ void Tree::RememberLinks(const BackingKey& key, const struct stat& st, LayerInde
   if (st.st_nlink > 1 && MayBeTrackedElsewhere(layer)) linked_.Add(key);
 }
 
-void Tree::TellLinks(const BackingKey& key, Feed::Change change) {
-  if (linked_.Has(key)) options_.feed->LinkedTouched(key.inode, change);
+void Tree::TellLinks(const Found& found, Feed::Change change) {
+  if (!found.Exists() || found.IsDir() || found.st.st_nlink < 2) return;
+  const LayerIndex layer = found.parts.First();
+  if (!Told(LayerMask::Only(layer)).Empty() || MayBeTrackedElsewhere(layer)) options_.feed->LinkedTouched(found.key.inode, change);
 }
 
 void Tree::TellNode(const Node& node, Feed::Change change) {
-  if (!node.IsDir()) TellLinks(nodes_.KeyOf(node), change);
-  const LayerMask told = Told(node.Parts());
-  if (told.Empty()) return;
-  const auto path = nodes_.PathOf(node);
-  if (!path) return;  // it has no name that anybody could back up
-  for (const LayerIndex layer : told) options_.feed->Touched(layer, *path, change);
+  if (options_.feed == nullptr) return;
+  const NodeTable::Place place = nodes_.PlaceOf(node);
+  if (place.parent) {
+    Tell(place.parts, place.parent, place.name, change);
+  } else if (&node == nodes_.root().get()) {
+    for (const LayerIndex layer : Told(place.parts)) options_.feed->Touched(layer, "", change);
+  }
+  if (node.IsDir()) return;
+  const BackingKey key = nodes_.KeyOf(node);
+  if (linked_.Has(key)) options_.feed->LinkedTouched(key.inode, change);
+  if (!place.named_elsewhere) return;
+  const LayerIndex layer = place.parts.First();
+  if (!Told(LayerMask::Only(layer)).Empty() || MayBeTrackedElsewhere(layer)) options_.feed->NamelessTouched(key.inode, change);
 }
 
 void Tree::TellOpenFiles() {

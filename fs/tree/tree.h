@@ -283,8 +283,8 @@ class Tree {
   [[nodiscard]] LayerMask Told(LayerMask layers) const;
   void Tell(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change);
   void TellNode(const Node& node, Feed::Change change);
-  // The same of a file whose other names may be in a tracked tier while this one is not.
-  void TellLinks(const BackingKey& key, Feed::Change change);
+  // The same of the other names of a file that a name was taken from or given to: the name itself leads nowhere, or to another file.
+  void TellLinks(const Found& found, Feed::Change change);
   // Whenever a file with several names is seen, or gets a name, in a layer.
   void RememberLinks(const BackingKey& key, const struct stat& st, LayerIndex layer);
   [[nodiscard]] bool MayBeTrackedElsewhere(LayerIndex layer) const;
@@ -334,7 +334,8 @@ class Tree {
                                    std::vector<std::string>& beneath);
   [[nodiscard]] Status SettleFile(const NodePtr& parent, const std::string& name, const NodePtr& node, bool dry_run, Settling& settling);
   // Both with the file's mutex held.
-  [[nodiscard]] Status SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, LayerIndex from, LayerIndex home);
+  [[nodiscard]] Status SettleWithin(const NodePtr& parent, const std::string& name, const NodePtr& node, const Found& found,
+                                    LayerIndex home);
   [[nodiscard]] Status PublishSettled(const NodePtr& parent, const std::string& name, LayerIndex from, Staged& copy);
   // Takes a directory's empty parts out of tiers that it does not belong to.
   void PruneParts(const NodePtr& directory);

@@ -1,5 +1,7 @@
 // The feed on plain directories, told what changed as the tree tells it.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -50,6 +52,18 @@ class FeedTest : public InDirectory {
     return lines;
   }
   void Touch(const std::string& path, Change change) { catalog_->feed()->Touched(1, path, change); }
+  void Link(const std::string& path, const std::string& name) { fs::create_hard_link(Path("t2/" + path), Path("t2/" + name)); }
+  [[nodiscard]] std::uint64_t InodeOf(const std::string& path) const {
+    struct stat st {};
+    EXPECT_EQ(::lstat(Path("t2/" + path).c_str(), &st), 0) << path;
+    return st.st_ino;
+  }
+  // What is in the trees and not recorded so.
+  std::uint64_t Unrecorded() {
+    const auto differed = catalog_->feed()->Rescan();
+    EXPECT_TRUE(differed);
+    return differed.value_or(1);
+  }
   void Put(const std::string& path, const std::string& bytes) {
     Write(Path("t2/" + path), bytes);
     Touch(path, Change::kContent);
@@ -148,6 +162,131 @@ TEST_F(FeedTest, HardLinksAndWhiteouts) {
   Touch("hidden", Change::kName);
   Settle();
   EXPECT_EQ(Since(start), (Lines{"m ", "A hidden", "M one", "M two"}));
+}
+
+// A change of a file shows in the rows of all its names, whatever stands at the path that was told of by then.
+TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
+  for (const std::string name : {"file", "whiteout", "directory"}) {
+    Write(Path("t2/" + name), "1");
+    Link(name, name + ".other");
+  }
+  Open();
+  const Token start = Settle();
+  ::usleep(20000);
+  for (const std::string name : {"file", "whiteout", "directory"}) fs::remove(Path("t2/" + name));
+  Write(Path("t2/file"), "2");
+  Link("file", "file.new");
+  ASSERT_EQ(::mknod(Path("t2/whiteout").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  fs::create_directories(Path("t2/directory"));
+  Touch("file", Change::kName);
+  Touch("file.new", Change::kName);
+  Touch("whiteout", Change::kName);
+  Touch("directory", Change::kSubtree);
+  Settle();
+  EXPECT_EQ(Since(start),
+            (Lines{"m ", "M directory", "m directory.other", "M file", "A file.new", "m file.other", "M whiteout", "m whiteout.other"}));
+  EXPECT_EQ(Unrecorded(), 0U);
+}
+
+TEST_F(FeedTest, AFileInADirectoryThatMovedIsFollowedToItsOtherNames) {
+  fs::create_directories(Path("t2/d"));
+  fs::create_directories(Path("t2/e"));
+  Write(Path("t2/d/a"), "1");
+  Link("d/a", "other");
+  Write(Path("t2/e/a"), "2");
+  Open();
+  const Token start = Settle();
+  ::usleep(20000);
+  ::chmod(Path("t2/d/a").c_str(), 0600);
+  ASSERT_EQ(::renameat2(AT_FDCWD, Path("t2/d").c_str(), AT_FDCWD, Path("t2/e").c_str(), RENAME_EXCHANGE), 0);
+  Touch("d/a", Change::kAttributes);
+  Touch("d", Change::kSubtree);
+  Touch("e", Change::kSubtree);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "m d", "M d/a", "m e", "M e/a", "M other"}));
+  EXPECT_EQ(Unrecorded(), 0U);
+}
+
+// What was looked at between a change and its hint shows nothing new when the hint comes.
+TEST_F(FeedTest, AHintLeadsToTheOtherNamesAlsoWhereItsOwnShowsNoChange) {
+  Write(Path("t2/a"), "1");
+  Link("a", "b");
+  Open();
+  Settle();
+  ::usleep(20000);
+  ::chmod(Path("t2/a").c_str(), 0600);
+  ::usleep(20000);
+  const auto seen = Observer(catalog().feed()->RootOf(1)).At("a");
+  ASSERT_TRUE(seen);
+  GoneHashes gone;
+  for (const bool told : {false, true}) {
+    std::vector<Hint> further;
+    ASSERT_TRUE(catalog().database().Write(Durability::kLazy, [&](Connection& connection) {
+      Recorder recorder(connection, MetaNumber(connection, "seq") + 1, gone, told ? &further : nullptr);
+      recorder.Record(Sight{1, Change::kAttributes, "a", *seen});
+      EXPECT_EQ(recorder.Changed(), !told);
+    }));
+    ASSERT_EQ(further.size(), told ? 1U : 0U);
+  }
+  Touch("a", Change::kAttributes);
+  Settle();
+  EXPECT_EQ(Unrecorded(), 0U);
+}
+
+TEST_F(FeedTest, ANameThatCameAndWentLeadsToTheOthersByTheInode) {
+  Write(Path("t2/a"), "1");
+  Link("a", "b");
+  Write(Path("t2/single"), "1");
+  Open();
+  const Token start = Settle();
+  ::usleep(20000);
+  Link("a", "briefly");
+  fs::remove(Path("t2/briefly"));
+  Touch("briefly", Change::kName);
+  catalog().feed()->LinkedTouched(InodeOf("a"), Change::kName);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "m a", "m b"}));
+  // The one name that is left is not among those of files with several.
+  Write(Path("t2/single"), "2");
+  catalog().feed()->NamelessTouched(InodeOf("single"), Change::kContent);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "m a", "m b", "M single"}));
+  EXPECT_EQ(Unrecorded(), 0U);
+}
+
+TEST_F(FeedTest, WhatMayHaveChangedWithoutANewTimeIsListedByEachName) {
+  Write(Path("t2/a"), "1");
+  Link("a", "b");
+  ::usleep(20000);
+  Open();
+  const Token start = Settle();
+  Touch("a", Change::kUnknown);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"M a", "M b"}));
+}
+
+TEST_F(FeedTest, ManyNamesOfOneFile) {
+  constexpr int kNames = 3000;
+  fs::create_directories(Path("t2/d"));
+  Write(Path("t2/a"), "1");
+  Open();
+  const Token start = Settle();
+  for (int i = 0; i < kNames; ++i) {
+    Link("a", "d/" + std::to_string(i));
+    Touch("d/" + std::to_string(i), Change::kName);
+  }
+  Touch("a", Change::kName);
+  Settle();
+  EXPECT_EQ(Since(start).size(), kNames + 2U) << "a, d, and what is in it";
+  ::usleep(20000);
+  const Token second = Settle();
+  ::chmod(Path("t2/a").c_str(), 0600);
+  fs::rename(Path("t2/d"), Path("t2/e"));
+  Touch("d", Change::kSubtree);
+  Touch("e", Change::kSubtree);
+  Settle();
+  EXPECT_EQ(Since(second).size(), 2 * kNames + 4U) << "the root, a, d, e, and what was and is in them";
+  EXPECT_EQ(Unrecorded(), 0U);
 }
 
 TEST_F(FeedTest, TokensThatCannotBeAnswered) {

@@ -433,6 +433,57 @@ TEST_F(Changes, WhatIsDoneAfterALinkWasRenamedIntoAnotherTierIsListed) {
   EXPECT_EQ(New(), Lines{"M a"});
 }
 
+// A whiteout, or another file, takes the name that a linked file loses.
+TEST_F(Changes, AFileThatLosesANameIsListedByTheOthers) {
+  const std::string lower = AddLower("lower");
+  for (const char* name : {"removed", "renamed", "away", "replaced"}) WriteFile(lower + "/" + name, "lower");
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("usr"));
+  for (const std::string name : {"removed", "renamed", "away", "replaced"}) {
+    ASSERT_EQ(::link(Mnt(name).c_str(), Mnt(name + ".other").c_str()), 0);
+  }
+  WriteFile(Mnt("new"), "new");
+  Token();
+  ASSERT_EQ(::unlink(Mnt("removed").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("renamed").c_str(), Mnt("elsewhere").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("away").c_str(), Mnt("usr/away").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("new").c_str(), Mnt("replaced").c_str()), 0);
+  EXPECT_EQ(New(), (Lines{"M removed", "m removed.other", "M renamed", "A elsewhere", "m renamed.other", "M away", "m away.other", "D new",
+                          "M replaced", "m replaced.other"}));
+  EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
+}
+
+// The kernel has looked up one name of the file; the other is known to nobody but the catalogue.
+TEST_F(Changes, WhatIsDoneAfterTheNameThatWasOpenedIsGoneIsListed) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* name : {"a", "m"}) {
+    WriteFile(Mnt(name), std::string(4096, '.'));
+    ASSERT_EQ(::link(Mnt(name).c_str(), Mnt(std::string(name) + ".other").c_str()), 0);
+  }
+  Remount();
+  UniqueFd fd(::open(Mnt("a").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::unlink(Mnt("a").c_str()), 0);
+  UniqueFd mapped(::open(Mnt("m").c_str(), O_RDWR | O_CLOEXEC));
+  char* map = static_cast<char*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped.get(), 0));
+  ASSERT_NE(map, MAP_FAILED);
+  mapped.Reset();
+  ASSERT_EQ(::unlink(Mnt("m").c_str()), 0);
+  Token();
+  EXPECT_EQ(New(), Lines{});
+  ASSERT_EQ(::pwrite(fd.get(), "while it is open", 16, 0), 16);
+  map[7] = 'm';
+  ASSERT_EQ(::msync(map, 4096, MS_SYNC), 0);
+  EXPECT_EQ(New(), (Lines{"M a.other", "M m.other"}));
+  ASSERT_EQ(::fchmod(fd.get(), 0600), 0);
+  map[8] = 'n';
+  ::munmap(map, 4096);
+  EXPECT_EQ(New(), (Lines{"M a.other", "M m.other"}));
+  ASSERT_EQ(::pwrite(fd.get(), "before its end", 14, 0), 14);
+  fd.Reset();
+  EXPECT_EQ(New(), Lines{"M a.other"});
+  EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
+}
+
 TEST_F(Changes, BadInput) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Tierctl({"changes", "--help"}).code, 0);

@@ -85,6 +85,18 @@ TEST_F(Nodes, PathsFollowRenames) {
   EXPECT_EQ(table_.PathOf(*file), "b/moved/file") << "a directory never stands beneath itself";
 }
 
+TEST_F(Nodes, AFileWhoseKnownNameIsGoneMayHaveOthers) {
+  const NodePtr file = File(table_.root(), "a", 10);
+  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere);
+  table_.Unlinked(file, table_.root(), "a", false);
+  EXPECT_EQ(table_.PlaceOf(*file).parent, nullptr);
+  EXPECT_TRUE(table_.PlaceOf(*file).named_elsewhere);
+  EXPECT_EQ(File(table_.root(), "b", 10), file);
+  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere) << "the other was looked up";
+  table_.Unlinked(file, table_.root(), "b", true);
+  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere) << "that was the last";
+}
+
 TEST_F(Nodes, WhatIsUnlinkedHasNoPathAndItsInodeIsFree) {
   const NodePtr file = File(table_.root(), "x", 10);
   table_.Unlinked(file, table_.root(), "x", true);
