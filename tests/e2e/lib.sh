@@ -1,9 +1,10 @@
 # A tierfs mount for a workload, in a directory of its own; everything is unmounted and removed at the end, whatever happens.
 # Sourced by bash. TIERFS and TIERCTL are the binaries, TIERFS_TEST_OPTIONS go to the mount, TIERFS_TEST_DIR is the disk (/var/tmp).
 set -euo pipefail
-export LC_ALL=C
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-base=$(mktemp -d "${TIERFS_TEST_DIR:-/var/tmp}/tierfs-e2e.XXXXXX")
+base=$(realpath "$(mktemp -d "${TIERFS_TEST_DIR:-/var/tmp}/tierfs-e2e.XXXXXX")")
+export HOME=$base/home
 mnt=$base/mnt
 plain=$base/plain  # the same file system without tierfs, to compare with
 
@@ -12,9 +13,11 @@ fail() {
   exit 1
 }
 
+pid_of() { "$TIERCTL" status --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["daemon"]["pid"])'; }  # MOUNT
+
 start_mount() {
   "$TIERFS" "$base/e2e.toml" "$mnt" ${TIERFS_TEST_OPTIONS:+-o "$TIERFS_TEST_OPTIONS"}
-  daemon=$(pgrep -f "^$TIERFS $base/e2e.toml")
+  daemon=$(pid_of "$base/e2e.toml")
 }
 
 # Fails when the daemon does not end. It may have to wait for a busy disk.
@@ -48,7 +51,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-mkdir "$mnt" "$plain"
+mkdir "$mnt" "$plain" "$HOME"
 cat >"$base/e2e.toml" <<CONFIG
 name  = "e2e"
 state = "$base/state"
