@@ -14,12 +14,17 @@ done
 stop_mount
 
 overlays=()
-# A directory may be beneath one that is to be covered, and is needed all the same. HOLD is an open descriptor of it.
-bring_back() {  # DIRECTORY HOLD
-  [ "$1" -ef "/proc/self/fd/$2" ] || {
-    mkdir -p "$1"
-    mount -n --no-canonicalize --bind "/proc/self/fd/$2" "$1"
-  }
+# Directories that are needed stay in their places, also beneath one that is covered. Each is held by an open descriptor.
+kept=("$base" "$TIERFS_SOURCE" "$TIERFS_BUILD")
+exec {hold_base}<"$base" {hold_source}<"$TIERFS_SOURCE" {hold_build}<"$TIERFS_BUILD"
+holds=("$hold_base" "$hold_source" "$hold_build")
+bring_back() {
+  local i
+  for i in "${!kept[@]}"; do
+    [ ! "${kept[i]}" -ef "/proc/self/fd/${holds[i]}" ] || continue
+    mkdir -p "${kept[i]}"
+    mount -n --no-canonicalize --rbind "/proc/self/fd/${holds[i]}" "${kept[i]}"
+  done
 }
 
 # A writable copy of DIRECTORY in its place.
@@ -28,6 +33,7 @@ cover() {  # DIRECTORY
   mkdir "$work" "$work/upper" "$work/work"
   mount -n -t overlay -o "lowerdir=$1,upperdir=$work/upper,workdir=$work/work" none "$1"
   overlays=("$1" "${overlays[@]}")
+  bring_back
 }
 
 # An empty directory of the disk in place of DIRECTORY.
@@ -35,6 +41,7 @@ replace() {  # DIRECTORY
   mkdir "$base/instead${1//\//-}"
   mount -n --bind "$base/instead${1//\//-}" "$1"
   overlays=("$1" "${overlays[@]}")
+  bring_back
 }
 
 undo_more() { :; }  # a workload's own
@@ -54,7 +61,6 @@ gone() {  # PID
   fail "the daemon stays"
 }
 
-exec {hold_base}<"$base" {hold_source}<"$TIERFS_SOURCE" {hold_build}<"$TIERFS_BUILD"
 mkdir "$base/memory"
 mount -n -t tmpfs none "$base/memory"
 overlays=("$base/memory")
@@ -63,8 +69,5 @@ mkdir -p /etc/tierfs /var/lib/tierfs /run/mount
 for directory in /etc/tierfs /var/lib/tierfs /usr/local /srv /run/mount; do replace "$directory"; done
 rm -f /usr/{bin,sbin}/{tierfs,tierctl,mount.tierfs,mount.fuse.tierfs}
 : >/etc/fstab
-bring_back "$base" "$hold_base"
-bring_back "$TIERFS_SOURCE" "$hold_source"
-bring_back "$TIERFS_BUILD" "$hold_build"
 exec {hold_base}<&- {hold_source}<&- {hold_build}<&-
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
