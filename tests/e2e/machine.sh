@@ -2,14 +2,7 @@
 # directories that an installation changes are covered by writable copies in memory, those that hold a user's own by empty ones, and
 # no tierfs is installed, mounted or running. So this machine's files, mounts and daemons are neither seen nor touched, and whatever
 # the workload leaves ends with it. Sourced by bash first of all, in place of lib.sh; ends with the workload.
-if [ "${1:-}" != inside ]; then
-  exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" inside
-fi
-# The namespace begins with every mount there is, and keeps it: whoever unmounts one waits for its daemon. umount -n: without a word to
-# /run/mount, which is this machine's.
-awk '/ - fuse\.tierfs / || $5 ~ /\/tierfs-[a-z0-9]+[-.][^\/]+\// { print $5 }' /proc/self/mountinfo | tac | while read -r other; do
-  umount -n -l "$(printf %b "$other")" || :
-done
+. "$(dirname "${BASH_SOURCE[0]}")/apart.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 stop_mount
 
