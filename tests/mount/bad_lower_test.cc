@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -64,7 +65,7 @@ TEST_F(BadLower, ThatIsATierByAnotherName) {
   MakeDirs(Tier(4));
   ASSERT_EQ(::mount(Tier(4).c_str(), Base("alias").c_str(), nullptr, MS_BIND, nullptr), 0) << std::strerror(errno);
   ExpectRefusalOf(Base("alias"), "are one directory", LineOfTier(4));
-  ASSERT_EQ(::umount2(Base("alias").c_str(), 0), 0);
+  ASSERT_EQ(UnmountWhenFree(Base("alias")), 0);
 }
 
 TEST_F(BadLower, InsideATier) {

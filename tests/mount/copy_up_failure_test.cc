@@ -7,6 +7,7 @@
 #include "fs/control/control.h"
 #include "fs/os/unique_fd.h"
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -167,7 +168,7 @@ TEST_F(CopyUpFails, WhereTheLowerLayerCannotBeRead) {
   std::string content(kSize, 'G');
   content.replace(5500000, 16, "to be damaged on");
   WriteFile(disk + "/etc/file", content);
-  ASSERT_EQ(::umount2(disk.c_str(), 0), 0) << std::strerror(errno);
+  ASSERT_EQ(UnmountWhenFree(disk), 0);
   // In the file's last megabyte, wherever that is on the disk, as the checksums of its file system will notice.
   const Ran damaged =
       Shell("at=$(grep -obUa 'to be damaged on' " + image + " | head -n1 | cut -d: -f1); [ -n \"$at\" ] && printf x | dd of=" + image +

@@ -1,4 +1,5 @@
 #include "tests/mount/fixture.h"
+#include "tests/mount/unmount.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -222,10 +223,9 @@ bool MountTest::Mount(const std::string& options) {
 
 void MountTest::Unmount() {
   const int pid = DaemonPid();
-  // A process of the test that has just ended may still be closing its files.
-  const bool gone = WaitFor([this] { return ::umount2(Mnt().c_str(), 0) == 0 || errno == EINVAL; });
-  EXPECT_TRUE(gone) << "umount: " << std::strerror(errno);
-  if (!gone) ::umount2(Mnt().c_str(), MNT_DETACH);
+  const int problem = UnmountWhenFree(Mnt());
+  EXPECT_TRUE(problem == 0 || problem == EINVAL) << "umount: " << std::strerror(problem);
+  if (problem == EBUSY) ::umount2(Mnt().c_str(), MNT_DETACH);
   EXPECT_GT(pid, 0) << "no daemon answered before the unmount";
   EXPECT_TRUE(WaitFor([pid] { return pid <= 0 || HasEnded(pid); })) << "the daemon did not end";
   mounted_ = false;

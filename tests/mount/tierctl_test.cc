@@ -10,6 +10,7 @@
 
 #include "fs/os/unique_fd.h"
 #include "tests/mount/fixture.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -62,7 +63,7 @@ TEST_F(Tierctl, AMountIsMadeByRelativeNamesToo) {
   EXPECT_EQ(ran.code, 0) << ran.err;
   WriteFile(Mnt("a"), "a");
   EXPECT_EQ(TreesWith("a"), std::set<int>{2});
-  EXPECT_EQ(::umount2(Mnt().c_str(), 0), 0) << std::strerror(errno);
+  EXPECT_EQ(UnmountWhenFree(Mnt()), 0);
 }
 
 TEST_F(Tierctl, StatusListsMisplacedFilesAndSettleMovesThem) {
