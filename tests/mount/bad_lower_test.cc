@@ -53,6 +53,7 @@ TEST_F(BadLower, OfADaemonThatDied) {
   ASSERT_GT(pid, 0);
   ASSERT_EQ(::mkdir(Base("dead").c_str(), 0755), 0);
   ASSERT_EQ(::mount(Mnt().c_str(), Base("dead").c_str(), nullptr, MS_BIND, nullptr), 0);
+  Stat(Base("dead"));  // which the kernel remembers
   KillDaemon();
   ExpectRefusalOf(Base("dead"), Base("dead") + ": ");
   ASSERT_EQ(::umount2(Base("dead").c_str(), MNT_DETACH), 0);

@@ -57,6 +57,7 @@ TEST_F(Lifecycle, AfterSigkillNothingThatWasWrittenIsLost) {
 TEST_F(Lifecycle, ADeadMountIsNamedAsSuch) {
   ASSERT_TRUE(Mount()) << Refusal();
   const int pid = DaemonPid();
+  Stat(Mnt());  // which the kernel remembers
   ::kill(pid, SIGKILL);
   for (int i = 0; i < 500 && Errno(::access(Mnt("x").c_str(), F_OK)) != ENOTCONN; ++i) ::usleep(10000);
   const Ran ran = Execute({TIERFS_BINARY, ConfigFile(), Mnt()});
