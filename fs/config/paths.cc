@@ -1,4 +1,5 @@
 // The directories of a config against the disk.
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,16 @@ struct Named {
 bool Within(const std::string& inner, const std::string& outer) {
   const std::string prefix = outer == "/" ? outer : outer + "/";
   return inner.size() > prefix.size() ? inner.compare(0, prefix.size(), prefix) == 0 : inner == outer;
+}
+
+// Whether it is a directory, asked of whoever serves it. What the kernel has cached of a FUSE mount is shown also when its daemon has died;
+// statfs(2) is never cached.
+bool IsServedDirectory(const fs::path& path, std::error_code& problem) {
+  struct statfs served {};
+  if (!fs::is_directory(path, problem)) return false;
+  if (::statfs(path.c_str(), &served) == 0) return true;
+  problem = std::error_code(errno, std::generic_category());
+  return false;
 }
 
 std::vector<Named> LayersOf(const Config& config) {
@@ -85,7 +96,7 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
   for (const Named& place : LayersOf(config)) {
     std::error_code problem;
     const fs::path real = fs::canonical(place.path, problem);
-    const bool directory = !problem && fs::is_directory(real, problem);
+    const bool directory = !problem && IsServedDirectory(real, problem);
     const std::string mend = place.key == "lower" ? "is its file system mounted?"
                                                   : "is its disk mounted? `tierctl init " + config.file + "` makes new tier directories";
     if (problem) return KeyError(config, place.key, place.what + ": " + place.path + ": " + problem.message() + "; " + mend);
@@ -96,7 +107,7 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
   }
   if (!mountpoint.empty()) {
     std::error_code problem;
-    const bool directory = fs::is_directory(mountpoint, problem);
+    const bool directory = IsServedDirectory(mountpoint, problem);
     if (problem == std::errc::not_connected) {
       return KeyError(config, "mountpoint", "the daemon that served " + mountpoint + " has died; umount " + mountpoint + " first");
     }

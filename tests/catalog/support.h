@@ -15,7 +15,9 @@ namespace tierfs::test {
 class InDirectory : public ::testing::Test {
  protected:
   InDirectory() {
-    if (::mkdtemp(base_.data()) == nullptr) throw std::runtime_error("no directory for tests");
+    const char* above = std::getenv("TIERFS_TEST_DIR");
+    base_ = std::string(above == nullptr || *above == '\0' ? "/var/tmp" : above) + "/tierfs-catalog-XXXXXX";
+    if (::mkdtemp(base_.data()) == nullptr) throw std::runtime_error("no directory for tests: " + base_);
   }
   ~InDirectory() override {
     std::error_code ignored;
@@ -29,7 +31,7 @@ class InDirectory : public ::testing::Test {
   }
 
  private:
-  std::string base_ = "/var/tmp/tierfs-catalog-XXXXXX";
+  std::string base_;
 };
 
 }  // namespace tierfs::test

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "tests/crash/fixture.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -20,16 +21,18 @@ class PowerLoss : public CrashTest {
                   .code,
               0);
   }
-  void UnmountDisk() { ASSERT_EQ(Shell("umount " + Base("state") + " && umount " + Base("disk")).code, 0); }
+  void UnmountDisk() {
+    ASSERT_EQ(UnmountWhenFree(Base("state")), 0);
+    ASSERT_EQ(UnmountWhenFree(Base("disk")), 0);
+  }
 };
 
 TEST_F(PowerLoss, WhatWasSyncedIsThere) {
   MakeDirs(Base("disk"));
   MakeDirs(Base("state"));
   ASSERT_EQ(Shell("truncate -s 128M " + Base("image") + " && mkfs.ext4 -q -F " + Base("image")).code, 0);
-  ASSERT_EQ(
-      Shell("mount -o loop " + Base("image") + " " + Base("disk") + " && mkdir " + Base("disk/state") + " && umount " + Base("disk")).code,
-      0);
+  ASSERT_EQ(Shell("mount -o loop " + Base("image") + " " + Base("disk") + " && mkdir " + Base("disk/state")).code, 0);
+  ASSERT_EQ(UnmountWhenFree(Base("disk")), 0);
   MountDisk();
   for (int tier = 1; tier <= 4; ++tier) UseTier(tier, Base("disk/tier" + std::to_string(tier)));
   Prepare();
@@ -50,8 +53,7 @@ TEST_F(PowerLoss, WhatWasSyncedIsThere) {
     ::kill(daemon, SIGKILL);
     for (int i = 0; i < 500 && ::kill(daemon, 0) == 0; ++i) ::usleep(10'000);
     ASSERT_EQ(::umount2(Mnt().c_str(), MNT_DETACH), 0) << std::strerror(errno);
-    for (int i = 0; i < 100 && Shell("umount " + Base("state")).code != 0; ++i) ::usleep(50'000);
-    for (int i = 0; i < 100 && Shell("umount " + Base("disk")).code != 0; ++i) ::usleep(50'000);
+    UnmountDisk();
     ASSERT_EQ(Shell("mv " + Base("copy") + " " + Base("image")).code, 0);
     const Ran fsck = Shell("e2fsck -fy " + Base("image"));
     ASSERT_LE(fsck.code, 1) << fsck.out;

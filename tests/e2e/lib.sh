@@ -1,9 +1,10 @@
 # A tierfs mount for a workload, in a directory of its own; everything is unmounted and removed at the end, whatever happens.
 # Sourced by bash. TIERFS and TIERCTL are the binaries, TIERFS_TEST_OPTIONS go to the mount, TIERFS_TEST_DIR is the disk (/var/tmp).
 set -euo pipefail
-export LC_ALL=C
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-base=$(mktemp -d "${TIERFS_TEST_DIR:-/var/tmp}/tierfs-e2e.XXXXXX")
+base=$(realpath "$(mktemp -d "${TIERFS_TEST_DIR:-/var/tmp}/tierfs-e2e.XXXXXX")")
+export HOME=$base/home
 mnt=$base/mnt
 plain=$base/plain  # the same file system without tierfs, to compare with
 
@@ -12,14 +13,25 @@ fail() {
   exit 1
 }
 
+pid_of() { "$TIERCTL" status --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["daemon"]["pid"])'; }  # MOUNT
+
 start_mount() {
   "$TIERFS" "$base/e2e.toml" "$mnt" ${TIERFS_TEST_OPTIONS:+-o "$TIERFS_TEST_OPTIONS"}
-  daemon=$(pgrep -f "^$TIERFS $base/e2e.toml")
+  daemon=$(pid_of "$base/e2e.toml")
+}
+
+# Unmounts once nobody looks at it: whoever goes over all mounts, as df does, keeps each busy for a moment.
+unmount() {  # MOUNTPOINT
+  for _ in $(seq 3000); do
+    umount "$1" 2>"$base/umount" && return 0
+    sleep 0.02
+  done
+  fail "umount: $(cat "$base/umount")"
 }
 
 # Fails when the daemon does not end. It may have to wait for a busy disk.
 stop_mount() {
-  umount "$mnt"
+  unmount "$mnt"
   for _ in $(seq 3000); do
     [ -e "/proc/$daemon/status" ] && ! grep -q '^State:.Z' "/proc/$daemon/status" || return 0
     sleep 0.02
@@ -40,7 +52,10 @@ finish() {
   cd /
   undo
   if mountpoint -q "$mnt"; then
-    stop_mount || status=1
+    (stop_mount) || {
+      status=1
+      umount -l "$mnt" || :
+    }
   fi
   wipe "$base"
   exit "$status"
@@ -48,7 +63,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-mkdir "$mnt" "$plain"
+mkdir "$mnt" "$plain" "$HOME"
 cat >"$base/e2e.toml" <<CONFIG
 name  = "e2e"
 state = "$base/state"

@@ -1,38 +1,66 @@
-# A machine to install on, for a workload that runs in a mount namespace of its own: the directories that an installation changes are covered
-# by writable copies in memory or empty ones, so that this machine's stay as they are. Sourced by bash after lib.sh; ends with the workload.
+# A machine of its own, for a workload that installs tierfs and uses it as a user does. It is this machine in namespaces of its own:
+# directories that an installation changes are covered by writable copies in memory, those that hold a user's own by empty ones, and
+# no tierfs is installed, mounted or running. So this machine's files, mounts and daemons are neither seen nor touched, and whatever
+# the workload leaves ends with it. Sourced by bash first of all, in place of lib.sh; ends with the workload.
+. "$(dirname "${BASH_SOURCE[0]}")/apart.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+stop_mount
 
 overlays=()
+# Directories that are needed stay in their places, also beneath one that is covered. Each is held by an open descriptor.
+kept=("$base" "$TIERFS_SOURCE" "$TIERFS_BUILD")
+exec {hold_base}<"$base" {hold_source}<"$TIERFS_SOURCE" {hold_build}<"$TIERFS_BUILD"
+holds=("$hold_base" "$hold_source" "$hold_build")
+bring_back() {
+  local i
+  for i in "${!kept[@]}"; do
+    [ ! "${kept[i]}" -ef "/proc/self/fd/${holds[i]}" ] || continue
+    mkdir -p "${kept[i]}"
+    mount -n --no-canonicalize --rbind "/proc/self/fd/${holds[i]}" "${kept[i]}"
+  done
+}
+
+# A writable copy of DIRECTORY in its place.
 cover() {  # DIRECTORY
-  local work=$base/cover${1//\//-}
-  mkdir "$work"
-  mount -t tmpfs none "$work"
-  mkdir "$work/upper" "$work/work"
-  mount -t overlay -o "lowerdir=$1,upperdir=$work/upper,workdir=$work/work" none "$1"
-  overlays=("$1" "$work" "${overlays[@]}")
+  local work=$base/memory/cover${1//\//-}
+  mkdir "$work" "$work/upper" "$work/work"
+  mount -n -t overlay -o "lowerdir=$1,upperdir=$work/upper,workdir=$work/work" none "$1"
+  overlays=("$1" "${overlays[@]}")
+  bring_back
 }
 
 # An empty directory of the disk in place of DIRECTORY.
 replace() {  # DIRECTORY
   mkdir "$base/instead${1//\//-}"
-  mount --bind "$base/instead${1//\//-}" "$1"
+  mount -n --bind "$base/instead${1//\//-}" "$1"
   overlays=("$1" "${overlays[@]}")
+  bring_back
 }
 
 undo_more() { :; }  # a workload's own
 
 undo() {
   undo_more
-  for directory in "${overlays[@]}"; do umount -l "$directory"; done
+  for directory in "${overlays[@]}"; do umount -n -l "$directory"; done
   overlays=()
 }
 
 # Waits until a process has ended.
 gone() {  # PID
-  for _ in $(seq 500); do
+  for _ in $(seq 3000); do
     [ -e "/proc/$1" ] || return 0
     sleep 0.02
   done
   fail "the daemon stays"
 }
 
-pid_of() { tierctl status --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["daemon"]["pid"])'; }  # NAME
+mkdir "$base/memory"
+mount -n -t tmpfs none "$base/memory"
+overlays=("$base/memory")
+for directory in /etc /usr /var/lib; do cover "$directory"; done
+mkdir -p /etc/tierfs /var/lib/tierfs /run/mount
+for directory in /etc/tierfs /var/lib/tierfs /usr/local /srv /run/mount; do replace "$directory"; done
+rm -f /usr/{bin,sbin}/{tierfs,tierctl,mount.tierfs,mount.fuse.tierfs}
+: >/etc/fstab
+exec {hold_base}<&- {hold_source}<&- {hold_build}<&-
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

@@ -17,6 +17,7 @@
 #include "tests/model/layouts.h"
 #include "tests/model/model.h"
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -193,7 +194,7 @@ void ModelTest::Restart() {
   ASSERT_EQ(Differences(WithoutDirectoryTimes(TakeSnapshot(Base("reference"))), WithoutDirectoryTimes(TakeSnapshot(shown))), "")
       << "in the kernel's overlayfs\n"
       << model_->Story();
-  ASSERT_EQ(::umount2(shown.c_str(), 0), 0) << std::strerror(errno);
+  ASSERT_EQ(UnmountWhenFree(shown), 0);
   ASSERT_TRUE(Mount()) << Refusal();
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -52,6 +53,7 @@ TEST_F(BadLower, OfADaemonThatDied) {
   ASSERT_GT(pid, 0);
   ASSERT_EQ(::mkdir(Base("dead").c_str(), 0755), 0);
   ASSERT_EQ(::mount(Mnt().c_str(), Base("dead").c_str(), nullptr, MS_BIND, nullptr), 0);
+  Stat(Base("dead"));  // which the kernel remembers
   KillDaemon();
   ExpectRefusalOf(Base("dead"), Base("dead") + ": ");
   ASSERT_EQ(::umount2(Base("dead").c_str(), MNT_DETACH), 0);
@@ -64,7 +66,7 @@ TEST_F(BadLower, ThatIsATierByAnotherName) {
   MakeDirs(Tier(4));
   ASSERT_EQ(::mount(Tier(4).c_str(), Base("alias").c_str(), nullptr, MS_BIND, nullptr), 0) << std::strerror(errno);
   ExpectRefusalOf(Base("alias"), "are one directory", LineOfTier(4));
-  ASSERT_EQ(::umount2(Base("alias").c_str(), 0), 0);
+  ASSERT_EQ(UnmountWhenFree(Base("alias")), 0);
 }
 
 TEST_F(BadLower, InsideATier) {

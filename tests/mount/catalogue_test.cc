@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -175,7 +176,7 @@ TEST_F(CatalogueElsewhere, OnAFullDiskTheMountServesAndTheFeedComesBackWithTheSp
   EXPECT_EQ(changes.code, 0) << changes.err;
   for (const char* name : {"A before\n", "A file2999\n", "A after\n"}) EXPECT_NE(changes.out.find(name), std::string::npos) << name;
   Unmount();
-  ASSERT_EQ(Execute({"umount", Base("state")}).code, 0);
+  ASSERT_EQ(UnmountWhenFree(Base("state")), 0);
 }
 
 TEST_F(CatalogueElsewhere, OnAReadOnlyDiskTheMountComesUp) {
@@ -191,9 +192,9 @@ TEST_F(CatalogueElsewhere, OnAReadOnlyDiskTheMountComesUp) {
   WriteFile(Mnt("b"), "y");
   EXPECT_EQ(ReadFile(Mnt("a")), "x");
   EXPECT_EQ(ReadFile(Tier(2, "b")), "y");
-  ASSERT_EQ(Execute({"umount", Mnt()}).code, 0);
+  ASSERT_EQ(UnmountWhenFree(Mnt()), 0);
   // The daemon is still closing its files.
-  EXPECT_EQ(Shell("for i in $(seq 100); do umount " + Base("state") + " && exit 0; sleep 0.1; done; exit 1").code, 0);
+  EXPECT_EQ(UnmountWhenFree(Base("state")), 0);
 }
 
 TEST_F(Catalogue, WithoutAPlaceForItTheMountComesUpAndSaysSo) {

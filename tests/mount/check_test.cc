@@ -6,6 +6,7 @@
 
 #include "fs/os/unique_fd.h"
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -136,7 +137,7 @@ TEST_F(Check, ForeignAttributesAndMounts) {
   ExpectMended({"foreign-attribute a"});
   ASSERT_EQ(Execute({"mount", "-t", "tmpfs", "tierfs-test", Tier(2, "d")}).code, 0);
   EXPECT_EQ(Findings({"--repair"}), std::set<std::string>{"foreign-mount d"});
-  ASSERT_EQ(Execute({"umount", Tier(2, "d")}).code, 0);
+  ASSERT_EQ(UnmountWhenFree(Tier(2, "d")), 0);
 }
 
 TEST_F(Check, WhatWasChangedUnderneathDiffersUntilARescan) {
@@ -175,7 +176,8 @@ TEST_F(Check, ADirectoryThatTheDiskDoesNotGive) {
   for (int i = 0; i < 100; ++i) WriteFile(Mnt("d/some-file-" + std::to_string(i) + ".tmp"), "");
   Unmount();
   const std::string inode = std::to_string(Stat(Tier(3, "d")).st_ino);
-  const Ran damaged = Shell("set -e; umount " + disk + "; image=$(ls " + Base() + R"(/image*)
+  ASSERT_EQ(UnmountWhenFree(disk), 0);
+  const Ran damaged = Shell("set -e; image=$(ls " + Base() + R"(/image*)
     block=$(xfs_db -r -c "inode )" +
                             inode + R"(" -c bmap $image | sed -n 's/.*startblock \([0-9]*\) .*/\1/p' | head -n 1)
     at=$(xfs_db -r -c "convert fsblock $block byte" $image | sed 's/.*(\([0-9]*\)).*/\1/')

@@ -1,4 +1,5 @@
 #include "tests/mount/fixture.h"
+#include "tests/mount/unmount.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -62,6 +63,27 @@ std::string Environment(const char* name, const char* otherwise) {
   const char* value = std::getenv(name);
   return value == nullptr || *value == '\0' ? otherwise : value;
 }
+
+// Nothing that the user of this machine has set reaches a test: not the environment of the programs that it runs, not the umask, not
+// what those programs read in a home directory. The system's programs come before those that the user has put in front of them.
+class PlainSurroundings : public ::testing::Environment {
+ public:
+  void SetUp() override {
+    std::vector<std::string> unwanted;
+    for (char** each = environ; *each != nullptr; ++each) {
+      const std::string name = std::string(*each).substr(0, std::string_view(*each).find('='));
+      const bool wanted = name.rfind("TIERFS_", 0) == 0 || name.rfind("GTEST_", 0) == 0 || name == "PATH" || name == "TERM" ||
+                          name.find("SAN_") != std::string::npos;
+      if (!wanted) unwanted.push_back(name);
+    }
+    for (const std::string& name : unwanted) ::unsetenv(name.c_str());
+    ::setenv("PATH", ("/usr/sbin:/usr/bin:/sbin:/bin:" + test::Environment("PATH", "")).c_str(), 1);
+    ::setenv("HOME", "/nonexistent", 1);
+    ::setenv("LC_ALL", "C", 1);
+    ::umask(022);
+  }
+};
+[[maybe_unused]] const auto* const kPlainSurroundings = ::testing::AddGlobalTestEnvironment(new PlainSurroundings);
 
 }  // namespace
 
@@ -152,6 +174,7 @@ bool As(uid_t uid, gid_t gid, const std::vector<gid_t>& groups, const std::funct
 MountTest::MountTest() {
   base_ = Environment("TIERFS_TEST_DIR", "/var/tmp") + "/tierfs-test-XXXXXX";
   if (::mkdtemp(base_.data()) == nullptr) throw std::runtime_error("no directory for tests: " + base_);
+  base_ = fs::canonical(base_);  // as the kernel's table of mounts names it
   guardian_ = std::make_unique<Guardian>(base_);
   ::chmod(base_.c_str(), 0755);
   for (int number = 1; number <= 4; ++number) UseTier(number, base_ + "/tier" + std::to_string(number));
@@ -200,10 +223,9 @@ bool MountTest::Mount(const std::string& options) {
 
 void MountTest::Unmount() {
   const int pid = DaemonPid();
-  // A process of the test that has just ended may still be closing its files.
-  const bool gone = WaitFor([this] { return ::umount2(Mnt().c_str(), 0) == 0 || errno == EINVAL; });
-  EXPECT_TRUE(gone) << "umount: " << std::strerror(errno);
-  if (!gone) ::umount2(Mnt().c_str(), MNT_DETACH);
+  const int problem = UnmountWhenFree(Mnt());
+  EXPECT_TRUE(problem == 0 || problem == EINVAL) << "umount: " << std::strerror(problem);
+  if (problem == EBUSY) ::umount2(Mnt().c_str(), MNT_DETACH);
   EXPECT_GT(pid, 0) << "no daemon answered before the unmount";
   EXPECT_TRUE(WaitFor([pid] { return pid <= 0 || HasEnded(pid); })) << "the daemon did not end";
   mounted_ = false;

@@ -6,6 +6,7 @@
 
 #include "tests/mount/image.h"
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 namespace tierfs::test {
 namespace {
@@ -101,7 +102,7 @@ TEST_F(KernelView, ADifferenceInATreeIsFound) {
     ASSERT_EQ(Shell("cd " + Tier(2) + " && " + damage).code, 0) << damage;
     const std::string kernel = MountKernelOverlay(layers);
     EXPECT_NE(Differences(WithoutDirectoryTimes(shown), WithoutDirectoryTimes(TakeSnapshot(kernel))), "") << damage;
-    ASSERT_EQ(::umount2(kernel.c_str(), 0), 0);
+    ASSERT_EQ(UnmountWhenFree(kernel), 0);
     ASSERT_EQ(Shell("cd " + Tier(2) + " && rm -r d && cp -a " + keep + "/d .").code, 0);
   }
   ASSERT_EQ(::unlink(Tier(4, "usr/bin/net").c_str()), 0) << "the whiteout";

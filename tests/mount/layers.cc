@@ -1,4 +1,5 @@
 #include "tests/mount/layers.h"
+#include "tests/mount/unmount.h"
 
 #include <fcntl.h>
 #include <linux/fiemap.h>
@@ -107,7 +108,7 @@ void OverlayTest::ExpectKernelShowsTheSame(const Snapshot& before) {
   const std::string shown = MountKernelOverlay(layers);
   const std::string differences = Differences(WithoutDirectoryTimes(before), WithoutDirectoryTimes(TakeSnapshot(shown)));
   EXPECT_EQ(differences, "") << "the kernel's overlayfs shows another tree";
-  EXPECT_EQ(::umount2(shown.c_str(), 0), 0) << std::strerror(errno);
+  EXPECT_EQ(UnmountWhenFree(shown), 0);
 }
 
 nlohmann::json OverlayTest::Status() const {

@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 
 #include <atomic>
+#include <filesystem>
 #include <sstream>
 #include <thread>
 
@@ -86,7 +87,9 @@ TEST_F(Parity, ARunningProgramIsNotWritten) {
       ::execl((dir + "/prog").c_str(), "prog", "30", nullptr);
       ::_exit(1);
     }
-    ::usleep(200'000);
+    const std::string exe = "/proc/" + std::to_string(child) + "/exe";
+    std::error_code ignored;
+    for (int i = 0; i < 1000 && std::filesystem::read_symlink(exe, ignored) != dir + "/prog"; ++i) ::usleep(10'000);
     seen << Errno(::open((dir + "/prog").c_str(), O_WRONLY)) << Errno(::truncate((dir + "/prog").c_str(), 0)) << "\n";
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);

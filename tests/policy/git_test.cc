@@ -124,8 +124,8 @@ class Worktree {
   ~Worktree() { fs::remove_all(root_); }
 
   void Run(const std::string& command) const {
-    const std::string clean =
-        "cd '" + root_.string() + "' && unset GIT_DIR GIT_WORK_TREE && export GIT_CONFIG_NOSYSTEM=1 HOME=\"$PWD\" && ";
+    // git alone, without what the user of this machine has told it.
+    const std::string clean = "cd '" + root_.string() + R"(' && env -i PATH="$PATH" HOME="$PWD" GIT_CONFIG_NOSYSTEM=1 )";
     // check-ignore exits with 1 when nothing is ignored.
     const int status = std::system((clean + command).c_str());
     ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) <= 1) << command << ": is git installed?";

@@ -1,7 +1,7 @@
 #include "policy/lint.h"
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 
 #include "policy/match.h"
 #include "policy/presets.h"
@@ -108,6 +108,7 @@ TEST(Lint, TheNumberOfWarningsIsBounded) {
   EXPECT_EQ(warnings.back().message, "8999 more warnings are not shown");
 }
 
+// Of the processor's time: how much of it a busy machine gives is not the linter's affair.
 TEST(Lint, FiveThousandRulesOfTheWorstKindTakeLessThanASecond) {
   std::string under_one;
   std::string globs;
@@ -117,9 +118,10 @@ TEST(Lint, FiveThousandRulesOfTheWorstKindTakeLessThanASecond) {
   }
   for (const std::string& text : {under_one, globs}) {
     const ParseResult parsed = Parse(text, "t", nullptr);
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     EXPECT_TRUE(Lint(parsed).empty());
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(kInstrumented ? 10 : 1));
+    const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    EXPECT_LT(seconds, kInstrumented ? 10 : 1);
   }
 }
 

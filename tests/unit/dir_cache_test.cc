@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <thread>
 
 #include "fs/tree/handle_table.h"
@@ -41,8 +42,14 @@ TEST(DirCache, WhatIsTooOldIsNotUsed) {
   cache.Put(NodeId{1}, 0, Open());
   std::this_thread::sleep_for(milliseconds(60));
   EXPECT_FALSE(cache.Get(NodeId{1}, 0));
-  cache.Put(NodeId{1}, 0, Open());
-  EXPECT_TRUE(cache.Get(NodeId{1}, 0));
+  // A busy machine may let a new one grow too old as well before it is asked for.
+  for (bool asked_in_time = false; !asked_in_time;) {
+    const auto put = std::chrono::steady_clock::now();
+    cache.Put(NodeId{1}, 0, Open());
+    const bool found = cache.Get(NodeId{1}, 0) != nullptr;
+    asked_in_time = std::chrono::steady_clock::now() - put < milliseconds(30);
+    EXPECT_TRUE(found || !asked_in_time);
+  }
 }
 
 TEST(DirCache, DropTakesADirectoryOutOfEveryLayer) {

@@ -19,6 +19,7 @@ class TempDir {
     const char* above = std::getenv("TIERFS_TEST_DIR");
     path_ = std::string(above == nullptr || *above == '\0' ? "/var/tmp" : above) + "/tierfs-unit-XXXXXX";
     if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no directory for tests: " + path_);
+    path_ = std::filesystem::canonical(path_);  // as messages name it
   }
   ~TempDir() {
     std::error_code ignored;
