@@ -159,11 +159,13 @@ void AddBackup(CLI::App& app, Outcome& outcome) {
       "had\n"
       "missed, or --verify a difference; 2 wrong usage; 3 it is not complete, and the next run does it again.\n"
       "What the tool printed is in STATE/backup/; the log of the run before is kept.");
-  AddTool(verb, outcome, BackupTool::kRsync, "rsync", "Keeps a copy of each tier's tree", "an existing directory, here or as HOST:PATH",
-          "The copy of tier 2 is DESTINATION/tier2, with owners, dates, hard links, ACLs, xattrs, holes and whiteouts; deleted files go\n"
-          "from it. DESTINATION/tier2.token says up to which change it is complete. A pass copies what the feed names, each file anew\n"
-          "(so hard-linked copies of yesterday, cp -al, stay as they are); a full pass compares size and date of everything; --verify\n"
-          "compares the content of everything. Both sides need root for owners and whiteouts.");
+  AddTool(
+      verb, outcome, BackupTool::kRsync, "rsync", "Keeps a copy of each tier's tree", "an existing directory, here or as HOST:PATH",
+      "The copy of tier 2 is DESTINATION/tier2, with owners, dates, hard links, ACLs, xattrs, holes and whiteouts; deleted files go\n"
+      "from it. DESTINATION/tier2.token says up to which change it is complete. A pass copies what the feed names, each file anew\n"
+      "(so hard-linked copies of yesterday, cp -al, stay as they are); a full pass compares size and date of everything; --verify\n"
+      "compares the content of everything. Both sides need root for owners and whiteouts. A local destination is synced before its token\n"
+      "is written; a remote one is not.");
   AddTool(verb, outcome, BackupTool::kBorg, "borg", "Makes an archive of each tier", "a borg repository that has been initialised",
           "Archives are MOUNT-tierN-DATE; one that was cut short is MOUNT-tierN-unfinished-DATE, and goes with the next complete one.\n"
           "borg reads the files whose ctime, size or inode changed; a full pass reads all, and compares the archive with the last one.\n"
