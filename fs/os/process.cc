@@ -40,7 +40,7 @@ Result<UniqueFd> InputFile(const std::string& input) {
 }
 
 [[noreturn]] void Become(const Command& command, int input, int output, int error, int failure) {
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  ::prctl(PR_SET_PDEATHSIG, SIGINT);  // which programs clean up after
   ::dup2(input, STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(error, STDERR_FILENO);

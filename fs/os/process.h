@@ -20,7 +20,7 @@ struct Command {
 };
 
 // Runs the program to its end: its exit code, or 128 + the signal that ended it. ENOENT when there is no such program. It is ended by
-// SIGTERM when the caller dies.
+// SIGINT when the caller dies.
 [[nodiscard]] Result<int> RunProcess(const Command& command);
 
 }  // namespace tierfs

@@ -49,34 +49,14 @@ class ResticDestination : public BackupDestination {
       : context_(context), tag_("tierfs:" + context.config.name + ":tier" + std::to_string(NumberOf(context.request.tier))) {}
 
   BackupResult<Remembered> Remember() override {
-    std::string text;
-    ToolLog::Call call{
-        Restic({"snapshots", "--json", "--tag", tag_}), "", "", [&](const std::string& line) { return text += line, true; }, {}};
-    TIERFS_ASSIGN(const int code, context_.log.Run(call));
-    if (code != 0) return tl::unexpected(context_.log.Failed(call, code));
+    // The lock of a restic that was killed would be in the way of tagging; those of processes that still run stay.
+    const ToolLog::Call unlock{Restic({"unlock"}), "", "", {}, {}};
+    TIERFS_ASSIGN(const int unlocked, context_.log.Run(unlock));
+    if (unlocked != 0) return tl::unexpected(context_.log.Failed(unlock, unlocked));
+    TIERFS_TRY(FindSnapshots());
     Remembered last;
-    unfinished_.clear();
-    std::string newest;
-    const nlohmann::json snapshots = nlohmann::json::parse(text, nullptr, false);
-    if (!snapshots.is_array()) return last;  // "null": none
-    for (const nlohmann::json& snapshot : snapshots) {
-      std::optional<Token> token;
-      std::int64_t full = 0;
-      for (const nlohmann::json& tag : snapshot.value("tags", nlohmann::json::array())) {
-        const std::string value = tag.get<std::string>();
-        if (value.rfind(kToken, 0) == 0) token = Token::Parse(value.substr(std::string(kToken).size()));
-        if (value.rfind(kFull, 0) == 0) full = std::strtoll(value.c_str() + std::string(kFull).size(), nullptr, 10);
-      }
-      // Of one machine all dates have the same form.
-      const std::string time = snapshot.value("time", "");
-      if (!token) unfinished_.push_back(snapshot.value("id", ""));
-      if (!token || ParseDate(time) < ParseDate(newest)) continue;
-      newest = time;
-      last.token = token;
-      last.last_full = full;
-      previous_ = snapshot.value("id", "");
-    }
-    last_token_ = last.token;
+    last.token = last_token_;
+    last.last_full = last_full_;
     return last;
   }
 
@@ -142,7 +122,7 @@ class ResticDestination : public BackupDestination {
     }
     TIERFS_TRY(FindDamaged());
     // It has another id now.
-    TIERFS_TRY(Remember());
+    TIERFS_TRY(FindSnapshots());
     return {};
   }
 
@@ -194,6 +174,36 @@ class ResticDestination : public BackupDestination {
     return path.substr(root.size() + 1);
   }
 
+  // Looks for the last complete snapshot, and for those that are not.
+  BackupResult<void> FindSnapshots() {
+    std::string text;
+    ToolLog::Call call{
+        Restic({"snapshots", "--json", "--tag", tag_}), "", "", [&](const std::string& line) { return text += line, true; }, {}};
+    TIERFS_ASSIGN(const int code, context_.log.Run(call));
+    if (code != 0) return tl::unexpected(context_.log.Failed(call, code));
+    unfinished_.clear();
+    std::string newest;
+    const nlohmann::json snapshots = nlohmann::json::parse(text, nullptr, false);
+    if (!snapshots.is_array()) return {};  // "null": none
+    for (const nlohmann::json& snapshot : snapshots) {
+      std::optional<Token> token;
+      std::int64_t full = 0;
+      for (const nlohmann::json& tag : snapshot.value("tags", nlohmann::json::array())) {
+        const std::string value = tag.get<std::string>();
+        if (value.rfind(kToken, 0) == 0) token = Token::Parse(value.substr(std::string(kToken).size()));
+        if (value.rfind(kFull, 0) == 0) full = std::strtoll(value.c_str() + std::string(kFull).size(), nullptr, 10);
+      }
+      const std::string time = snapshot.value("time", "");
+      if (!token) unfinished_.push_back(snapshot.value("id", ""));
+      if (!token || ParseDate(time) < ParseDate(newest)) continue;
+      newest = time;
+      last_token_ = token;
+      last_full_ = full;
+      previous_ = snapshot.value("id", "");
+    }
+    return {};
+  }
+
   // Before version 0.16 restic wrote U+FFFD for each byte of a symlink's target that is not UTF-8 (restic issue 3311), and said nothing.
   BackupResult<void> FindDamaged() {
     int major = 0;
@@ -240,6 +250,7 @@ class ResticDestination : public BackupDestination {
   const BackupContext& context_;
   const std::string tag_;
   std::optional<Token> last_token_;
+  std::int64_t last_full_ = 0;
   std::string previous_;                 // the last complete snapshot
   std::string snapshot_;                 // the one of this pass
   std::vector<std::string> unfinished_;  // left by jobs that were cut short
