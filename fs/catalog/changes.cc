@@ -43,7 +43,6 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     change.path = PathFromStored(BytesOf(rows.getColumn(0)));
     const bool present = rows.getColumn(1).getInt() != 0;
     change.whiteout = present && rows.getColumn(2).getUInt() == kWhiteoutType;
-    change.is_dir = present && S_ISDIR(rows.getColumn(2).getUInt());
     if (!present) {
       change.what = 'D';
     } else if (full != Full::kNo || rows.getColumn(3).getInt64() > since->seq) {
@@ -61,7 +60,7 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     names.bind(1, inode);
     names.bind(2, tier);
     names.bind(3, since->seq);
-    while (names.executeStep()) visit(ChangedPath{'m', false, false, PathFromStored(BytesOf(names.getColumn(0)))});
+    while (names.executeStep()) visit(ChangedPath{'m', false, PathFromStored(BytesOf(names.getColumn(0)))});
   }
   return full;
 }

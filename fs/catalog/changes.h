@@ -22,7 +22,6 @@ struct Token {
 struct ChangedPath {
   char what = 'A';        // A added, M content, m metadata only, D deleted
   bool whiteout = false;  // not of D: the mark of a deleted lower entry stands there, an entry of the tree like any other
-  bool is_dir = false;    // not of D
   std::string path;       // "" is the tree itself
 };
 

@@ -19,8 +19,8 @@ Paths ToCopy(const std::vector<ChangedPath>& changes, const std::map<std::string
     return found == tree.end() ? Standing::kAbsent : found->second;
   });
 }
-ChangedPath Changed(const std::string& path) { return {'M', false, false, path}; }
-ChangedPath Deleted(const std::string& path) { return {'D', false, false, path}; }
+ChangedPath Changed(const std::string& path) { return {'M', false, path}; }
+ChangedPath Deleted(const std::string& path) { return {'D', false, path}; }
 
 TEST(PathsToCopy, EachWithItsDirectoryAndEachOnce) {
   EXPECT_EQ(ToCopy({Changed("a"), Changed("d/b"), Changed("d/c"), Changed("")}, {}), (Paths{"", "a", "d", "d/b", "d/c"}));

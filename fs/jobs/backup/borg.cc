@@ -3,6 +3,7 @@
 // An archive is made under another name and gets its own when it is complete, so that one that was cut short is never built upon. borg
 // walks the tree by itself: handed a list it asks for the attributes of each path as well, which costs the same, and its list reader
 // (borg 1.2) takes a carriage return in a name for the end of a line.
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 
@@ -47,6 +48,13 @@ std::int64_t ParseDate(const std::string& text) {
   return std::int64_t{std::mktime(&when)} * 1'000'000'000 + microseconds * 1000;
 }
 
+// A pattern that stands for the text itself (fnmatch(3)).
+std::string Literal(const std::string& text) {
+  std::string pattern;
+  for (const char c : text) pattern += std::strchr("*?[", c) != nullptr ? std::string("[") + c + "]" : std::string(1, c);
+  return pattern;
+}
+
 // The first letter of what ls -l shows.
 std::uint32_t TypeOf(const std::string& letter) {
   switch (letter.empty() ? '-' : letter[0]) {
@@ -73,26 +81,20 @@ class BorgDestination : public BackupDestination {
     Remembered last;
     constexpr const char* kNewest = "20";
     ToolLog::Call call;
-    call.arguments = {"borg",
-                      "list",
-                      "--last",
-                      kNewest,
-                      "--glob-archives",
-                      prefix_ + "[2u]*",
-                      "--format",
-                      "{archive} {comment}{NL}",
-                      context_.request.destination};
+    call.arguments = {"borg", "list", "--last", kNewest, "--glob-archives", Literal(prefix_) + "[2u]*"};
+    call.arguments.insert(call.arguments.end(), {"--format", "{comment}{TAB}{archive}{NL}", context_.request.destination});
     call.output = [&](const std::string& line) {
-      // "NAME tierfs TOKEN EPOCH", the newest last
-      const std::size_t end = line.find(' ');
-      const std::string name = line.substr(0, end);
-      if (name.compare(0, prefix_.size() + std::strlen(kUnfinished), prefix_ + kUnfinished) == 0) {
+      // "tierfs TOKEN EPOCH", a tab, the name; the newest last
+      const std::size_t end = line.find('\t');
+      if (end == std::string::npos) return false;
+      const std::string name = line.substr(end + 1);
+      if (name.rfind(prefix_ + kUnfinished, 0) == 0) {
         unfinished_.push_back(name);
         return false;
       }
       char token[128] = "";
       long long full = 0;
-      if (end == std::string::npos || std::sscanf(line.c_str() + end, " tierfs %127s %lld", token, &full) != 2) return false;
+      if (std::sscanf(line.c_str(), "tierfs %127s %lld", token, &full) != 2) return false;
       last.token = Token::Parse(token);
       last.last_full = full;
       previous_ = name;
@@ -120,7 +122,7 @@ class BorgDestination : public BackupDestination {
     call.arguments.insert(call.arguments.end(), {"--files-cache", pass.full ? "disabled" : "ctime,size,inode"});
     call.arguments.insert(call.arguments.end(),
                           {"--comment", "tierfs " + pass.list->token.Render() + " " + std::to_string(pass.last_full)});
-    if (context_.OnTerminal()) call.arguments.emplace_back("--progress");
+    if (context_.on_terminal) call.arguments.emplace_back("--progress");
     if (context_.request.dry_run) call.arguments.emplace_back("--dry-run");
     call.arguments.insert(call.arguments.end(), context_.request.tool_options.begin(), context_.request.tool_options.end());
     call.arguments.insert(call.arguments.end(), {Named(prefix_ + kUnfinished + archive_), "."});

@@ -36,8 +36,7 @@ struct BackupContext {
   std::string tree;  // the tier's directory
   ToolLog& log;
   std::function<void(const std::string&)> progress;  // never empty
-  [[nodiscard]] bool OnTerminal() const { return on_terminal; }
-  bool on_terminal = false;
+  bool on_terminal = false;                          // the progress is shown
 };
 
 class BackupDestination {

@@ -43,10 +43,17 @@ std::uint32_t TypeOf(const std::string& name) {
   return S_IFREG;
 }
 
+// A comma would part two tags.
+std::string Tagged(const std::string& name) {
+  std::string tag;
+  for (const char c : name) tag += c == ',' ? "%2C" : c == '%' ? "%25" : std::string(1, c);
+  return tag;
+}
+
 class ResticDestination : public BackupDestination {
  public:
   explicit ResticDestination(const BackupContext& context)
-      : context_(context), tag_("tierfs:" + context.config.name + ":tier" + std::to_string(NumberOf(context.request.tier))) {}
+      : context_(context), tag_("tierfs:" + Tagged(context.config.name) + ":tier" + std::to_string(NumberOf(context.request.tier))) {}
 
   BackupResult<Remembered> Remember() override {
     // The lock of a restic that was killed would be in the way of tagging; those of processes that still run stay.

@@ -105,7 +105,7 @@ class RsyncDestination : public BackupDestination {
     TIERFS_ASSIGN(std::vector<std::string> left, Differences({}));
     if (left.empty()) return result;
     std::vector<ChangedPath> again;
-    for (std::string& path : left) again.push_back({'M', false, false, std::move(path)});
+    for (std::string& path : left) again.push_back({'M', false, std::move(path)});
     TIERFS_ASSIGN(result.partial, These(PathsToCopy(again, {})));
     TIERFS_ASSIGN(left, Differences({}));
     for (const std::string& path : left) result.not_copied.push_back(Lossy(path));
@@ -166,7 +166,7 @@ class RsyncDestination : public BackupDestination {
     // Where the feed cannot name what changed, size and date do not say either that the content is that of an older copy.
     std::error_code ignored;
     if (!listed && (!IsLocal() || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
-    if (context_.OnTerminal()) options.emplace_back("--info=progress2");
+    if (context_.on_terminal) options.emplace_back("--info=progress2");
     call.arguments = Copier(options);
     call.output = [&](const std::string& line) {
       if (const auto path = ItemizedPath(line)) {
