@@ -133,8 +133,7 @@ void AddTool(CLI::App* backup, Outcome& outcome, BackupTool tool, const char* na
   verb->add_option("OPTIONS", request->job.tool_options, std::string("behind -- : options for ") + name);
   verb->add_option("-t,--tier", request->tiers, "only this tier (1 and 2); may be given again")
       ->check(CLI::Range(1, 3))
-      ->expected(1)
-      ->take_all();
+      ->allow_extra_args(false);
   verb->add_flag("--full", request->job.full, "look at everything, whatever the feed says");
   verb->add_option("--full-every", request->job.full_every, "days after which a pass is a full one by itself (7)")
       ->check(CLI::Range(0, 36500));

@@ -166,6 +166,10 @@ BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& 
                   config.file);
   }
   TIERFS_TRY(RefuseInside(config, request.destination));
+  for (const std::string& option : request.tool_options) {
+    // Nothing would be copied, and the token would move.
+    if (option == "-n" || option == "--dry-run") return Refuse(option + " goes before the --, so that the job knows of it");
+  }
   const std::string file = JobFile(config, request);
   TIERFS_ASSIGN(const UniqueFd lock, LockJob(file));
   ToolLog log(file + ".log");

@@ -60,17 +60,25 @@ std::optional<std::string> ItemizedPath(const std::string& line) {
   return path == "." ? "" : path;
 }
 
+bool IsRemote(const std::string& place) { return place.find(':') < place.find('/'); }
+
+// With a slash at its end; absolute where it is here, so that rsync takes none for an option.
+std::string Place(const std::string& destination) {
+  const std::string place = destination + (destination.back() == '/' ? "" : "/");
+  return IsRemote(place) ? place : fs::absolute(place).string();
+}
+
 class RsyncDestination : public BackupDestination {
  public:
   explicit RsyncDestination(const BackupContext& context)
       : context_(context),
-        place_(context.request.destination + (context.request.destination.back() == '/' ? "" : "/")),
+        place_(Place(context.request.destination)),
         copy_(place_ + "tier" + std::to_string(NumberOf(context.request.tier))),
         source_(context.tree + "/") {}
 
   BackupResult<Remembered> Remember() override {
     if (work_.path().empty()) return tl::unexpected(BackupError{false, std::string("no temporary directory: ") + std::strerror(errno)});
-    if (IsLocal() && !fs::is_directory(place_)) {
+    if (!IsRemote(place_) && !fs::is_directory(place_)) {
       return tl::unexpected(BackupError{false, place_ + " is not there; make it once, so that a disk that is not mounted is noticed"});
     }
     const ToolLog::Call fetch{Rsync({"-q", copy_ + ".token", TokenFile()}), "", "", {}, {}};
@@ -105,6 +113,7 @@ class RsyncDestination : public BackupDestination {
     TIERFS_ASSIGN(std::vector<std::string> left, Differences({}));
     if (left.empty()) return result;
     std::vector<ChangedPath> again;
+    again.reserve(left.size());
     for (std::string& path : left) again.push_back({'M', false, std::move(path)});
     TIERFS_ASSIGN(result.partial, These(PathsToCopy(again, {})));
     TIERFS_ASSIGN(left, Differences({}));
@@ -113,7 +122,7 @@ class RsyncDestination : public BackupDestination {
   }
 
   BackupResult<void> Commit(const BackupPass& pass) override {
-    if (IsLocal()) {
+    if (!IsRemote(place_)) {
       // What the token says has to be on the disk before it.
       const UniqueFd place(::open(place_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
       if (!place || ::syncfs(place.get()) != 0) return tl::unexpected(BackupError{false, place_ + ": sync: " + std::strerror(errno)});
@@ -133,7 +142,6 @@ class RsyncDestination : public BackupDestination {
   }
 
  private:
-  [[nodiscard]] bool IsLocal() const { return place_.find(':') > place_.find('/'); }
   [[nodiscard]] std::string TokenFile() const { return work_.path() + "/token"; }
 
   // -A and -X with whiteouts need root on both sides; -x: what is mounted beneath a tree is none of it.
@@ -165,7 +173,7 @@ class RsyncDestination : public BackupDestination {
     std::vector<std::string> options{"--delete", "--force"};
     // Where the feed cannot name what changed, size and date do not say either that the content is that of an older copy.
     std::error_code ignored;
-    if (!listed && (!IsLocal() || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
+    if (!listed && (IsRemote(place_) || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
     if (context_.on_terminal) options.emplace_back("--info=progress2");
     call.arguments = Copier(options);
     call.output = [&](const std::string& line) {
