@@ -11,14 +11,15 @@
 namespace tierfs {
 
 // Calls `visit(const dirent64&)`, which returns Status, for each entry of the open directory `dir` but "." and "..", from its current
-// position on. Stops at the first failure and returns it.
+// position on. Stops at the first failure and returns it. A directory that was removed after it was opened has no entries; Linux says
+// ENOENT of it.
 template <typename Visit>
 [[nodiscard]] Status ForEachEntry(int dir, Visit visit) {
   alignas(dirent64) char buffer[32 * 1024];
   for (;;) {
     const long got = ::syscall(SYS_getdents64, dir, buffer, sizeof buffer);
-    if (got < 0) return FailErrno("getdents64");
-    if (got == 0) return {};
+    if (got < 0 && errno != ENOENT) return FailErrno("getdents64");
+    if (got <= 0) return {};
     for (long at = 0; at < got;) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
       at += entry->d_reclen;

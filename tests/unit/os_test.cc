@@ -131,6 +131,14 @@ TEST(ForEachEntry, SeesEveryNameOnceAndStopsAtTheFirstFailure) {
   EXPECT_EQ(seen, 3);
 }
 
+TEST(ForEachEntry, ARemovedDirectoryHasNone) {
+  const TempDir dir;
+  ASSERT_EQ(::mkdir((dir / "gone").c_str(), 0755), 0);
+  const UniqueFd fd(::open((dir / "gone").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(::rmdir((dir / "gone").c_str()), 0);
+  EXPECT_TRUE(ForEachEntry(fd.get(), [](const dirent64&) { return Status(Fail(EIO, "an entry")); }));
+}
+
 TEST(Caller, SupplementaryGroupsAreReadFromTheProcess) {
   EXPECT_TRUE(test::As(1000, 1000, {50, 77}, [] {
     return HasSupplementaryGroup(::getpid(), 77) && HasSupplementaryGroup(::getpid(), 50) && !HasSupplementaryGroup(::getpid(), 7);
