@@ -18,7 +18,7 @@ constexpr std::size_t kShown = 20;
 struct Request {
   BackupRequest job;
   std::string mount;
-  std::vector<int> tiers{1, 2};
+  std::vector<int> tiers;  // none: those of 1 and 2 that are recorded
   bool quiet = false;
   bool json = false;
 };
@@ -93,8 +93,12 @@ void Backup(const Request& request, Outcome& outcome) {
     outcome.code = kUsage;
     return;
   }
+  std::vector<int> tiers = request.tiers;
+  for (const TierId tier : config->feed) {
+    if (request.tiers.empty() && NumberOf(tier) <= 2) tiers.push_back(NumberOf(tier));
+  }
   nlohmann::json all = nlohmann::json::array();
-  for (const int tier : request.tiers) {
+  for (const int tier : tiers) {
     BackupRequest job = request.job;
     job.tier = static_cast<TierId>(tier);
     BackupResult<BackupReport> report = tl::unexpected(BackupError{});
@@ -130,7 +134,8 @@ void AddTool(CLI::App* backup, Outcome& outcome, BackupTool tool, const char* na
   verb->add_option("DESTINATION", request->job.destination, destination)->required()->check([](const std::string& text) {
     return text.empty() || text == "/" ? std::string("it is no place for a backup") : std::string();
   });
-  verb->add_option("OPTIONS", request->job.tool_options, std::string("behind -- : options for ") + name);
+  verb->add_option("OPTIONS", request->job.tool_options,
+                   std::string("behind -- : options for the call of ") + name + " that copies, as --option=value");
   verb->add_option("-t,--tier", request->tiers, "only this tier (1 and 2); may be given again")
       ->check(CLI::Range(1, 3))
       ->allow_extra_args(false);
@@ -166,14 +171,16 @@ void AddBackup(CLI::App& app, Outcome& outcome) {
       "compares the content of everything. Both sides need root for owners and whiteouts. A local destination is synced before its token\n"
       "is written; a remote one is not.");
   AddTool(verb, outcome, BackupTool::kBorg, "borg", "Makes an archive of each tier", "a borg repository that has been initialised",
-          "Archives are MOUNT-tierN-DATE; one that was cut short is MOUNT-tierN-unfinished-DATE, and goes with the next complete one.\n"
+          "Archives are HOST-MOUNT-tierN-DATE; one that was cut short is HOST-MOUNT-tierN-unfinished-DATE, and goes with the next\n"
+          "complete one.\n"
           "borg reads the files whose ctime, size or inode changed; a full pass reads all, and compares the archive with the last one.\n"
           "--verify compares the archive's listing with the catalogue. BORG_PASSPHRASE and the like are borg's affair.");
-  AddTool(verb, outcome, BackupTool::kRestic, "restic", "Makes a snapshot of each tier", "a restic repository that has been initialised",
-          "Snapshots have the tags tierfs:MOUNT:tierN and tierfs-token:TOKEN; one without a token was cut short, and goes with the next\n"
-          "complete one. restic reads the files whose ctime, size or inode changed; a full pass reads all (--force), and compares the\n"
-          "snapshot with the last one. --verify compares the snapshot's listing with the catalogue. RESTIC_PASSWORD_FILE and the like\n"
-          "are restic's affair.");
+  AddTool(
+      verb, outcome, BackupTool::kRestic, "restic", "Makes a snapshot of each tier", "a restic repository that has been initialised",
+      "Snapshots have the tags tierfs:HOST-MOUNT-tierN and tierfs-token:TOKEN; one without a token was cut short, and goes with the next\n"
+      "complete one. restic reads the files whose ctime, size or inode changed; a full pass reads all (--force), and compares the\n"
+      "snapshot with the last one. --verify compares the snapshot's listing with the catalogue. RESTIC_PASSWORD_FILE and the like\n"
+      "are restic's affair.");
 }
 
 }  // namespace tierfs::tools

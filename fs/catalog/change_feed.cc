@@ -199,6 +199,8 @@ bool ChangeFeed::Follow(std::vector<Hint> further) {
 
 bool ChangeFeed::LookAt(const std::vector<Hint>& hints, std::vector<Hint>* further) {
   std::vector<const Hint*> subtrees;
+  Sequence before = 0;
+  if (!database_.Read([&](Connection& connection) { before = MetaNumber(connection, "seq"); })) return false;
   std::map<LayerIndex, Observer> observers;
   for (const auto& [tier, root] : roots_) observers.emplace(tier, root.get());
   std::vector<Sight> sights;
@@ -216,8 +218,24 @@ bool ChangeFeed::LookAt(const std::vector<Hint>& hints, std::vector<Hint>* furth
   // What is absent goes first, in all batches: a renamed file brings its checksum along.
   std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
   done = Apply(sights, false, further) && done;
-  for (const Hint* hint : subtrees) done = CompareTree(hint->tier, hint->path, false, false).has_value() && done;
+  for (const Hint* hint : subtrees) {
+    done = CompareTree(hint->tier, hint->path, false, false).has_value() && done;
+    done = TouchBeneath(*hint, before) && done;
+  }
   return done;
+}
+
+bool ChangeFeed::TouchBeneath(const Hint& hint, Sequence before) {
+  for (std::string after = hint.path;;) {
+    bool more = false;
+    const Status written = database_.Write(Durability::kLazy, [&](Connection& connection) {
+      const Sequence seq = MetaNumber(connection, "seq") + 1;
+      more = RenumberBeneath(connection, hint.tier, hint.path, after, before, seq, kBatch);
+      if (more) SetMetaNumber(connection, "seq", seq);
+    });
+    if (!written) return false;
+    if (!more) return true;
+  }
 }
 
 bool ChangeFeed::Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further) {

@@ -72,6 +72,9 @@ class ChangeFeed : public Feed {
   [[nodiscard]] bool LookAt(const std::vector<Hint>& hints, std::vector<Hint>* further);
   [[nodiscard]] bool Follow(std::vector<Hint> further);
   [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
+  // A directory came, or came back: a reader that looked in between saw something else there, or nothing. Everything that was recorded
+  // beneath it up to the batch `before` counts as changed, deletions too.
+  [[nodiscard]] bool TouchBeneath(const Hint& hint, Sequence before);
   [[nodiscard]] bool CompareAll();
   // Tells why not; false, for CompareAll to return.
   [[nodiscard]] bool CannotCompare(LayerIndex tier, const Error& error);

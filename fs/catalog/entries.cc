@@ -83,6 +83,33 @@ std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std:
   return result;
 }
 
+bool RenumberBeneath(Connection& connection, LayerIndex tier, const std::string& start, std::string& after, Sequence before, Sequence seq,
+                     std::size_t limit) {
+  const std::string stored = StoredPath(start);
+  const std::string first = after == start ? stored + std::string(start.empty() ? 0 : 1, '\0') : StoredPath(after);
+  const std::string end = start.empty() ? "" : stored + '\1';
+  SQLite::Statement& find = connection.Use(
+      "SELECT max(path) FROM (SELECT path FROM entries WHERE tier = ?1 AND path > ?2 AND (?3 = x'' OR path < ?3) AND seq <= ?4 "
+      "ORDER BY path LIMIT ?5)");
+  find.bind(1, tier);
+  BindBytes(find, 2, first);
+  BindBytes(find, 3, end);
+  find.bind(4, before);
+  find.bind(5, static_cast<std::int64_t>(limit));
+  if (!find.executeStep() || find.getColumn(0).isNull()) return false;
+  const std::string last = BytesOf(find.getColumn(0));
+  find.reset();
+  SQLite::Statement& renumber = connection.Use("UPDATE entries SET seq = ?1 WHERE tier = ?2 AND path > ?3 AND path <= ?4 AND seq <= ?5");
+  renumber.bind(1, seq);
+  renumber.bind(2, tier);
+  BindBytes(renumber, 3, first);
+  BindBytes(renumber, 4, last);
+  renumber.bind(5, before);
+  renumber.exec();
+  after = PathFromStored(last);
+  return true;
+}
+
 std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, Names which) {
   std::vector<LinkedName> names;
   SQLite::Statement& find = which == Names::kOfSeveral

@@ -29,6 +29,10 @@ void PutRow(Connection& connection, LayerIndex tier, const Row& row);
 // Up to `limit` rows of `start` and beneath it, in order, those after the path `after` (or from the first on).
 [[nodiscard]] std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std::string& start,
                                            const std::optional<std::string>& after, int limit);
+// Gives up to `limit` rows beneath `start`, those after the path `after`, whose number is at most `before` the number `seq`; `after`
+// becomes the last of them. False when there are none.
+[[nodiscard]] bool RenumberBeneath(Connection& connection, LayerIndex tier, const std::string& start, std::string& after, Sequence before,
+                                   Sequence seq, std::size_t limit);
 // The paths of the present rows that are names of an inode: those that were recorded as one of several, which an index finds, or any, for
 // which every row is read.
 enum class Names : std::uint8_t { kOfSeveral, kAny };

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,16 +74,16 @@ class Lines {
         line_ += c;
       }
     }
-    if (got <= 0) End();
     return got > 0;
   }
 
- private:
+  // What came after the last line's end is a line too.
   void End() {
     if (!line_.empty() && tell_) tell_(line_);
     line_.clear();
   }
 
+ private:
   const std::function<void(const std::string&)>& tell_;
   std::string line_;
 };
@@ -103,13 +104,25 @@ Result<int> RunProcess(const Command& command) {
 
   Lines output_lines(command.output);
   Lines error_lines(command.error);
-  std::array<pollfd, 2> ends{{{output.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}}};
+  // A process that the program left behind, a connection master of ssh say, may hold the pipes for ever: the program's own end counts.
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  std::array<pollfd, 3> ends{{{output.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}, {process.get(), POLLIN, 0}}};
+  bool ended = false;
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-    if (::poll(ends.data(), ends.size(), -1) < 0 && errno != EINTR) break;
+    const int ready = ::poll(ends.data(), ends.size(), ended ? 0 : -1);
+    if (ready < 0 && errno != EINTR) break;
+    if (ready == 0) break;  // it has ended, and all that it wrote is read
+    if (ready < 0) continue;
     if (ends[0].revents != 0 && !output_lines.ReadFrom(ends[0].fd)) ends[0].fd = -1;
     if (ends[1].revents != 0 && !error_lines.ReadFrom(ends[1].fd)) ends[1].fd = -1;
+    if (ends[2].revents != 0) {
+      ended = true;
+      ends[2].fd = -1;
+    }
     for (pollfd& end : ends) end.revents = 0;
   }
+  output_lines.End();
+  error_lines.End();
   int code = 0;
   const bool started = ::read(failure.read.get(), &code, sizeof code) != sizeof code;
   int status = 0;

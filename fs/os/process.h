@@ -19,8 +19,8 @@ struct Command {
   std::function<void(const std::string& line)> error;
 };
 
-// Runs the program to its end: its exit code, or 128 + the signal that ended it. ENOENT when there is no such program. It is ended by
-// SIGINT when the caller dies.
+// Runs the program to its end, whatever it leaves running: its exit code, or 128 + the signal that ended it. ENOENT when there is no such
+// program. It is ended by SIGINT when the caller dies.
 [[nodiscard]] Result<int> RunProcess(const Command& command);
 
 }  // namespace tierfs

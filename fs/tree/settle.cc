@@ -250,7 +250,8 @@ void Tree::PruneParts(const NodePtr& directory) {
     dirs_.Drop(directory->id);
     const auto st = StatFd((*first)->get());
     if (st) nodes_.Rekey(directory, layers_.KeyOf(rest.First(), *st), rest);
-    Tell(LayerMask::Only(layer).With(rest.First()), place.parent, place.name, Feed::Change::kSubtree);
+    Tell(LayerMask::Only(layer), place.parent, place.name, Feed::Change::kSubtree);
+    Tell(LayerMask::Only(rest.First()), place.parent, place.name, Feed::Change::kAttributes);
   }
 }
 

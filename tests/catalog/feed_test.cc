@@ -165,6 +165,26 @@ TEST_F(FeedTest, HardLinksAndWhiteouts) {
   EXPECT_EQ(Since(start), (Lines{"m ", "A hidden", "M one", "M two"}));
 }
 
+// A reader that looks while a directory is away sees it go, though the feed never did.
+TEST_F(FeedTest, ADirectoryThatWentAndCameBackIsListedWithAllThatWasBeneath) {
+  fs::create_directories(Path("t2/d/e"));
+  Write(Path("t2/d/e/f"), "1");
+  Write(Path("t2/d/gone"), "1");
+  Write(Path("t2/d0"), "1");
+  Open();
+  (void)Settle();
+  fs::remove(Path("t2/d/gone"));
+  Touch("d/gone", Change::kName);
+  const Token start = Settle();
+  ::usleep(20000);
+  fs::rename(Path("t2/d"), Path("t2/away"));
+  fs::rename(Path("t2/away"), Path("t2/d"));
+  Touch("d", Change::kSubtree);
+  Touch("away", Change::kSubtree);
+  Settle();
+  EXPECT_EQ(Since(start), (Lines{"m ", "m d", "m d/e", "m d/e/f", "D d/gone"}));
+}
+
 // A change of a file shows in the rows of all its names, whatever stands at the path that was told of by then.
 TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
   for (const std::string name : {"file", "whiteout", "directory"}) {

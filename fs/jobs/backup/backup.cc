@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 
 #include "fs/jobs/backup/destination.h"
 #include "fs/os/unique_fd.h"
@@ -23,16 +26,37 @@ constexpr const char* kToolNames[] = {"rsync", "borg", "restic"};
 tl::unexpected<BackupError> Refuse(const std::string& text) { return tl::unexpected(BackupError{true, text}); }
 tl::unexpected<BackupError> Incomplete(const std::string& text) { return tl::unexpected(BackupError{false, text}); }
 
-// One job's own files in the state directory: STATE/backup/TOOL-tierN-DESTINATION.
+// The directory that a destination is, if it is one of this machine: a path, or what borg and restic take for one.
+std::optional<std::string> LocalPlace(const std::string& destination) {
+  std::string path = destination;
+  for (const char* scheme : {"file://", "local:"}) {
+    if (path.rfind(scheme, 0) == 0) return fs::absolute(path.substr(std::strlen(scheme))).string();
+  }
+  if (path.find(':') < path.find('/')) return std::nullopt;
+  return fs::absolute(path).string();
+}
+
+std::string Canonical(const std::string& path) {
+  std::error_code ignored;
+  std::string canonical = fs::weakly_canonical(path, ignored).string();
+  while (canonical.size() > 1 && canonical.back() == '/') canonical.pop_back();
+  return canonical;
+}
+
+// One job's own files in the state directory: STATE/backup/TOOL-tierN-DESTINATION-HASH.
 std::string JobFile(const Config& config, const BackupRequest& request) {
   constexpr std::size_t kLongest = 100;
+  std::uint64_t hash = 14695981039346656037U;  // FNV-1a
+  for (const char c : request.destination) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
   std::string name = request.destination;
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   }
   if (name.size() > kLongest) name.erase(0, name.size() - kLongest);
+  char number[20] = "";
+  std::snprintf(number, sizeof number, "%08x", static_cast<unsigned>(hash ^ (hash >> 32)));
   return config.state + "/backup/" + kToolNames[static_cast<int>(request.tool)] + "-tier" + std::to_string(NumberOf(request.tier)) + "-" +
-         name;
+         name + "-" + number;
 }
 
 BackupResult<UniqueFd> LockJob(const std::string& file) {
@@ -46,26 +70,53 @@ BackupResult<UniqueFd> LockJob(const std::string& file) {
   return lock;
 }
 
-// A backup that is written into what it backs up would grow for ever.
-BackupResult<void> RefuseInside(const Config& config, const std::string& destination) {
-  const std::size_t colon = destination.find(':');
-  if (colon != std::string::npos && colon < destination.find('/')) return {};
-  std::error_code ignored;
-  const std::string place = fs::weakly_canonical(fs::absolute(destination), ignored).string() + "/";
+bool IsWithin(const std::string& path, const std::string& directory) {
+  return path == directory || path.compare(0, directory.size() + 1, directory + "/") == 0;
+}
+
+// A backup that is written into what it backs up would grow for ever, and a copy in a tier's place would delete what the tier holds.
+BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request) {
+  const auto local = LocalPlace(request.destination);
+  if (!local) return {};
+  const std::string within = request.tool == BackupTool::kRsync ? "/tier" + std::to_string(NumberOf(request.tier)) : "";
+  const std::string place = Canonical(*local + within);
+  struct stat there {};
+  const bool exists = ::stat(place.c_str(), &there) == 0;
   std::vector<std::string> own(config.tiers.begin(), config.tiers.end());
+  own.insert(own.end(), config.lower.begin(), config.lower.end());
   own.push_back(config.mountpoint);
+  own.push_back(config.state);
   for (const std::string& directory : own) {
     if (directory.empty()) continue;
-    const std::string root = fs::weakly_canonical(directory, ignored).string() + "/";
-    if (place.compare(0, root.size(), root) == 0) return Refuse("the destination is inside " + directory + ", which belongs to the mount");
+    const std::string root = Canonical(directory);
+    struct stat st {};
+    const bool same = exists && ::stat(root.c_str(), &st) == 0 && st.st_dev == there.st_dev && st.st_ino == there.st_ino;
+    if (same || IsWithin(place, root)) return Refuse("the destination is inside " + directory + ", which belongs to the mount");
+    if (IsWithin(root, place)) return Refuse("the destination holds " + directory + ", which belongs to the mount");
   }
   return {};
+}
+
+// The token that the job itself remembers of its last complete pass. When the destination has another one, its copy was made by somebody
+// else, or this machine's state is that of an earlier day, and the feed cannot know what has changed since.
+std::string RememberedHere(const std::string& file) {
+  std::ifstream stream(file + ".last");
+  std::string token;
+  stream >> token;
+  return token;
+}
+bool RememberHere(const std::string& file, const std::string& token) {
+  std::error_code problem;
+  std::ofstream(file + ".last.new") << token << std::endl;
+  fs::rename(file + ".last.new", file + ".last", problem);
+  return !problem && RememberedHere(file) == token;
 }
 
 // Why everything has to be looked at; "" when the list of changes will do.
 std::string WhyFull(const BackupRequest& request, const Remembered& last, const ChangeList& list, std::int64_t now) {
   if (!last.token) return "the first one";
-  if (list.full == Full::kOtherDatabase) return "the feed cannot say what changed: the last copy's token is of another catalogue";
+  if (last.cut_short) return "the last one was cut short";
+  if (list.full == Full::kOtherDatabase) return "the feed cannot say what changed since the last copy";
   if (list.full == Full::kTooOld) return "the feed cannot say what changed: the last copy is too old";
   if (request.full) return "asked for";
   const std::int64_t days = (now - last.last_full) / 86400;
@@ -92,10 +143,12 @@ std::string FirstOf(const std::vector<std::string>& paths) {
 class Job {
  public:
   Job(const BackupContext& context, BackupReport& report)
-      : config_(context.config), request_(context.request), destination_(MakeDestination(context)), report_(report) {}
+      : config_(context.config), request_(context.request), file_(context.file), destination_(MakeDestination(context)), report_(report) {}
 
   BackupResult<void> Run() {
-    TIERFS_ASSIGN(const Remembered last, destination_->Remember());
+    TIERFS_ASSIGN(Remembered last, destination_->Remember());
+    // Another catalogue's token cannot be answered, and so makes a full pass.
+    if (last.token && last.token->Render() != RememberedHere(file_)) last.token = Token{"unknown", 0};
     for (int tried = 1;; ++tried) {
       TIERFS_ASSIGN(const ChangeList list, List(last.token));
       const std::int64_t now = std::time(nullptr);
@@ -106,6 +159,7 @@ class Job {
       if (list.full == Full::kNo) report_.changed = list.changes.size();
       if (!full && request_.skip_unchanged && list.changes.empty()) {
         report_.pass = BackupReport::Pass::kSkipped;
+        destination_->Describe(report_);
         return Verify(*last.token);
       }
       const BackupPass pass{full, &list, full ? now : last.last_full};
@@ -121,6 +175,7 @@ class Job {
       report_.changed_while_read = result.changed_while_read;
       if (request_.dry_run) return {};
       TIERFS_TRY(destination_->Commit(pass));
+      if (!RememberHere(file_, report_.token)) return Incomplete(file_ + ".last could not be written; the next pass will be a full one");
       destination_->Describe(report_);
       if (result.differed && result.differed_since && list.full == Full::kNo) {
         TIERFS_ASSIGN(report_.missed, Settled(*result.differed_since, std::move(*result.differed)));
@@ -152,24 +207,45 @@ class Job {
 
   const Config& config_;
   const BackupRequest& request_;
+  const std::string file_;
   const std::unique_ptr<BackupDestination> destination_;
   BackupReport& report_;
 };
 
 }  // namespace
 
-BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& request,
+std::string HostName() {
+  char name[256] = "";
+  if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
+  return name;
+}
+
+std::string SubjectOf(const BackupContext& context) {
+  std::string subject;
+  for (const char c : HostName() + "-" + context.config.name) {
+    char hex[8] = "";
+    std::snprintf(hex, sizeof hex, "=%02X", static_cast<unsigned char>(c));
+    subject += std::isalnum(static_cast<unsigned char>(c)) != 0 || std::strchr("._-", c) != nullptr ? std::string(1, c) : hex;
+  }
+  return subject + "-tier" + std::to_string(NumberOf(context.request.tier));
+}
+
+BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& asked,
                                      const std::function<void(const std::string&)>& progress) {
   const auto start = std::chrono::steady_clock::now();
-  if (std::find(config.feed.begin(), config.feed.end(), request.tier) == config.feed.end()) {
-    return Refuse("'" + config.name + "': changes of tier " + std::to_string(NumberOf(request.tier)) + " are not recorded; see 'feed' in " +
+  if (std::find(config.feed.begin(), config.feed.end(), asked.tier) == config.feed.end()) {
+    return Refuse("'" + config.name + "': changes of tier " + std::to_string(NumberOf(asked.tier)) + " are not recorded; see 'feed' in " +
                   config.file);
   }
-  TIERFS_TRY(RefuseInside(config, request.destination));
-  for (const std::string& option : request.tool_options) {
+  TIERFS_TRY(RefuseOwn(config, asked));
+  for (const std::string& option : asked.tool_options) {
+    if (option.rfind('-', 0) != 0) return Refuse("'" + option + "' is no option; those with a value are given as --option=value");
     // Nothing would be copied, and the token would move.
     if (option == "-n" || option == "--dry-run") return Refuse(option + " goes before the --, so that the job knows of it");
   }
+  // However it is spelled, and wherever the tool runs.
+  BackupRequest request = asked;
+  if (const auto local = LocalPlace(asked.destination)) request.destination = Canonical(*local);
   const std::string file = JobFile(config, request);
   TIERFS_ASSIGN(const UniqueFd lock, LockJob(file));
   ToolLog log(file + ".log");
@@ -177,7 +253,8 @@ BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& 
   report.log = log.file();
   const BackupContext context{config,
                               request,
-                              config.tiers[LayerOf(request.tier)],
+                              Canonical(config.tiers[LayerOf(request.tier)]),
+                              file,
                               log,
                               progress ? progress : [](const std::string&) {},
                               static_cast<bool>(progress)};

@@ -1,4 +1,4 @@
-// borg: an archive a pass, MOUNT-tierN-DATE, whose comment says up to which change it is complete, and when borg last read everything.
+// borg: an archive a pass, HOST-MOUNT-tierN-DATE, whose comment says up to which change it is complete, and when borg last read everything.
 //
 // An archive is made under another name and gets its own when it is complete, so that one that was cut short is never built upon. borg
 // walks the tree by itself: handed a list it asks for the attributes of each path as well, which costs the same, and its list reader
@@ -48,13 +48,6 @@ std::int64_t ParseDate(const std::string& text) {
   return std::int64_t{std::mktime(&when)} * 1'000'000'000 + microseconds * 1000;
 }
 
-// A pattern that stands for the text itself (fnmatch(3)).
-std::string Literal(const std::string& text) {
-  std::string pattern;
-  for (const char c : text) pattern += std::strchr("*?[", c) != nullptr ? std::string("[") + c + "]" : std::string(1, c);
-  return pattern;
-}
-
 // The first letter of what ls -l shows.
 std::uint32_t TypeOf(const std::string& letter) {
   switch (letter.empty() ? '-' : letter[0]) {
@@ -75,13 +68,13 @@ std::uint32_t TypeOf(const std::string& letter) {
 
 class BorgDestination : public BackupDestination {
  public:
-  explicit BorgDestination(const BackupContext& context) : context_(context), prefix_(ArchivePrefix(context) + "-") {}
+  explicit BorgDestination(const BackupContext& context) : context_(context), prefix_(SubjectOf(context) + "-") {}
 
   BackupResult<Remembered> Remember() override {
     Remembered last;
     constexpr const char* kNewest = "20";
     ToolLog::Call call;
-    call.arguments = {"borg", "list", "--last", kNewest, "--glob-archives", Literal(prefix_) + "[2u]*"};
+    call.arguments = {"borg", "list", "--consider-checkpoints", "--last", kNewest, "--glob-archives", prefix_ + "[2u]*"};
     call.arguments.insert(call.arguments.end(), {"--format", "{comment}{TAB}{archive}{NL}", context_.request.destination});
     call.output = [&](const std::string& line) {
       // "tierfs TOKEN EPOCH", a tab, the name; the newest last

@@ -114,7 +114,7 @@ tl::expected<std::vector<std::string>, std::string> NotChangedSince(const Config
   if (paths.empty()) return paths;
   const auto list = ListSince(config, tier, since);
   if (!list) return tl::unexpected(list.error());
-  if (list->full != Full::kNo) return std::vector<std::string>();
+  if (list->full != Full::kNo) return paths;
   std::unordered_set<std::string> changed;
   for (const ChangedPath& change : list->changes) changed.insert(Lossy(change.path));
   // A tool dates the directory of what changed, too.

@@ -41,7 +41,7 @@ enum class Standing : std::uint8_t { kAbsent, kDirectory, kOther };
 // which restic has instead. Several names may look alike.
 [[nodiscard]] std::string Lossy(const std::string& path);
 
-// Those of the paths (as Lossy gives them) that have not changed since the token. Empty when that cannot be told.
+// Those of the paths (as Lossy gives them) that have not changed since the token; all of them when that cannot be told.
 [[nodiscard]] tl::expected<std::vector<std::string>, std::string> NotChangedSince(const Config& config, TierId tier, const Token& since,
                                                                                   std::vector<std::string> paths);
 

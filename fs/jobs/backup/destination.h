@@ -12,6 +12,7 @@ namespace tierfs {
 struct Remembered {
   std::optional<Token> token;
   std::int64_t last_full = 0;  // seconds since the epoch
+  bool cut_short = false;      // a later pass began to change the copy and did not end
 };
 
 struct BackupPass {
@@ -33,7 +34,8 @@ struct PassResult {
 struct BackupContext {
   const Config& config;
   const BackupRequest& request;
-  std::string tree;  // the tier's directory
+  std::string tree;  // the tier's directory, symlinks resolved
+  std::string file;  // where the job keeps what is its own; a suffix is to be added
   ToolLog& log;
   std::function<void(const std::string&)> progress;  // never empty
   bool on_terminal = false;                          // the progress is shown
@@ -57,9 +59,8 @@ class BackupDestination {
 [[nodiscard]] std::unique_ptr<BackupDestination> MakeBorgDestination(const BackupContext& context);
 [[nodiscard]] std::unique_ptr<BackupDestination> MakeResticDestination(const BackupContext& context);
 
-// Of an archive: names it in lists of archives.
-[[nodiscard]] inline std::string ArchivePrefix(const BackupContext& context) {
-  return context.config.name + "-tier" + std::to_string(NumberOf(context.request.tier));
-}
+// "HOST-MOUNT-tierN": what an archive or a copy is of, in letters, digits and "._-=" alone; "=XX" stands for another byte.
+[[nodiscard]] std::string SubjectOf(const BackupContext& context);
+[[nodiscard]] std::string HostName();
 
 }  // namespace tierfs

@@ -43,17 +43,9 @@ std::uint32_t TypeOf(const std::string& name) {
   return S_IFREG;
 }
 
-// A comma would part two tags.
-std::string Tagged(const std::string& name) {
-  std::string tag;
-  for (const char c : name) tag += c == ',' ? "%2C" : c == '%' ? "%25" : std::string(1, c);
-  return tag;
-}
-
 class ResticDestination : public BackupDestination {
  public:
-  explicit ResticDestination(const BackupContext& context)
-      : context_(context), tag_("tierfs:" + Tagged(context.config.name) + ":tier" + std::to_string(NumberOf(context.request.tier))) {}
+  explicit ResticDestination(const BackupContext& context) : context_(context), tag_("tierfs:" + SubjectOf(context)) {}
 
   BackupResult<Remembered> Remember() override {
     // The lock of a restic that was killed would be in the way of tagging; those of processes that still run stay.
@@ -69,6 +61,7 @@ class ResticDestination : public BackupDestination {
 
   BackupResult<PassResult> Copy(const BackupPass& pass) override {
     PassResult result;
+    snapshot_.clear();
     ToolLog::Call call;
     std::vector<std::string> arguments{"backup", "--json", "--one-file-system", "--tag", tag_};
     // A full pass reads every file again; otherwise those whose attributes differ from the last complete snapshot's.
@@ -130,6 +123,9 @@ class ResticDestination : public BackupDestination {
     TIERFS_TRY(FindDamaged());
     // It has another id now.
     TIERFS_TRY(FindSnapshots());
+    if (!last_token_ || last_token_->Render() != pass.list->token.Render()) {
+      return tl::unexpected(BackupError{false, "the snapshot " + snapshot_ + " is not in the repository any more"});
+    }
     return {};
   }
 

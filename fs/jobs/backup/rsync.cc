@@ -1,12 +1,11 @@
 // rsync: the copy is DESTINATION/tierN; DESTINATION/tierN.token says up to which change it is complete, and when the last full pass was.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <unordered_set>
 
 #include "fs/jobs/backup/destination.h"
 #include "fs/os/unique_fd.h"
@@ -18,23 +17,6 @@ namespace {
 // Exit codes of rsync(1).
 constexpr int kPartial = 23;
 constexpr int kVanished = 24;
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() : path_((fs::temp_directory_path() / "tierctl-backup-XXXXXX").string()) {
-    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // A name as rsync prints it: \#ooo is a byte.
 std::string Unescaped(const std::string& text) {
@@ -60,44 +42,55 @@ std::optional<std::string> ItemizedPath(const std::string& line) {
   return path == "." ? "" : path;
 }
 
-bool IsRemote(const std::string& place) { return place.find(':') < place.find('/'); }
-
-// With a slash at its end; absolute where it is here, so that rsync takes none for an option.
-std::string Place(const std::string& destination) {
-  const std::string place = destination + (destination.back() == '/' ? "" : "/");
-  return IsRemote(place) ? place : fs::absolute(place).string();
-}
-
 class RsyncDestination : public BackupDestination {
  public:
   explicit RsyncDestination(const BackupContext& context)
       : context_(context),
-        place_(Place(context.request.destination)),
+        place_(context.request.destination + (context.request.destination.back() == '/' ? "" : "/")),
+        is_remote_(place_.find(':') < place_.find('/')),
         copy_(place_ + "tier" + std::to_string(NumberOf(context.request.tier))),
         source_(context.tree + "/") {}
 
   BackupResult<Remembered> Remember() override {
-    if (work_.path().empty()) return tl::unexpected(BackupError{false, std::string("no temporary directory: ") + std::strerror(errno)});
-    if (!IsRemote(place_) && !fs::is_directory(place_)) {
+    if (!is_remote_ && !fs::is_directory(place_)) {
       return tl::unexpected(BackupError{false, place_ + " is not there; make it once, so that a disk that is not mounted is noticed"});
     }
+    std::error_code ignored;
+    fs::remove(TokenFile(), ignored);
     const ToolLog::Call fetch{Rsync({"-q", copy_ + ".token", TokenFile()}), "", "", {}, {}};
     TIERFS_ASSIGN(const int code, context_.log.Run(fetch));
     if (code != 0 && code != kPartial) return tl::unexpected(context_.log.Failed(fetch, code));
+    // TOKEN, the date of the last full pass, "complete" or "begun", whose copy it is, and the copy's inode number.
     Remembered last;
     std::ifstream file(TokenFile());
     std::string token;
-    std::int64_t full = 0;
-    if (file >> token >> full) {
-      last.token = Token::Parse(token);
-      last.last_full = full;
+    std::string state;
+    std::string subject;
+    std::uint64_t inode = 0;
+    if (!(file >> token >> last.last_full >> state >> subject >> inode)) return last;
+    if (subject != SubjectOf(context_)) {
+      return tl::unexpected(BackupError{true, "the destination holds the copy of " + subject + "; give each mount one of its own"});
     }
+    // A copy that was removed, or is on a disk that is not mounted, is not what the token is of.
+    if (inode != CopyInode()) return last;
+    if (is_remote_) {
+      const ToolLog::Call look{Rsync({"--list-only", "--dirs", "--no-recursive", copy_}), "", "", {}, {}};
+      TIERFS_ASSIGN(const int there, context_.log.Run(look));
+      if (there != 0) return last;
+    }
+    last.token = Token::Parse(token);
+    last.cut_short = state != "complete";
+    last_ = last;
     return last;
   }
 
   BackupResult<PassResult> Copy(const BackupPass& pass) override {
     PassResult result;
     const bool answered = pass.list->full == Full::kNo;
+    // What a killed rsync leaves, in the copy under names of its own, is found by the next full pass.
+    if (last_.token && !context_.request.dry_run && (pass.full || !pass.list->to_copy.empty())) {
+      TIERFS_TRY(Store(*last_.token, last_.last_full, "begun"));
+    }
     if (answered && !pass.list->to_copy.empty()) {
       TIERFS_ASSIGN(result.partial, These(pass.list->to_copy));
     }
@@ -106,7 +99,7 @@ class RsyncDestination : public BackupDestination {
     result.differed_since = pass.list->token;
     std::vector<std::string> differed;
     TIERFS_ASSIGN(result.partial, Everything(answered, differed));
-    if (answered) result.differed = std::move(differed);
+    if (answered && !last_.cut_short) result.differed = std::move(differed);
     if (!result.partial.empty() || context_.request.dry_run) return result;
     // Names that were one file in the copy and are several in the tree, say: rsync sets attributes of the shared file and finds its content
     // right. What still differs is made anew, file by file.
@@ -121,18 +114,7 @@ class RsyncDestination : public BackupDestination {
     return result;
   }
 
-  BackupResult<void> Commit(const BackupPass& pass) override {
-    if (!IsRemote(place_)) {
-      // What the token says has to be on the disk before it.
-      const UniqueFd place(::open(place_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (!place || ::syncfs(place.get()) != 0) return tl::unexpected(BackupError{false, place_ + ": sync: " + std::strerror(errno)});
-    }
-    std::ofstream(TokenFile()) << pass.list->token.Render() << '\n' << pass.last_full << '\n';
-    const ToolLog::Call store{Rsync({"-q", TokenFile(), copy_ + ".token"}), "", "", {}, {}};
-    TIERFS_ASSIGN(const int code, context_.log.Run(store));
-    if (code != 0) return tl::unexpected(context_.log.Failed(store, code));
-    return {};
-  }
+  BackupResult<void> Commit(const BackupPass& pass) override { return Store(pass.list->token, pass.last_full, "complete"); }
 
   // rsync's own full comparison, by content.
   BackupResult<std::vector<std::string>> Compare() override {
@@ -142,7 +124,29 @@ class RsyncDestination : public BackupDestination {
   }
 
  private:
-  [[nodiscard]] std::string TokenFile() const { return work_.path() + "/token"; }
+  [[nodiscard]] std::string TokenFile() const { return context_.file + ".token"; }
+  // 0 where it cannot be told.
+  [[nodiscard]] std::uint64_t CopyInode() const {
+    struct stat st {};
+    return !is_remote_ && ::stat(copy_.c_str(), &st) == 0 ? st.st_ino : 0;
+  }
+
+  // Beside the copy. What a complete one says has to be on the disk before it.
+  BackupResult<void> Store(const Token& token, std::int64_t last_full, const char* state) {
+    for (const std::string& directory : {copy_, place_}) {
+      if (is_remote_) break;
+      const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!fd || ::syncfs(fd.get()) != 0) return tl::unexpected(BackupError{false, directory + ": sync: " + std::strerror(errno)});
+    }
+    std::ofstream file(TokenFile(), std::ios::trunc);
+    file << token.Render() << '\n' << last_full << '\n' << state << '\n' << SubjectOf(context_) << '\n' << CopyInode() << std::endl;
+    if (!file) return tl::unexpected(BackupError{false, TokenFile() + " could not be written"});
+    // Two tokens of one second are of one size and date.
+    const ToolLog::Call store{Rsync({"-q", "--ignore-times", TokenFile(), copy_ + ".token"}), "", "", {}, {}};
+    TIERFS_ASSIGN(const int code, context_.log.Run(store));
+    if (code != 0) return tl::unexpected(context_.log.Failed(store, code));
+    return {};
+  }
 
   // -A and -X with whiteouts need root on both sides; -x: what is mounted beneath a tree is none of it.
   [[nodiscard]] std::vector<std::string> Rsync(const std::vector<std::string>& arguments) const {
@@ -173,7 +177,7 @@ class RsyncDestination : public BackupDestination {
     std::vector<std::string> options{"--delete", "--force"};
     // Where the feed cannot name what changed, size and date do not say either that the content is that of an older copy.
     std::error_code ignored;
-    if (!listed && (IsRemote(place_) || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
+    if (!listed && (is_remote_ || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
     if (context_.on_terminal) options.emplace_back("--info=progress2");
     call.arguments = Copier(options);
     call.output = [&](const std::string& line) {
@@ -232,10 +236,11 @@ class RsyncDestination : public BackupDestination {
   }
 
   const BackupContext& context_;
-  const std::string place_;
+  const std::string place_;  // with a slash at its end
+  const bool is_remote_;
   const std::string copy_;
   const std::string source_;
-  TemporaryDirectory work_;
+  Remembered last_;
 };
 
 }  // namespace

@@ -45,7 +45,10 @@ BackupResult<int> ToolLog::Run(const Call& call) {
 }
 
 BackupError ToolLog::Failed(const Call& call, int code) const {
-  return {false, call.arguments[0] + " ended with " + std::to_string(code) + (last_error_.empty() ? "" : ": " + last_error_) +
+  // borg and restic speak JSON when they are asked to.
+  const nlohmann::json message = nlohmann::json::parse(last_error_, nullptr, false);
+  const std::string text = message.is_object() ? message.value("message", last_error_) : last_error_;
+  return {false, call.arguments[0] + " ended with " + std::to_string(code) + (text.empty() ? "" : ": " + text) +
                      "; what it printed is in " + file_};
 }
 
