@@ -28,12 +28,11 @@ tl::unexpected<BackupError> Incomplete(const std::string& text) { return tl::une
 
 // The directory that a destination is, if it is one of this machine: a path, or what borg and restic take for one.
 std::optional<std::string> LocalPlace(const std::string& destination) {
-  std::string path = destination;
   for (const char* scheme : {"file://", "local:"}) {
-    if (path.rfind(scheme, 0) == 0) return fs::absolute(path.substr(std::strlen(scheme))).string();
+    if (destination.rfind(scheme, 0) == 0) return fs::absolute(destination.substr(std::strlen(scheme))).string();
   }
-  if (path.find(':') < path.find('/')) return std::nullopt;
-  return fs::absolute(path).string();
+  if (destination.find(':') < destination.find('/')) return std::nullopt;
+  return fs::absolute(destination).string();
 }
 
 std::string Canonical(const std::string& path) {
@@ -97,8 +96,8 @@ BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request)
   return {};
 }
 
-// The token that the job itself remembers of its last complete pass. When the destination has another one, its copy was made by somebody
-// else, or this machine's state is that of an earlier day, and the feed cannot know what has changed since.
+// The token that the job itself remembers of its last complete pass. When the destination has another one, another job
+// made its copy, or this machine's state is that of an earlier day: the feed cannot know what has changed since.
 std::string RememberedHere(const std::string& file) {
   std::ifstream stream(file + ".last");
   std::string token;

@@ -38,7 +38,7 @@ struct BackupContext {
   std::string file;  // where the job keeps what is its own; a suffix is to be added
   ToolLog& log;
   std::function<void(const std::string&)> progress;  // never empty
-  bool on_terminal = false;                          // the progress is shown
+  bool on_terminal = false;                          // progress is shown
 };
 
 class BackupDestination {
