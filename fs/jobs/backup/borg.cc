@@ -19,7 +19,7 @@ constexpr int kWarning = 1;
 // Some messages of borg have a byte that is not UTF-8 as half a surrogate pair, \udcXX, which is no valid JSON; it becomes "?", which the
 // others have.
 nlohmann::json ParseBorg(std::string line) {
-  constexpr std::size_t kEscape = 6;  // \uXXXX
+  constexpr std::size_t kEscape = 6;  // "\u" and four digits
   for (std::size_t at = 0; at + 1 < line.size(); ++at) {
     if (line[at] != '\\') continue;
     const bool surrogate = line.compare(at, 3, "\\ud") == 0 && at + kEscape <= line.size();
