@@ -130,6 +130,8 @@ void Mount::Unmount() {
   pollfd connection{fuse_session_fd(session_), 0, 0};
   const bool gone = ::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0;
   if (!gone && ::umount2(mountpoint_.c_str(), MNT_DETACH) != 0) spdlog::debug("umount: {}", std::strerror(errno));
+  // Notifications that have been written come before the close of the descriptor.
+  (void)notified_.load(std::memory_order_acquire);
   fuse_session_unmount(session_);
 }
 
@@ -194,12 +196,19 @@ void Mount::CloseBacking(std::int32_t id) {
   ::ioctl(fuse_session_fd(session_), kBackingClose, &number);
 }
 
-void Mount::InvalidateAttributes(NodeId node) { fuse_lowlevel_notify_inval_inode(session_, node.value, -1, 0); }
+void Mount::InvalidateAttributes(NodeId node) {
+  fuse_lowlevel_notify_inval_inode(session_, node.value, -1, 0);
+  notified_.fetch_add(1, std::memory_order_release);
+}
 
-void Mount::InvalidateData(NodeId node) { fuse_lowlevel_notify_inval_inode(session_, node.value, 0, 0); }
+void Mount::InvalidateData(NodeId node) {
+  fuse_lowlevel_notify_inval_inode(session_, node.value, 0, 0);
+  notified_.fetch_add(1, std::memory_order_release);
+}
 
 void Mount::InvalidateEntry(NodeId parent, const std::string& name) {
   fuse_lowlevel_notify_inval_entry(session_, parent.value, name.c_str(), name.size());
+  notified_.fetch_add(1, std::memory_order_release);
 }
 
 }  // namespace tierfs

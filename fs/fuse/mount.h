@@ -86,6 +86,7 @@ class Mount final : public Kernel {
   MountFacts facts_;
   std::atomic<bool> passthrough_{false};  // the same as in the facts, for each open
   bool kernel_opens_directories_ = false;
+  std::atomic<std::uint64_t> notified_{0};  // notifications to the kernel, from any thread
   std::function<void()> ready_;
 };
 
