@@ -1,4 +1,4 @@
-// What a backup job has to do, from the change feed of a tier.
+// The work of a backup job, from the change feed of a tier.
 #pragma once
 
 #include <functional>

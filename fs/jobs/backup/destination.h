@@ -1,4 +1,4 @@
-// What a backup job asks of a tool. One implementation a tool.
+// The interface of a backup job to its tool. One implementation a tool.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace tierfs {
 
-// What the destination says of its last complete copy.
+// The last complete copy, as the destination remembers it.
 struct Remembered {
   std::optional<Token> token;
   std::int64_t last_full = 0;  // seconds since the epoch
@@ -21,7 +21,7 @@ struct BackupPass {
   std::int64_t last_full = 0;  // to be remembered with the list's token
 };
 
-// What a pass found. Paths are relative to the tree, as Lossy gives them.
+// The result of a pass. Paths are relative to the tree, as Lossy gives them.
 struct PassResult {
   std::string partial;                               // why not all was copied; it may have changed meanwhile. "": all was
   std::optional<std::vector<std::string>> differed;  // full pass: what the copy did not have as the tree, though it should have
@@ -30,7 +30,7 @@ struct PassResult {
   std::uint64_t changed_while_read = 0;
 };
 
-// What every implementation works with.
+// Shared by every implementation.
 struct BackupContext {
   const Config& config;
   const BackupRequest& request;

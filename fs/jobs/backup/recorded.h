@@ -15,7 +15,7 @@ class RecordedTree {
   // All present entries, by path as Lossy gives it: some 150 bytes each.
   [[nodiscard]] static BackupResult<RecordedTree> Read(const Config& config, TierId tier);
 
-  // What an archive's listing says of an entry. Sizes and dates are compared of regular files alone.
+  // An entry, as an archive lists it. Sizes and dates are compared of regular files alone.
   struct Listed {
     std::uint32_t type = 0;           // S_IFMT bits
     std::int64_t size = -1;           // -1: not told

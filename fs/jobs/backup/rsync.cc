@@ -87,7 +87,7 @@ class RsyncDestination : public BackupDestination {
   BackupResult<PassResult> Copy(const BackupPass& pass) override {
     PassResult result;
     const bool answered = pass.list->full == Full::kNo;
-    // What a killed rsync leaves, in the copy under names of its own, is found by the next full pass.
+    // A killed rsync leaves temporary files in the copy; the full pass that follows removes them.
     if (last_.token && !context_.request.dry_run && (pass.full || !pass.list->to_copy.empty())) {
       TIERFS_TRY(Store(*last_.token, last_.last_full, "begun"));
     }
