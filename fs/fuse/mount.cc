@@ -16,6 +16,7 @@
 
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/operations.h"
+#include "fs/os/fault.h"
 #include "fs/os/unique_fd.h"
 
 namespace tierfs {
@@ -180,6 +181,7 @@ void Mount::Initialise(fuse_conn_info* connection) {
     }
   }
   if (ready_) ready_();
+  Fault::Here("mount.ready");
 }
 
 std::int32_t Mount::OpenBacking(int fd) {

@@ -24,7 +24,8 @@ class Kill : public CrashTest {
   static void ExpectEndedByTheKill(const Workload& workload) {
     // EIO: the kernel had the answer to an open, and the backing file that it names went with the connection.
     // ECANCELED, EINTR, EFAULT: it was handing the request over, through io_uring, to a thread that was killed, or to its memory.
-    const std::set<int> ends{0, ENOTCONN, ECONNABORTED, EIO, ECANCELED, EINTR, EFAULT};
+    // ECONNREFUSED: the daemon had reported that it is ready and was killed before the kernel had its answer to FUSE_INIT.
+    const std::set<int> ends{0, ENOTCONN, ECONNABORTED, ECONNREFUSED, EIO, ECANCELED, EINTR, EFAULT};
     EXPECT_EQ(ends.count(workload.Failure()), 1U) << std::strerror(workload.Failure());
   }
   void TakeDeadMountAway() { ASSERT_TRUE(::umount2(Mnt().c_str(), MNT_DETACH) == 0 || errno == EINVAL) << std::strerror(errno); }
