@@ -150,6 +150,30 @@ TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
   }
 }
 
+// The daemon reports that it is ready as it answers FUSE_INIT. A caller may wait for that answer when the daemon dies.
+TEST_F(Kill, BeforeTheKernelHasTheAnswerToInit) {
+  Prepare();
+  Remember();
+  Unmount();
+  MakeDirs(Base("hold"));
+  WriteFile(Base("hold/mount.ready"), "");
+  ::setenv("TIERFS_FAULT_HOLD", Base("hold").c_str(), 1);
+  const bool mounted = Mount();
+  ::unsetenv("TIERFS_FAULT_HOLD");
+  ASSERT_TRUE(mounted) << Refusal();
+  const auto operations = Continue(10);
+  Workload workload(Mnt(), operations, false);
+  ::usleep(100'000);
+  EXPECT_EQ(workload.Finished(), 0);
+  KillDaemon();
+  workload.Join();
+  EXPECT_NE(workload.Failure(), 0);
+  ExpectEndedByTheKill(workload);
+  TakeDeadMountAway();
+  ASSERT_TRUE(Mount()) << Refusal();
+  ExpectRecovered(operations, workload.Finished(), workload.Started());
+}
+
 INSTANTIATE_TEST_SUITE_P(Disks, AtEachNamedPoint, ::testing::Bool(), [](const auto& several) { return several.param ? "several" : "one"; });
 
 #endif
