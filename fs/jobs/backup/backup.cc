@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "fs/jobs/backup/destination.h"
+#include "fs/os/mount_table.h"
 #include "fs/os/unique_fd.h"
 
 namespace tierfs {
@@ -73,6 +74,28 @@ bool IsWithin(const std::string& path, const std::string& directory) {
   return path == directory || path.compare(0, directory.size() + 1, directory + "/") == 0;
 }
 
+// The device that a path is on, or that it would be made on.
+std::optional<dev_t> DeviceOf(fs::path path) {
+  struct stat st {};
+  while (::stat(path.c_str(), &st) != 0) {
+    if (!path.has_relative_path()) return std::nullopt;
+    path = path.parent_path();
+  }
+  return st.st_dev;
+}
+
+// Whether the tool would copy nothing with this option, so that the token would move and the copy would not.
+bool CopiesNothing(BackupTool tool, const std::string& option) {
+  for (const char* name : {"--dr", "--list-only", "--only-write-batch"}) {  // borg takes abbreviations
+    if (option.rfind(name, 0) == 0) return true;
+  }
+  if (option.rfind("--", 0) == 0) return false;
+  // The single letters behind which a value stands.
+  static constexpr const char* kValued[] = {"efBTM@", "eC", "eorp"};
+  const std::size_t letters = std::min(option.find_first_of(kValued[static_cast<int>(tool)]), option.size());
+  return option.find('n') < letters;
+}
+
 // A backup that is written into what it backs up would grow for ever, and a copy in a tier's place would delete what the tier holds.
 BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request) {
   const auto local = LocalPlace(request.destination);
@@ -92,6 +115,12 @@ BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request)
     const bool same = exists && ::stat(root.c_str(), &st) == 0 && st.st_dev == there.st_dev && st.st_ino == there.st_ino;
     if (same || IsWithin(place, root)) return Refuse("the destination is inside " + directory + ", which belongs to the mount");
     if (IsWithin(root, place)) return Refuse("the destination holds " + directory + ", which belongs to the mount");
+  }
+  // Wherever the mount stands, and whatever way leads into it.
+  const auto device = DeviceOf(place);
+  for (const MountedFs& mount : TierfsMounts()) {
+    if (mount.config == config.file && device && DeviceOf(mount.mountpoint) == device)
+      return Refuse("the destination is inside the mount at " + mount.mountpoint);
   }
   return {};
 }
@@ -163,7 +192,7 @@ class Job {
       }
       const BackupPass pass{full, &list, full ? now : last.last_full};
       TIERFS_ASSIGN(PassResult result, destination_->Copy(pass));
-      // What changed meanwhile is listed the next time.
+      // A path that changed meanwhile is listed the next time.
       TIERFS_ASSIGN(const auto not_copied, Settled(list.token, std::move(result.not_copied)));
       if (!not_copied.empty())
         return Incomplete("could not be copied: " + FirstOf(not_copied) + "; what the tool printed is in " + report_.log);
@@ -239,8 +268,8 @@ BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& 
   TIERFS_TRY(RefuseOwn(config, asked));
   for (const std::string& option : asked.tool_options) {
     if (option.rfind('-', 0) != 0) return Refuse("'" + option + "' is no option; those with a value are given as --option=value");
-    // Nothing would be copied, and the token would move.
-    if (option == "-n" || option == "--dry-run") return Refuse(option + " goes before the --, so that the job knows of it");
+    if (CopiesNothing(asked.tool, option))
+      return Refuse("with '" + option + "' " + kToolNames[static_cast<int>(asked.tool)] + " copies nothing; -n before the -- is a dry run");
   }
   // However it is spelled, and wherever the tool runs.
   BackupRequest request = asked;
