@@ -10,6 +10,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 
 #include "fs/os/unique_fd.h"
 
@@ -45,6 +46,7 @@ Result<UniqueFd> InputFile(const std::string& input) {
   ::dup2(input, STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(error, STDERR_FILENO);
+  for (const std::string& each : command.environment) ::putenv(const_cast<char*>(each.c_str()));
   if (command.directory.empty() || ::chdir(command.directory.c_str()) == 0) {
     std::vector<char*> arguments;
     for (const std::string& each : command.arguments) arguments.push_back(const_cast<char*>(each.c_str()));
@@ -77,7 +79,7 @@ class Lines {
     return got > 0;
   }
 
-  // What came after the last line's end is a line too.
+  // The rest after the last line's end is a line too.
   void End() {
     if (!line_.empty() && tell_) tell_(line_);
     line_.clear();

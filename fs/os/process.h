@@ -17,6 +17,7 @@ struct Command {
   // dropped.
   std::function<void(const std::string& line)> output;
   std::function<void(const std::string& line)> error;
+  std::vector<std::string> environment = {};  // NAME=VALUE, besides the caller's own
 };
 
 // Runs the program to its end, whatever it leaves running: its exit code, or 128 + the signal that ended it. ENOENT when there is no such

@@ -38,14 +38,13 @@ nlohmann::json ParseBorg(std::string line) {
 
 constexpr std::int64_t kDateRounding = 2000;  // nanoseconds; borg shows microseconds, by way of a floating point number
 
-// "2026-11-26T23:07:11.935740", local time, in nanoseconds.
+// "2026-11-26T23:07:11.935740", UTC, in nanoseconds.
 std::int64_t ParseDate(const std::string& text) {
   std::tm when{};
   const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &when);
   if (rest == nullptr) return 0;
-  when.tm_isdst = -1;
   const std::int64_t microseconds = *rest == '.' ? std::strtoll(rest + 1, nullptr, 10) : 0;
-  return std::int64_t{std::mktime(&when)} * 1'000'000'000 + microseconds * 1000;
+  return std::int64_t{::timegm(&when)} * 1'000'000'000 + microseconds * 1000;
 }
 
 // The first letter of what ls -l shows.
@@ -163,7 +162,9 @@ class BorgDestination : public BackupDestination {
   BackupResult<std::vector<std::string>> Compare() override {
     TIERFS_ASSIGN(RecordedTree recorded, RecordedTree::Read(context_.config, context_.request.tier));
     ToolLog::Call call;
+    // borg shows dates in local time, without the zone: an hour of each autumn would be two.
     call.arguments = {"borg", "list", "--json-lines", "--format", "{type}{size}{isomtime}{path}", Named(previous_)};
+    call.environment = {"TZ=UTC"};
     call.output = [&](const std::string& line) {
       const nlohmann::json item = ParseBorg(line);
       if (!item.is_object()) return false;

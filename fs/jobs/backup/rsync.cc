@@ -95,7 +95,7 @@ class RsyncDestination : public BackupDestination {
       TIERFS_ASSIGN(result.partial, These(pass.list->to_copy));
     }
     if (!pass.full || !result.partial.empty()) return result;
-    // What the list should have named and did not shows here.
+    // A change that the list should have named and did not shows here.
     result.differed_since = pass.list->token;
     std::vector<std::string> differed;
     TIERFS_ASSIGN(result.partial, Everything(answered, differed));

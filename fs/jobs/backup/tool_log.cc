@@ -28,6 +28,7 @@ BackupResult<int> ToolLog::Run(const Call& call) {
   };
   Command command;
   command.arguments = call.arguments;
+  command.environment = call.environment;
   command.directory = call.directory;
   command.input = call.input;
   command.output = [&](const std::string& line) { keep(line, call.output); };

@@ -22,6 +22,7 @@ class ToolLog {
     // Hears each line of the tool's output, and of its errors; true: the line is for the program alone and not kept.
     std::function<bool(const std::string&)> output;
     std::function<bool(const std::string&)> error;
+    std::vector<std::string> environment = {};  // NAME=VALUE, besides the caller's own
   };
   // The exit code. An error when the tool cannot be started.
   [[nodiscard]] BackupResult<int> Run(const Call& call);
