@@ -200,7 +200,10 @@ bool ChangeFeed::Follow(std::vector<Hint> further) {
 bool ChangeFeed::LookAt(const std::vector<Hint>& hints, std::vector<Hint>* further) {
   std::vector<const Hint*> subtrees;
   Sequence before = 0;
-  if (!database_.Read([&](Connection& connection) { before = MetaNumber(connection, "seq"); })) return false;
+  const auto is_subtree = [](const Hint& hint) { return hint.change == Change::kSubtree; };
+  if (std::any_of(hints.begin(), hints.end(), is_subtree) &&
+      !database_.Read([&](Connection& connection) { before = MetaNumber(connection, "seq"); }))
+    return false;
   std::map<LayerIndex, Observer> observers;
   for (const auto& [tier, root] : roots_) observers.emplace(tier, root.get());
   std::vector<Sight> sights;
@@ -212,10 +215,10 @@ bool ChangeFeed::LookAt(const std::vector<Hint>& hints, std::vector<Hint>* furth
       done = false;
       continue;
     }
-    if (hint.change == Change::kSubtree && seen->IsDir()) subtrees.push_back(&hint);
+    if (is_subtree(hint) && seen->IsDir()) subtrees.push_back(&hint);
     sights.push_back(Sight{hint.tier, hint.change, hint.path, *seen, hint.again});
   }
-  // What is absent goes first, in all batches: a renamed file brings its checksum along.
+  // Absent paths go first, in all batches: a renamed file brings its checksum along.
   std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
   done = Apply(sights, false, further) && done;
   for (const Hint* hint : subtrees) {

@@ -48,8 +48,8 @@ class Recorder {
   // Record what is absent first: then a renamed file brings its checksum along.
   void Record(const Sight& sight);
   [[nodiscard]] bool Changed() const { return changed_; }
-  // What has to be looked at once more, a clock tick later: a file with one name that changed just now. Should that change be the loss of
-  // another name, its hint leads to the rows of files with several, which this is none of any more.
+  // A file with one name that changed just now is looked at once more, a clock tick later. Should that change be the loss of another name,
+  // its hint leads to the rows of files with several names, and this is one of them no more.
   [[nodiscard]] std::vector<Hint>& Again() { return again_; }
 
  private:
