@@ -87,12 +87,8 @@ void Print(int tier, const BackupReport& report, bool dry_run) {
 }
 
 void Backup(const Request& request, Outcome& outcome) {
-  const auto config = FindConfig(request.mount);
-  if (!config) {
-    std::cerr << config.error() << "\n";
-    outcome.code = kUsage;
-    return;
-  }
+  const auto config = ConfigFor(request.mount, outcome);
+  if (!config) return;
   std::vector<int> tiers = request.tiers;
   for (const TierId tier : config->feed) {
     if (request.tiers.empty() && NumberOf(tier) <= 2) tiers.push_back(NumberOf(tier));

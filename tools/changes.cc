@@ -60,12 +60,8 @@ class Listing {
 };
 
 void Changes(const Request& request, Outcome& outcome) {
-  const auto config = FindConfig(request.mount);
-  if (!config) {
-    std::cerr << config.error() << "\n";
-    outcome.code = kUsage;
-    return;
-  }
+  const auto config = ConfigFor(request.mount, outcome);
+  if (!config) return;
   if (std::find(config->feed.begin(), config->feed.end(), static_cast<TierId>(request.tier)) == config->feed.end()) {
     std::cerr << "tierctl: '" << config->name << "': changes of tier " << request.tier << " are not recorded; see 'feed' in "
               << config->file << "\n";

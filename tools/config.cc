@@ -56,12 +56,8 @@ void AddInit(CLI::App& app, Outcome& outcome) {
   verb->add_flag("-n,--dry-run", *dry_run, "only say what would be done");
   verb->add_flag("--json", *json, "for programs");
   verb->callback([=, &outcome] {
-    const auto config = FindConfig(*file);
-    if (!config) {
-      std::cerr << config.error() << "\n";
-      outcome.code = kUsage;
-      return;
-    }
+    const auto config = ConfigFor(*file, outcome);
+    if (!config) return;
     const auto steps = InitTiers(*config, *adopt, *dry_run);
     if (!steps) {
       std::cerr << steps.error().Render() << "\n";

@@ -17,12 +17,8 @@ struct Request {
 // Sends a verb and prints the answer, by `describe` or as JSON.
 template <typename Describe>
 void Send(const Request& request, const char* verb, Outcome& outcome, Describe describe) {
-  const auto config = FindConfig(request.mount);
-  if (!config) {
-    std::cerr << config.error() << "\n";
-    outcome.code = kUsage;
-    return;
-  }
+  const auto config = ConfigFor(request.mount, outcome);
+  if (!config) return;
   const auto reply = Ask(*config, {{"verb", verb}, {"dry_run", request.dry_run}});
   if (!reply) {
     std::cerr << reply.error() << "\n";

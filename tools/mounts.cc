@@ -1,6 +1,7 @@
 #include "tools/mounts.h"
 
 #include <filesystem>
+#include <iostream>
 
 namespace tierfs::tools {
 namespace fs = std::filesystem;
@@ -27,6 +28,14 @@ tl::expected<Config, std::string> FindConfig(const std::string& what) {
   auto config = LoadConfig(path);
   if (!config) return tl::unexpected(config.error().Render());
   return *config;
+}
+
+std::optional<Config> ConfigFor(const std::string& what, Outcome& outcome) {
+  auto config = FindConfig(what);
+  if (config) return std::move(*config);
+  std::cerr << config.error() << "\n";
+  outcome.code = kUsage;
+  return std::nullopt;
 }
 
 std::string AbsolutePath(const std::string& path) {

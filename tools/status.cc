@@ -140,12 +140,8 @@ void AddStatus(CLI::App& app, Outcome& outcome) {
     }
     nlohmann::json all = nlohmann::json::array();
     for (const std::string& each : *which) {
-      const auto config = FindConfig(each);
-      if (!config) {
-        std::cerr << config.error() << "\n";
-        outcome.code = kUsage;
-        continue;
-      }
+      const auto config = ConfigFor(each, outcome);
+      if (!config) continue;
       all.push_back(StatusOf(*config));
       if (!*json) Print(all.back());
     }

@@ -161,12 +161,8 @@ class Verification {
 };
 
 void Verify(const Request& request, Outcome& outcome) {
-  const auto config = FindConfig(request.mount);
-  if (!config) {
-    std::cerr << config.error() << "\n";
-    outcome.code = kUsage;
-    return;
-  }
+  const auto config = ConfigFor(request.mount, outcome);
+  if (!config) return;
   // What was written a moment ago is recorded first. Where no daemon runs, what changed since is told by its times.
   (void)Ask(*config, {{"verb", "seal"}});
   Verification verification(*config, request);
