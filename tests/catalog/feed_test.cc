@@ -59,7 +59,7 @@ class FeedTest : public InDirectory {
     EXPECT_EQ(::lstat(Path("t2/" + path).c_str(), &st), 0) << path;
     return st.st_ino;
   }
-  // What is in the trees and not recorded so.
+  // The entries of the trees that are not recorded as they are.
   std::uint64_t Unrecorded() {
     const auto differed = catalog_->feed()->Rescan();
     EXPECT_TRUE(differed);
@@ -228,7 +228,7 @@ TEST_F(FeedTest, AFileInADirectoryThatMovedIsFollowedToItsOtherNames) {
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
-// What was looked at between a change and its hint shows nothing new when the hint comes.
+// A path that was looked at between a change and its hint shows nothing new when the hint comes.
 TEST_F(FeedTest, AHintLeadsToTheOtherNamesAlsoWhereItsOwnShowsNoChange) {
   Write(Path("t2/a"), "1");
   Link("a", "b");

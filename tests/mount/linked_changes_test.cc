@@ -78,7 +78,7 @@ class BusyLoops {
   std::vector<pid_t> children_;
 };
 
-// What lstat says of each entry of a tree that a backup would see.
+// The lstat of each entry of a tree that a backup would see.
 std::map<std::string, std::string> StatsOf(const std::string& tree) {
   std::map<std::string, std::string> stats;
   const auto add = [&](const std::string& path, const std::string& key) {

@@ -12,7 +12,7 @@ namespace {
 
 using Paths = std::vector<std::string>;
 
-// What stands in the tree now; everything else is absent.
+// The tree as it is now; every other path is absent.
 Paths ToCopy(const std::vector<ChangedPath>& changes, const std::map<std::string, Standing>& tree) {
   return PathsToCopy(changes, [&](const std::string& path) {
     const auto found = tree.find(path);
