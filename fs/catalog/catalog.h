@@ -9,7 +9,7 @@
 #include "fs/catalog/checksummer.h"
 #include "fs/catalog/database.h"
 #include "fs/catalog/health.h"
-#include "fs/catalog/journal.h"
+#include "fs/catalog/intent_journal.h"
 
 namespace tierfs {
 
@@ -29,8 +29,8 @@ class Catalog {
   // Records what was told so far and ends what runs in the background.
   void Stop();
 
-  [[nodiscard]] Journal& journal() { return journal_; }
-  [[nodiscard]] const Journal& journal() const { return journal_; }
+  [[nodiscard]] IntentJournal& journal() { return journal_; }
+  [[nodiscard]] const IntentJournal& journal() const { return journal_; }
   [[nodiscard]] ChangeFeed* feed() { return feed_.get(); }  // null without one
   [[nodiscard]] Checksummer* checksummer() { return checksummer_.get(); }
   [[nodiscard]] const Health& health() const { return health_; }
@@ -42,7 +42,7 @@ class Catalog {
  private:
   Health health_;
   Database database_;
-  Journal journal_;
+  IntentJournal journal_;
   std::unique_ptr<ChangeFeed> feed_;
   std::unique_ptr<Checksummer> checksummer_;
 };

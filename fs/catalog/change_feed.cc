@@ -62,7 +62,7 @@ void ChangeFeed::Start() {
 
 void ChangeFeed::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     stopping_ = true;
   }
   queue_.Wake();
@@ -75,7 +75,7 @@ void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
 
 void ChangeFeed::LinkedTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode}); }
 
-void ChangeFeed::NamelessTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode, Names::kAny}); }
+void ChangeFeed::NamelessTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode, NameSearch::kAny}); }
 
 void ChangeFeed::MayBeMapped(UniqueFd file) {
   if (mapped_.Add(std::move(file))) return;
@@ -84,14 +84,14 @@ void ChangeFeed::MayBeMapped(UniqueFd file) {
 }
 
 void ChangeFeed::Renewed() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   compare_wanted_ = true;
 }
 
 ChangeFeed::State ChangeFeed::Now() const {
   State state;
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     state.comparing = comparing_ || compare_wanted_;
   }
   state.compared = compared_;
@@ -112,7 +112,7 @@ void ChangeFeed::Run() {
     bool compare = false;
     bool stop = false;
     {
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       ticket = asked_;
       stop = stopping_;
       compare = compare_wanted_ && !stop && std::chrono::steady_clock::now() >= not_before;
@@ -120,7 +120,7 @@ void ChangeFeed::Run() {
     std::vector<Hint> hints = queue_.TakeAll();
     if (queue_.Overflowed()) {
       ++overflows_;
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       compare_wanted_ = true;
       compare = !stop;
     }
@@ -129,12 +129,12 @@ void ChangeFeed::Run() {
     Process(std::move(hints));
     if (compare) {
       {
-        const std::lock_guard lock(mutex_);
+        const Lock lock(mutex_);
         compare_wanted_ = false;
         comparing_ = true;
       }
       const bool done = CompareAll();
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       comparing_ = false;
       failed_ = !done;
       last_differed_ = differed_;
@@ -146,7 +146,7 @@ void ChangeFeed::Run() {
       KeepHouse();
     }
     {
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       if (!compare_wanted_ || failed_) answered_ = ticket;
       patience = compare_wanted_ && !failed_ ? std::chrono::milliseconds(0) : kCollect;
     }
@@ -171,7 +171,7 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
   bool done = LookAt(hints, &further);
   done = Follow(std::move(further)) && done;
   if (done) return;
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   compare_wanted_ = true;
 }
 
@@ -370,7 +370,7 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
           TIERFS_ASSIGN(item.observed, observer.At(item.path));
         }
       }
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       if (stopping_) return Fail(ESHUTDOWN, "stopped");
     }
   }
@@ -391,10 +391,10 @@ void ChangeFeed::KeepHouse() {
 Status ChangeFeed::Drain() {
   if (tell_open_files_) tell_open_files_();
   mapped_.LookAtAll();
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   const std::uint64_t ticket = ++asked_;
   queue_.Wake();
-  progress_.wait(lock, [&] { return answered_ >= ticket || stopping_; });
+  while (answered_ < ticket && !stopping_) progress_.wait(lock);
   if (stopping_) return Fail(ESHUTDOWN, "the mount ends");
   if (failed_) return Fail(EIO, "the trees could not be compared with the catalogue");
   return {};
@@ -415,11 +415,11 @@ Result<Token> ChangeFeed::Seal() {
 
 Result<std::uint64_t> ChangeFeed::Rescan() {
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     compare_wanted_ = true;
   }
   TIERFS_TRY(Drain());
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return last_differed_;
 }
 

@@ -3,10 +3,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +14,7 @@
 #include "fs/catalog/hint_queue.h"
 #include "fs/catalog/mapped_files.h"
 #include "fs/catalog/recorder.h"
+#include "fs/os/mutex.h"
 
 namespace tierfs {
 
@@ -95,15 +94,15 @@ class ChangeFeed : public Feed {
   std::uint64_t differed_ = 0;  // of the thread: rows written by the comparison under way
   std::vector<Hint> moved_;     // of the thread: directories that moved during the comparison under way
 
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable progress_;
-  std::uint64_t asked_ = 0;     // tickets of Drain
-  std::uint64_t answered_ = 0;  // the highest ticket that everything before is recorded for
-  std::uint64_t last_differed_ = 0;
-  bool compare_wanted_ = true;
-  bool comparing_ = false;
-  bool stopping_ = false;
-  bool failed_ = false;  // the last comparison or batch could not be done
+  mutable Mutex mutex_;
+  Wakeup progress_;
+  std::uint64_t asked_ GUARDED_BY(mutex_) = 0;     // tickets of Drain
+  std::uint64_t answered_ GUARDED_BY(mutex_) = 0;  // the highest ticket that everything before is recorded for
+  std::uint64_t last_differed_ GUARDED_BY(mutex_) = 0;
+  bool compare_wanted_ GUARDED_BY(mutex_) = true;
+  bool comparing_ GUARDED_BY(mutex_) = false;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  bool failed_ GUARDED_BY(mutex_) = false;  // the last comparison or batch could not be done
   std::atomic<std::uint64_t> compared_ = 0;
   std::atomic<std::uint64_t> overflows_ = 0;
 };

@@ -26,7 +26,7 @@ void Checksummer::Start() {
 
 void Checksummer::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     stopping_ = true;
     wake_.notify_all();
   }
@@ -34,7 +34,7 @@ void Checksummer::Stop() {
 }
 
 bool Checksummer::Stopping() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return stopping_;
 }
 
@@ -44,8 +44,11 @@ void Checksummer::Run() {
   const auto go_on = [this] { return !Stopping(); };
   for (;;) {
     {
-      std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, kPause, [this] { return stopping_; })) return;
+      Lock lock(mutex_);
+      const auto until = std::chrono::steady_clock::now() + kPause;
+      while (!stopping_ && wake_.wait_until(lock, until) != std::cv_status::timeout) {
+      }
+      if (stopping_) return;
     }
     if (const ChangeFeed::State now = feed_.Now(); now.comparing || now.waiting >= HintQueue::kWakeAt) continue;
     const std::uint64_t before = summed_;

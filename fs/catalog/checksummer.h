@@ -3,11 +3,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "fs/catalog/change_feed.h"
+#include "fs/os/mutex.h"
 
 namespace tierfs {
 
@@ -35,9 +34,9 @@ class Checksummer {
   ChangeFeed& feed_;
   const LayerMask tiers_;
   std::thread thread_;
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;
+  mutable Mutex mutex_;
+  Wakeup wake_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
   std::atomic<std::uint64_t> summed_ = 0;
   std::atomic<bool> idle_ = false;
 };

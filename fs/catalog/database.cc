@@ -79,7 +79,7 @@ std::vector<std::pair<std::int64_t, Intent>> Salvage(const std::string& path) {
 }  // namespace
 
 Database::Database(const std::string& state_dir, Health& health) : path_(state_dir + "/catalog.db"), health_(health) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   try {
     FinishRenewal();
     OpenOrRenew();
@@ -158,7 +158,7 @@ void Database::FinishRenewal() {
 void Database::MoveAside(const std::string& why) {
   writer_.reset();
   {
-    const std::lock_guard lock(reader_mutex_);
+    const Lock lock(reader_mutex_);
     reader_.reset();
   }
   const fs::path here(path_);
@@ -193,7 +193,7 @@ Error Database::Report(const std::runtime_error& problem) {
 }
 
 Status Database::Write(Durability durability, const std::function<void(Connection&)>& work) {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   bool renewed = false;
   Status status = Fail(EIO, "the catalogue cannot be used");
   try {
@@ -236,7 +236,7 @@ Status Database::Write(Durability durability, const std::function<void(Connectio
 }
 
 Status Database::Read(const std::function<void(Connection&)>& work) {
-  const std::lock_guard lock(reader_mutex_);
+  const Lock lock(reader_mutex_);
   try {
     if (!reader_) reader_ = std::make_unique<Connection>(path_, SQLite::OPEN_READONLY);
     reader_->Run("BEGIN");

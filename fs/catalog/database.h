@@ -5,15 +5,15 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "fs/catalog/connection.h"
 #include "fs/catalog/health.h"
-#include "fs/catalog/intent.h"
+#include "fs/os/mutex.h"
 #include "fs/os/result.h"
+#include "fs/tier/intent.h"
 
 namespace tierfs {
 
@@ -41,26 +41,26 @@ class Database {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  void OpenWriter();
-  void OpenOrRenew();
+  void OpenWriter() REQUIRES(mutex_);
+  void OpenOrRenew() REQUIRES(mutex_);
   // Puts a new database, with the intents that can be read from the old one, in its place. A crash at any instant leaves the one or the
   // other: FinishRenewal completes it.
-  void Renew(const std::string& why);
+  void Renew(const std::string& why) REQUIRES(mutex_);
   void FinishRenewal();
-  void MoveAside(const std::string& why);
+  void MoveAside(const std::string& why) REQUIRES(mutex_);
   [[nodiscard]] Error Report(const std::runtime_error& problem);
 
   const std::string path_;
   Health& health_;
   std::function<void()> renewed_;
 
-  std::mutex mutex_;  // held for the length of a transaction; guards what follows
-  std::unique_ptr<Connection> writer_;
-  Durability durability_ = Durability::kLazy;
-  std::chrono::steady_clock::time_point next_try_;
+  Mutex mutex_;  // held for the length of a transaction
+  std::unique_ptr<Connection> writer_ GUARDED_BY(mutex_);
+  Durability durability_ GUARDED_BY(mutex_) = Durability::kLazy;
+  std::chrono::steady_clock::time_point next_try_ GUARDED_BY(mutex_);
 
-  std::mutex reader_mutex_;  // taken alone, or after mutex_
-  std::unique_ptr<Connection> reader_;
+  Mutex reader_mutex_;  // taken alone, or after mutex_
+  std::unique_ptr<Connection> reader_ GUARDED_BY(reader_mutex_);
   std::atomic<bool> damage_seen_ = false;  // by a reader; the next writer renews
 };
 

@@ -110,9 +110,9 @@ bool RenumberBeneath(Connection& connection, LayerIndex tier, const std::string&
   return true;
 }
 
-std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, Names which) {
+std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, NameSearch which) {
   std::vector<LinkedName> names;
-  SQLite::Statement& find = which == Names::kOfSeveral
+  SQLite::Statement& find = which == NameSearch::kOfSeveral
                                 ? connection.Use("SELECT tier, path FROM entries WHERE present AND links > 1 AND inode = ?")
                                 : connection.Use("SELECT tier, path FROM entries WHERE present AND inode = ?");
   find.bind(1, static_cast<std::int64_t>(inode));

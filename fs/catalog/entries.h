@@ -35,12 +35,12 @@ void PutRow(Connection& connection, LayerIndex tier, const Row& row);
                                    Sequence seq, std::size_t limit);
 // The paths of the present rows that are names of an inode: those that were recorded as one of several, which an index finds, or any, for
 // which every row is read.
-enum class Names : std::uint8_t { kOfSeveral, kAny };
+enum class NameSearch : std::uint8_t { kOfSeveral, kAny };
 struct LinkedName {
   LayerIndex tier;
   std::string path;
 };
-[[nodiscard]] std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, Names which);
+[[nodiscard]] std::vector<LinkedName> NamesOf(Connection& connection, std::uint64_t inode, NameSearch which);
 
 // Files whose checksum is missing, or is that of an older content (first), after a path.
 enum class Unhashed { kStale, kNever };

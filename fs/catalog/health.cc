@@ -5,7 +5,7 @@
 namespace tierfs {
 
 void Health::Trouble(Of what, const std::string& text) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::string& trouble = troubles_.at(static_cast<std::size_t>(what));
   if (trouble == text) return;
   trouble = text;
@@ -13,7 +13,7 @@ void Health::Trouble(Of what, const std::string& text) {
 }
 
 void Health::Recovered(Of what) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::string& trouble = troubles_.at(static_cast<std::size_t>(what));
   if (trouble.empty()) return;
   spdlog::info("catalogue: {} works again", what == Of::kFeed ? "the change feed" : "the database");
@@ -21,13 +21,13 @@ void Health::Recovered(Of what) {
 }
 
 void Health::Note(const std::string& text) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   notes_.push_back(text);
   spdlog::warn("catalogue: {}", text);
 }
 
 std::string Health::CurrentTrouble() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   for (const std::string& trouble : troubles_) {
     if (!trouble.empty()) return trouble;
   }
@@ -35,7 +35,7 @@ std::string Health::CurrentTrouble() const {
 }
 
 std::vector<std::string> Health::Notes() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return notes_;
 }
 

@@ -3,9 +3,10 @@
 
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <vector>
+
+#include "fs/os/mutex.h"
 
 namespace tierfs {
 
@@ -22,9 +23,9 @@ class Health {
   [[nodiscard]] std::vector<std::string> Notes() const;
 
  private:
-  mutable std::mutex mutex_;
-  std::array<std::string, 2> troubles_;
-  std::vector<std::string> notes_;
+  mutable Mutex mutex_;
+  std::array<std::string, 2> troubles_ GUARDED_BY(mutex_);
+  std::vector<std::string> notes_ GUARDED_BY(mutex_);
 };
 
 }  // namespace tierfs

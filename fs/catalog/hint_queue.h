@@ -2,13 +2,12 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "fs/catalog/entries.h"
-#include "fs/catalog/feed.h"
+#include "fs/os/mutex.h"
+#include "fs/tier/feed.h"
 
 namespace tierfs {
 
@@ -18,8 +17,8 @@ struct Hint {
   Feed::Change change;
   std::string path;
   std::uint64_t inode = 0;
-  Names names = Names::kOfSeveral;  // where those are looked for
-  bool again = false;               // the feed's own: a second look, after which there is no third
+  NameSearch names = NameSearch::kOfSeveral;  // where those are looked for
+  bool again = false;                         // the feed's own: a second look, after which there is no third
 };
 
 // Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be looked at. Adding never waits for the
@@ -30,7 +29,7 @@ class HintQueue {
   static constexpr std::size_t kWakeAt = 4096;
 
   void Add(Hint hint) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (hints_.size() >= kCapacity) {
       overflowed_ = true;
       return;
@@ -45,35 +44,35 @@ class HintQueue {
 
   // Until there are many, Wake is called, or `patience` has passed.
   void Wait(std::chrono::milliseconds patience) {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     if (!woken_ && hints_.size() < kWakeAt) wake_.wait_for(lock, patience);
     woken_ = false;
   }
   [[nodiscard]] std::vector<Hint> TakeAll() {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return std::exchange(hints_, {});
   }
   void Wake() {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     woken_ = true;
     wake_.notify_one();
   }
   // Whether hints were dropped since the last call.
   [[nodiscard]] bool Overflowed() {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return std::exchange(overflowed_, false);
   }
   [[nodiscard]] std::size_t size() const {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return hints_.size();
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Hint> hints_;
-  bool overflowed_ = false;
-  bool woken_ = false;
+  mutable Mutex mutex_;
+  Wakeup wake_;
+  std::vector<Hint> hints_ GUARDED_BY(mutex_);
+  bool overflowed_ GUARDED_BY(mutex_) = false;
+  bool woken_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace tierfs

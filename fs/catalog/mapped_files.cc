@@ -22,7 +22,7 @@ std::string PlaceOf(int file) {
 bool MappedFiles::Add(UniqueFd file) {
   const auto st = StatFd(file.get());
   if (!st || !S_ISREG(st->st_mode) || st->st_nlink == 0 || !HasWriters(file.get(), true)) return true;
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (files_.size() >= kLimit) SweepLocked();
   if (files_.size() >= kLimit) return false;
   files_.insert_or_assign(std::pair(st->st_dev, st->st_ino), std::move(file));
@@ -44,7 +44,7 @@ void MappedFiles::TellOf(int file, bool stores_seen) const {
 }
 
 void MappedFiles::LookAtAll() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   for (const auto& [key, file] : files_) {
     // Writes the pages out and makes them read-only again, so that the next store is noticed.
     const bool synced = ::fdatasync(file.get()) == 0;
@@ -54,7 +54,7 @@ void MappedFiles::LookAtAll() {
 }
 
 void MappedFiles::Sweep() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   SweepLocked();
 }
 

@@ -5,10 +5,10 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 
-#include "fs/catalog/feed.h"
+#include "fs/os/mutex.h"
+#include "fs/tier/feed.h"
 
 namespace tierfs {
 
@@ -32,13 +32,13 @@ class MappedFiles {
   static constexpr std::size_t kLimit = 4096;
   // Of one that is in no tree just now there is nothing to tell.
   void TellOf(int file, bool stores_seen) const;
-  void SweepLocked();
+  void SweepLocked() REQUIRES(mutex_);
 
   const std::map<LayerIndex, UniqueFd>& roots_;
   const Tell tell_;
   const TellNameless tell_nameless_;
-  std::mutex mutex_;
-  std::map<std::pair<dev_t, ino_t>, UniqueFd> files_;
+  Mutex mutex_;
+  std::map<std::pair<dev_t, ino_t>, UniqueFd> files_ GUARDED_BY(mutex_);
 };
 
 }  // namespace tierfs

@@ -93,7 +93,7 @@ void Recorder::Record(const Sight& sight) {
   AllNames(sight.seen, sight.change);
   if (known && Same(found->seen, sight.seen) && sight.change != Feed::Change::kUnknown) return;
   if (sight.seen.ctime == 0 && sight.seen.links == 1 && !sight.seen.IsDir() && !sight.again) {
-    again_.push_back(Hint{sight.tier, Feed::Change::kAttributes, sight.path, 0, Names::kOfSeveral, true});
+    again_.push_back(Hint{sight.tier, Feed::Change::kAttributes, sight.path, 0, NameSearch::kOfSeveral, true});
   }
   Row row;
   if (known) {

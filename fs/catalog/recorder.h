@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "fs/catalog/entries.h"
-#include "fs/catalog/feed.h"
 #include "fs/catalog/hint_queue.h"
+#include "fs/tier/feed.h"
 
 namespace tierfs {
 

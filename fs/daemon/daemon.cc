@@ -25,7 +25,8 @@
 #include "fs/daemon/settle_job.h"
 #include "fs/fuse/mount.h"
 #include "fs/os/mount_table.h"
-#include "fs/tree/finish.h"
+#include "fs/recovery/intents.h"
+#include "fs/recovery/interrupted.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -140,12 +141,12 @@ nlohmann::json StatusOf(Tree& tree, Catalog& catalog, const Mount& mount, const 
           {"passthrough", facts.passthrough},
           {"passthrough_reason", facts.passthrough_reason},
           {"nodes", counters.nodes},
-          {"open_handles", counters.open_handles},
-          {"passthrough_handles", counters.passthrough_handles},
-          {"settling", tree.SettlingPending()},
+          {"open_handles", counters.open.handles},
+          {"passthrough_handles", counters.open.passthrough},
+          {"settling", tree.settle_queue().Pending()},
           {"requests", mount.counters().Read()},
-          {"waiting_for_close", tree.WaitingForClose()},
-          {"rules", tree.CurrentPolicy()->rules().size()},
+          {"waiting_for_close", tree.settle_queue().WaitingForClose()},
+          {"rules", tree.classifier().CurrentPolicy()->rules().size()},
           {"catalogue", CatalogStatus(catalog)}};
 }
 
@@ -156,7 +157,7 @@ nlohmann::json Reload(Tree& tree, const Config& config, const nlohmann::json& re
   if (!policy.policy) return {{"ok", false}, {"error", FirstError(policy) + "; the old policy stays"}};
   const bool dry_run = request.value("dry_run", false);
   if (!dry_run) {
-    tree.SetPolicy(policy.policy);
+    tree.classifier().SetPolicy(policy.policy);
     spdlog::info("policy reloaded, {} rules", policy.policy->rules().size());
   }
   return {{"rules", policy.policy->rules().size()}, {"applied", !dry_run}};
@@ -230,7 +231,7 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
   Catalog catalog(config->state, FeedOptionsOf(*config));
   TreeOptions tree_options;
   tree_options.journal = &catalog.journal();
-  tree_options.feed = catalog.feed();
+  if (catalog.feed() != nullptr) tree_options.feed = catalog.feed();
   tree_options.cache_timeout = config->cache_timeout;
   tree_options.passthrough = options.passthrough && ::geteuid() == 0;
   Tree tree(std::move(*layers), policy.policy, tree_options);
@@ -244,14 +245,14 @@ Outcome RunDaemon(const DaemonOptions& options, Background& background) {
     // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory that it replaces.
     mount_options.kernel_options.insert(mount_options.kernel_options.begin(), {"allow_other", "suid", "dev"});
   }
-  if (ChangeFeed* feed = catalog.feed()) feed->AskForOpenFiles([&tree] { tree.TellOpenFiles(); });
-  std::vector<SettleTask> interrupted = tree.Recover();
+  if (ChangeFeed* feed = catalog.feed()) feed->AskForOpenFiles([&tree] { tree.ReportWriters(); });
+  std::vector<SettleTask> interrupted = FinishIntents(tree.layers(), catalog.journal());
   catalog.Start();
   Mount mount(tree, std::move(mount_options));
   if (const Status started = mount.Start(mountpoint); !started)
     return Say("cannot mount at " + mountpoint + ": " + Describe(started.error()));
 
-  tree.Resume(std::move(interrupted));
+  tree.settle_queue().Resume(std::move(interrupted));
   SettleJob settle(tree);
   auto verbs = CatalogVerbs(catalog, tree);
   verbs["status"] = [&](const nlohmann::json&) { return StatusOf(tree, catalog, mount, *config, mountpoint); };

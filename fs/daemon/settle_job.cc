@@ -35,13 +35,13 @@ nlohmann::json Describe(const Settling& settling) {
 nlohmann::json SettleJob::Run(const nlohmann::json& request) {
   const auto settling = std::make_shared<Settling>();
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (running_) return {{"ok", false}, {"error", "a settling that somebody else asked for is under way"}};
     running_ = settling;
   }
-  const Status settled = tree_.Settle(request.value("path", ""), request.value("dry_run", false), *settling);
+  const Status settled = tree_.settlement().Settle(request.value("path", ""), request.value("dry_run", false), *settling);
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     running_.reset();
   }
   if (!settled) return {{"ok", false}, {"error", std::string(settled.error().step) + ": " + std::strerror(settled.error().code)}};
@@ -49,7 +49,7 @@ nlohmann::json SettleJob::Run(const nlohmann::json& request) {
 }
 
 nlohmann::json SettleJob::Report() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (!running_) return {{"running", false}};
   nlohmann::json report = Describe(*running_);
   report["running"] = true;
@@ -57,7 +57,7 @@ nlohmann::json SettleJob::Report() const {
 }
 
 nlohmann::json SettleJob::Cancel() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (running_) running_->cancelled = true;
   return {{"running", running_ != nullptr}};
 }

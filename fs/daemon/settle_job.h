@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "fs/os/mutex.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -22,8 +22,8 @@ class SettleJob {
 
  private:
   Tree& tree_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<Settling> running_;
+  mutable Mutex mutex_;
+  std::shared_ptr<Settling> running_ GUARDED_BY(mutex_);
 };
 
 }  // namespace tierfs

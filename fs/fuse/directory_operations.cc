@@ -108,8 +108,8 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_fi
     return {};
   };
   const bool changes = wanted == FS_IOC_SETFLAGS || wanted == FS_IOC_FSSETXATTR;
-  Tree& tree = TreeOf(request);
-  const Status done = changes ? tree.ChangeThroughFile(NodeId{node}, run) : tree.AskThroughFile(NodeId{node}, run);
+  Inodes& inodes = TreeOf(request).inodes();
+  const Status done = changes ? inodes.ChangeThroughFile(NodeId{node}, run) : inodes.AskThroughFile(NodeId{node}, run);
   if (!done) return reply.Fail(done.error());
   reply.WithIoctl(0, out_size > 0 ? &value : nullptr, out_size);
 }

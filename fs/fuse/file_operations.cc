@@ -56,11 +56,11 @@ void ReplyCreated(fuse_req_t request, const char* operation, const Result<Create
 }
 
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
-  ReplyCreated(request, "create", TreeOf(request).Create(CallerOf(request), NodeId{parent}, name, mode, info->flags), info);
+  ReplyCreated(request, "create", TreeOf(request).names().Create(CallerOf(request), NodeId{parent}, name, mode, info->flags), info);
 }
 
 void TmpFile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
-  ReplyCreated(request, "tmpfile", TreeOf(request).CreateTemporary(CallerOf(request), NodeId{parent}, mode, info->flags), info);
+  ReplyCreated(request, "tmpfile", TreeOf(request).names().CreateTemporary(CallerOf(request), NodeId{parent}, mode, info->flags), info);
 }
 
 void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {

@@ -41,7 +41,7 @@ std::list<Listings::Kept>::iterator Listings::Find(NodeId node) {
 }
 
 ListingPtr Listings::Get(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = Find(node);
   if (found == recent_.end()) return nullptr;
   recent_.splice(recent_.begin(), recent_, found);
@@ -49,7 +49,7 @@ ListingPtr Listings::Get(NodeId node) {
 }
 
 void Listings::Put(NodeId node, ListingPtr listing) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (const auto found = Find(node); found != recent_.end()) recent_.erase(found);
   recent_.push_front(Kept{node, std::move(listing)});
   std::size_t entries = 0;
@@ -63,7 +63,7 @@ void Listings::Put(NodeId node, ListingPtr listing) {
 }
 
 void Listings::Drop(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (const auto found = Find(node); found != recent_.end()) recent_.erase(found);
 }
 

@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "fs/os/mutex.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -48,10 +48,10 @@ class Listings {
     NodeId node;
     ListingPtr listing;
   };
-  std::list<Kept>::iterator Find(NodeId node);
+  std::list<Kept>::iterator Find(NodeId node) REQUIRES(mutex_);
 
-  std::mutex mutex_;
-  std::list<Kept> recent_;  // most recently used first
+  Mutex mutex_;
+  std::list<Kept> recent_ GUARDED_BY(mutex_);  // most recently used first
 };
 
 }  // namespace tierfs

@@ -77,9 +77,13 @@ Status Mount::Start(const std::string& mountpoint) {
     words.emplace_back("-o");
     words.push_back(option);
   }
-  facts_.transport_reason = WhyNotUring();
-  facts_.transport = facts_.transport_reason.empty() ? "io_uring" : "/dev/fuse";
-  if (facts_.transport_reason.empty()) {
+  const std::string why_not_uring = WhyNotUring();
+  {
+    const Lock facts(facts_mutex_);
+    facts_.transport_reason = why_not_uring;
+    facts_.transport = why_not_uring.empty() ? "io_uring" : "/dev/fuse";
+  }
+  if (why_not_uring.empty()) {
     words.emplace_back("-o");
     words.emplace_back("io_uring,io_uring_q_depth=" + std::to_string(kQueueDepth));
   }
@@ -160,7 +164,7 @@ void Mount::Initialise(fuse_conn_info* connection) {
   connection->time_gran = 1;
 
   {
-    const std::lock_guard facts(facts_mutex_);
+    const Lock facts(facts_mutex_);
     if (!tree_.WantsPassthrough()) {
       facts_.passthrough_reason = "switched off by an option";
     } else if (!kHasPassthrough) {

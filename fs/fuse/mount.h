@@ -4,7 +4,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "fs/fuse/listings.h"
 #include "fs/fuse/request_counters.h"
 #include "fs/fuse/workers.h"
+#include "fs/os/mutex.h"
 #include "fs/tree/tree.h"
 
 struct fuse_req;
@@ -51,7 +51,7 @@ class Mount final : public Kernel {
   [[nodiscard]] Status Serve(std::function<void()> ready);
 
   [[nodiscard]] MountFacts Facts() const {
-    const std::lock_guard lock(facts_mutex_);
+    const Lock lock(facts_mutex_);
     return facts_;
   }
   [[nodiscard]] const RequestCounters& counters() const { return counters_; }
@@ -82,8 +82,8 @@ class Mount final : public Kernel {
   Listings listings_;
   RequestCounters counters_;
   Workers workers_;
-  mutable std::mutex facts_mutex_;  // somebody may ask while the kernel still says hello
-  MountFacts facts_;
+  mutable Mutex facts_mutex_;  // somebody may ask while the kernel still says hello
+  MountFacts facts_ GUARDED_BY(facts_mutex_);
   std::atomic<bool> passthrough_{false};  // the same as in the facts, for each open
   bool kernel_opens_directories_ = false;
   std::atomic<std::uint64_t> notified_{0};  // notifications to the kernel, from any thread

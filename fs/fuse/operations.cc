@@ -30,7 +30,7 @@ void ForgetMulti(fuse_req_t request, std::size_t count, fuse_forget_data* forget
 }
 
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  Reply(request, "getattr").With(TreeOf(request).GetAttributes(NodeId{node}, HandleOf(info)));
+  Reply(request, "getattr").With(TreeOf(request).inodes().GetAttributes(NodeId{node}, HandleOf(info)));
 }
 
 void SetAttr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int which, fuse_file_info* info) {
@@ -42,38 +42,38 @@ void SetAttr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int which
   if ((which & FUSE_SET_ATTR_SIZE) != 0) change.size = wanted->st_size;
   if ((which & FUSE_SET_ATTR_ATIME) != 0) change.atime = time(FUSE_SET_ATTR_ATIME_NOW, wanted->st_atim);
   if ((which & FUSE_SET_ATTR_MTIME) != 0) change.mtime = time(FUSE_SET_ATTR_MTIME_NOW, wanted->st_mtim);
-  Reply(request, "setattr").With(TreeOf(request).SetAttributes(CallerOf(request), NodeId{node}, change, HandleOf(info)));
+  Reply(request, "setattr").With(TreeOf(request).inodes().SetAttributes(CallerOf(request), NodeId{node}, change, HandleOf(info)));
 }
 
 void ReadLink(fuse_req_t request, fuse_ino_t node) {
   Reply reply(request, "readlink");
-  const auto target = TreeOf(request).ReadLink(NodeId{node});
+  const auto target = TreeOf(request).inodes().ReadLink(NodeId{node});
   if (!target) return reply.Fail(target.error());
   reply.WithText(*target);
 }
 
 void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  ReplyEntry(request, "mknod", TreeOf(request).MakeNode(CallerOf(request), NodeId{parent}, name, mode, device));
+  ReplyEntry(request, "mknod", TreeOf(request).names().MakeNode(CallerOf(request), NodeId{parent}, name, mode, device));
 }
 
 void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
-  ReplyEntry(request, "mkdir", TreeOf(request).MakeDirectory(CallerOf(request), NodeId{parent}, name, mode));
+  ReplyEntry(request, "mkdir", TreeOf(request).names().MakeDirectory(CallerOf(request), NodeId{parent}, name, mode));
 }
 
 void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
-  ReplyEntry(request, "symlink", TreeOf(request).MakeSymlink(CallerOf(request), NodeId{parent}, name, target));
+  ReplyEntry(request, "symlink", TreeOf(request).names().MakeSymlink(CallerOf(request), NodeId{parent}, name, target));
 }
 
 void Link(fuse_req_t request, fuse_ino_t node, fuse_ino_t parent, const char* name) {
-  ReplyEntry(request, "link", TreeOf(request).Link(NodeId{node}, NodeId{parent}, name));
+  ReplyEntry(request, "link", TreeOf(request).names().Link(NodeId{node}, NodeId{parent}, name));
 }
 
 void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  Reply(request, "unlink").With(TreeOf(request).Unlink(NodeId{parent}, name));
+  Reply(request, "unlink").With(TreeOf(request).names().Unlink(NodeId{parent}, name));
 }
 
 void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  Reply(request, "rmdir").With(TreeOf(request).RemoveDirectory(NodeId{parent}, name));
+  Reply(request, "rmdir").With(TreeOf(request).names().RemoveDirectory(NodeId{parent}, name));
 }
 
 void Rename(fuse_req_t request, fuse_ino_t from, const char* from_name, fuse_ino_t to, const char* to_name, unsigned flags) {
@@ -82,25 +82,25 @@ void Rename(fuse_req_t request, fuse_ino_t from, const char* from_name, fuse_ino
 
 void StatFs(fuse_req_t request, fuse_ino_t node) {
   Reply reply(request, "statfs");
-  const auto space = TreeOf(request).SpaceOf(NodeId{node});
+  const auto space = TreeOf(request).inodes().SpaceOf(NodeId{node});
   if (!space) return reply.Fail(space.error());
   reply.WithSpace(*space);
 }
 
 void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value, std::size_t size, int flags) {
-  Reply(request, "setxattr").With(TreeOf(request).SetXattr(CallerOf(request), NodeId{node}, name, value, size, flags));
+  Reply(request, "setxattr").With(TreeOf(request).inodes().SetXattr(CallerOf(request), NodeId{node}, name, value, size, flags));
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t room) {
-  Reply(request, "getxattr").WithXattr(TreeOf(request).GetXattr(NodeId{node}, name), room);
+  Reply(request, "getxattr").WithXattr(TreeOf(request).inodes().GetXattr(NodeId{node}, name), room);
 }
 
 void ListXattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
-  Reply(request, "listxattr").WithXattr(TreeOf(request).ListXattrs(NodeId{node}), room);
+  Reply(request, "listxattr").WithXattr(TreeOf(request).inodes().ListXattrs(NodeId{node}), room);
 }
 
 void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
-  Reply(request, "removexattr").With(TreeOf(request).RemoveXattr(NodeId{node}, name));
+  Reply(request, "removexattr").With(TreeOf(request).inodes().RemoveXattr(NodeId{node}, name));
 }
 
 // What takes long: a copy, and the truncation of a large file.

@@ -14,14 +14,14 @@ constexpr std::chrono::seconds kPatience{10};
 }  // namespace
 
 Workers::~Workers() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   stopping_ = true;
   work_.notify_all();
-  ended_.wait(lock, [this] { return threads_.empty(); });
+  while (!threads_.empty()) ended_.wait(lock);
 }
 
 void Workers::Run(std::function<void()> job) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   jobs_.push(std::move(job));
   if (jobs_.size() <= idle_ || threads_.size() == kMost) {
     work_.notify_one();
@@ -33,12 +33,14 @@ void Workers::Run(std::function<void()> job) {
 
 void Workers::Serve(std::list<std::thread>::iterator self) {
   ::pthread_setname_np(::pthread_self(), "tierfs-long");
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   for (;;) {
     ++idle_;
-    const bool woken = work_.wait_for(lock, kPatience, [this] { return stopping_ || !jobs_.empty(); });
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (!stopping_ && jobs_.empty() && work_.wait_until(lock, until) != std::cv_status::timeout) {
+    }
     --idle_;
-    if (jobs_.empty() && (stopping_ || !woken)) break;
+    if (jobs_.empty()) break;
     const std::function<void()> job = std::move(jobs_.front());
     jobs_.pop();
     lock.unlock();

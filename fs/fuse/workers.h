@@ -1,12 +1,12 @@
 // Threads for requests that take long, where one thread serves all that come from a core.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <list>
-#include <mutex>
 #include <queue>
 #include <thread>
+
+#include "fs/os/mutex.h"
 
 namespace tierfs {
 
@@ -25,13 +25,13 @@ class Workers {
  private:
   void Serve(std::list<std::thread>::iterator self);
 
-  std::mutex mutex_;
-  std::condition_variable work_;
-  std::condition_variable ended_;
-  std::queue<std::function<void()>> jobs_;
-  std::list<std::thread> threads_;
-  std::size_t idle_ = 0;
-  bool stopping_ = false;
+  Mutex mutex_;
+  Wakeup work_;
+  Wakeup ended_;
+  std::queue<std::function<void()>> jobs_ GUARDED_BY(mutex_);
+  std::list<std::thread> threads_ GUARDED_BY(mutex_);
+  std::size_t idle_ GUARDED_BY(mutex_) = 0;
+  bool stopping_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace tierfs

@@ -6,9 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 
 #include "fs/os/beneath.h"
+#include "fs/os/mutex.h"
 
 namespace tierfs {
 
@@ -27,8 +27,14 @@ class KeepTime {
   KeepTime(const KeepTime&) = delete;
   KeepTime& operator=(const KeepTime&) = delete;
 
-  // For who sets a directory's date: while it is held none is put back.
-  [[nodiscard]] static std::unique_lock<std::recursive_mutex> NoneIsPutBack() { return std::unique_lock(mutex_); }
+  // For a thread that sets a directory's date: as long as this lives none is put back.
+  class NoneIsPutBack {
+   public:
+    NoneIsPutBack() : lock_(mutex_) {}
+
+   private:
+    const Lock<RecursiveMutex> lock_;
+  };
 
   // What `look` sees, with no passing date in it: where one is being kept meanwhile and `matters` of the answer, it looks once more.
   template <typename Look, typename Matters>
@@ -36,7 +42,7 @@ class KeepTime {
     const std::uint64_t before = ended_.load();
     auto seen = look();
     if (!matters(seen) || (kept_.load() == 0 && ended_.load() == before)) return seen;
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return look();
   }
 
@@ -51,8 +57,8 @@ class KeepTime {
 
   static inline std::atomic<std::uint32_t> kept_{0};   // just now
   static inline std::atomic<std::uint64_t> ended_{0};  // up to now
-  static inline std::recursive_mutex mutex_;
-  const std::lock_guard<std::recursive_mutex> lock_;
+  static inline RecursiveMutex mutex_;
+  const Lock<RecursiveMutex> lock_;
   const int dir_;
   const Result<struct stat> st_;
 };

@@ -1,4 +1,3 @@
-// New names in the view: each is made in the tier that its path belongs to.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -6,17 +5,17 @@
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/tier/entry.h"
-#include "fs/tree/tree.h"
+#include "fs/tree/names.h"
 
 namespace tierfs {
 
-Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const char* name, bool is_dir,
-                                const std::function<Status(int dir)>& make) {
-  TIERFS_ASSIGN(DirFd dir, OpenDirForWriting(parent, tier));
+Result<Names::Made> Names::MakeIn(LayerIndex tier, const NodePtr& parent, const char* name, bool is_dir,
+                                  const std::function<Status(int dir)>& make) {
+  TIERFS_ASSIGN(DirFd dir, directories_.OpenForWriting(parent, tier));
   if (parent->Parts().InLower().Empty()) {
     const Status made = make((*dir).get());
     if (made) {
-      Tell(LayerMask::Only(tier), parent, name, Feed::Change::kName);
+      reporter_.Report(LayerMask::Only(tier), parent, name, Feed::Change::kName);
       return Made{tier, std::move(dir)};
     }
     // A whiteout may be left of a lower layer that is there no more; open(2) calls it a device without a driver.
@@ -24,35 +23,35 @@ Result<Tree::Made> Tree::MakeIn(LayerIndex tier, const NodePtr& parent, const ch
     const auto there = StatEntry((*dir).get(), name);
     if (!there || !IsWhiteout(*there)) return tl::unexpected(made.error());
   }
-  TIERFS_ASSIGN(const Found before, Resolve(parent, name));
+  TIERFS_ASSIGN(const Found before, view_.Find(parent, name));
   if (before.Exists()) return Fail(EEXIST, "entry exists");
-  TIERFS_ASSIGN(const LayerMask shields, ClearForCreation(parent, name, tier, before.whiteouts, is_dir));
+  TIERFS_ASSIGN(const LayerMask shields, whiteouts_.ClearForCreation(parent, name, tier, before.whiteouts, is_dir));
   TIERFS_TRY(make((*dir).get()));
-  const AtEnd tell([&] { Tell(LayerMask::Only(tier), parent, name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName); });
-  if (is_dir && !before.whiteouts.Empty()) TIERFS_TRY(HideLowerEntries(parent, name, (*dir).get()));
-  TIERFS_TRY(RemoveWhiteouts(parent, name, shields));
+  const AtEnd report([&] { reporter_.Report(LayerMask::Only(tier), parent, name, is_dir ? Feed::Change::kSubtree : Feed::Change::kName); });
+  if (is_dir && !before.whiteouts.Empty()) TIERFS_TRY(whiteouts_.HideLowerEntries(parent, name, (*dir).get()));
+  TIERFS_TRY(whiteouts_.Remove(parent, name, shields));
   return Made{tier, std::move(dir)};
 }
 
-Result<Entry> Tree::MadeEntry(const NodePtr& parent, const char* name, const Made& made) {
+Result<Entry> Names::MadeEntry(const NodePtr& parent, const char* name, const Made& made) {
   TIERFS_ASSIGN(const struct stat st, StatEntry((*made.dir).get(), name));
   if (!S_ISDIR(st.st_mode) || parent->Parts().InLower().Empty()) {
-    return EntryOf(*ReferenceFound(parent, name, FoundAt(made.layer, st)), st);
+    return answers_.EntryOf(*directories_.Reference(parent, name, Found::File(layers_, made.layer, st)), st);
   }
   // A directory where lower layers have one too merges with that, whose entries are hidden one by one.
   for (;;) {
-    TIERFS_ASSIGN(const Found found, Resolve(parent, name));
+    TIERFS_ASSIGN(const Found found, view_.Find(parent, name));
     if (!found.IsDir()) return Fail(ESTALE, "replaced underneath");
-    if (const NodePtr node = ReferenceFound(parent, name, found)) return EntryOf(*node, found.st);
+    if (const NodePtr node = directories_.Reference(parent, name, found)) return answers_.EntryOf(*node, found.st);
   }
 }
 
-Result<Entry> Tree::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
+Result<Entry> Names::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
   // 0:0 is the mark of a deletion in these trees; overlayfs refuses to make one for the same reason.
   if (S_ISCHR(mode) && device == 0) return Fail(EPERM, "a whiteout cannot be made through the mount");
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
+  const LayerIndex tier = classifier_.HomeOf(parent, name, false);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   const ActAs as(caller);
                   const KeepSetgid keep((mode & S_ISGID) != 0);
@@ -62,10 +61,10 @@ Result<Entry> Tree::MakeNode(const Caller& caller, NodeId parent_id, const char*
   return MadeEntry(parent, name, made);
 }
 
-Result<Entry> Tree::MakeDirectory(const Caller& caller, NodeId parent_id, const char* name, mode_t mode) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const LayerIndex tier = LayerOf(DecisionFor(parent, name, true).tier);
+Result<Entry> Names::MakeDirectory(const Caller& caller, NodeId parent_id, const char* name, mode_t mode) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
+  const LayerIndex tier = classifier_.HomeOf(parent, name, true);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, true, [&](int dir) -> Status {
                   const ActAs as(caller);
                   const KeepSetgid keep((mode & S_ISGID) != 0);
@@ -75,10 +74,10 @@ Result<Entry> Tree::MakeDirectory(const Caller& caller, NodeId parent_id, const 
   return MadeEntry(parent, name, made);
 }
 
-Result<Entry> Tree::MakeSymlink(const Caller& caller, NodeId parent_id, const char* name, const char* target) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+Result<Entry> Names::MakeSymlink(const Caller& caller, NodeId parent_id, const char* name, const char* target) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
+  const LayerIndex tier = classifier_.HomeOf(parent, name, false);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   const ActAs as(caller);
                   if (::symlinkat(target, dir, name) != 0) return FailErrno("symlinkat");
@@ -87,88 +86,83 @@ Result<Entry> Tree::MakeSymlink(const Caller& caller, NodeId parent_id, const ch
   return MadeEntry(parent, name, made);
 }
 
-Result<Entry> Tree::Link(NodeId id, NodeId parent_id, const char* name) {
-  TIERFS_ASSIGN(const NodePtr node, Get(id));
-  TIERFS_TRY(CopyUp(node));
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const std::lock_guard lock(node->mutex);
+Result<Entry> Names::Link(NodeId id, NodeId parent_id, const char* name) {
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  TIERFS_TRY(copies_.CopyUp(node));
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
+  const Lock lock(node->mutex);
   const LayerIndex home = node->Placement();
-  LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+  LayerIndex tier = classifier_.HomeOf(parent, name, false);
   if (!layers_.SameMount(home, tier)) {
     // One inode is in one tier: the new name joins it there when that is at least as well protected as its own class.
     if (home > tier) return Fail(EXDEV, "link to a better protected tier on another file system");
     tier = home;
   }
-  TIERFS_ASSIGN(const Location from, LocateLocked(node, home));
+  TIERFS_ASSIGN(const Location from, directories_.LocateLocked(node, home));
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
                   return {};
                 }));
   nodes_.Linked();
-  TellNode(*node, Feed::Change::kName);  // it has one name more
+  reporter_.ReportNode(*node, Feed::Change::kName);  // it has one name more
   TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
   if (entry.id == node->id) node->pinned.Reset();
   // A temporary file that got its first name: it may go where that belongs once it is closed.
-  if (tier != LayerOf(DecisionFor(parent, name, false).tier) && entry.attributes.st.st_nlink == 1) MoveAtClose(node);
+  if (tier != classifier_.HomeOf(parent, name, false) && entry.attributes.st.st_nlink == 1) settle_queue_.Misplaced(node);
   return entry;
 }
 
-Result<CreatedFile> Tree::Create(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, int flags) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  const LayerIndex tier = LayerOf(DecisionFor(parent, name, false).tier);
+Result<CreatedFile> Names::Create(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, int flags) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
+  const LayerIndex tier = classifier_.HomeOf(parent, name, false);
   UniqueFd fd;
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   const ActAs as(caller);
                   const KeepSetgid keep((mode & S_ISGID) != 0);
-                  TIERFS_ASSIGN(fd, OpenEntry(dir, name, BackingFlags(flags) | O_CREAT | (flags & O_EXCL), mode));
+                  TIERFS_ASSIGN(fd, OpenEntry(dir, name, OpenFiles::BackingFlags(flags) | O_CREAT | (flags & O_EXCL), mode));
                   return {};
                 }));
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
-  const Found found = FoundAt(made.layer, st);
-  const NodePtr node = ReferenceFound(parent, name, found);
-  CreatedFile created;
-  {
-    const std::lock_guard lock(node->mutex);
-    auto opened = AddHandle(node, std::move(fd), flags);
-    if (opened) {
-      created.opened = *opened;
-    } else {
-      nodes_.Forget(node->id, 1);
-      return tl::unexpected(opened.error());
-    }
-  }
-  created.entry = EntryOf(*node, st);
-  return created;
+  const Found found = Found::File(layers_, made.layer, st);
+  const NodePtr node = directories_.Reference(parent, name, found);
+  const Lock lock(node->mutex);
+  return OpenMade(node, st, std::move(fd), flags);
 }
 
-Result<CreatedFile> Tree::CreateTemporary(const Caller& caller, NodeId parent_id, mode_t mode, int flags) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+Result<CreatedFile> Names::OpenMade(const NodePtr& node, const struct stat& st, UniqueFd fd, int flags) {
+  const auto opened = open_files_.Add(node, std::move(fd), flags);
+  if (!opened) {
+    nodes_.Forget(node->id, 1);
+    return tl::unexpected(opened.error());
+  }
+  return CreatedFile{answers_.EntryOf(*node, st), *opened};
+}
+
+Result<CreatedFile> Names::CreateTemporary(const Caller& caller, NodeId parent_id, mode_t mode, int flags) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
   // It has no name yet, so it goes where the directory itself belongs.
-  const LayerIndex tier = LayerOf(DecisionOfNode(*parent).tier);
-  TIERFS_ASSIGN(const DirFd dir, OpenDirForWriting(parent, tier));
+  const LayerIndex tier = classifier_.HomeOf(*parent);
+  TIERFS_ASSIGN(const DirFd dir, directories_.OpenForWriting(parent, tier));
   UniqueFd fd;
   {
     const ActAs as(caller);
     const KeepSetgid keep((mode & S_ISGID) != 0);
-    TIERFS_ASSIGN(fd, OpenEntry((*dir).get(), ".", BackingFlags(flags) | O_TMPFILE | (flags & O_EXCL), mode));
+    TIERFS_ASSIGN(fd, OpenEntry((*dir).get(), ".", OpenFiles::BackingFlags(flags) | O_TMPFILE | (flags & O_EXCL), mode));
   }
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
-  const Found found = FoundAt(tier, st);
-  const NodePtr node = ReferenceFound(nullptr, "", found);
-  CreatedFile created;
-  created.entry = EntryOf(*node, st);
-  const std::lock_guard lock(node->mutex);
+  const Found found = Found::File(layers_, tier, st);
+  const NodePtr node = directories_.Reference(nullptr, "", found);
+  const Lock lock(node->mutex);
   node->pinned = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-  auto opened = AddHandle(node, std::move(fd), flags);
-  if (!opened || !node->pinned) {
+  if (!node->pinned) {
+    const int error = errno;
     nodes_.Forget(node->id, 1);
-    return opened ? Fail(EMFILE, "dup") : tl::unexpected(opened.error());
+    return Fail(error, "dup");
   }
-  created.opened = *opened;
-  return created;
+  return OpenMade(node, st, std::move(fd), flags);
 }
 
 }  // namespace tierfs

@@ -4,7 +4,7 @@ namespace tierfs {
 
 DirFd DirCache::Get(NodeId node, LayerIndex layer) {
   const auto now = Clock::now();
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = entries_.find(KeyOf(node, layer));
   if (found == entries_.end()) return nullptr;
   if (now - found->second->opened > max_age_) {
@@ -18,7 +18,7 @@ DirFd DirCache::Get(NodeId node, LayerIndex layer) {
 
 void DirCache::Put(NodeId node, LayerIndex layer, DirFd fd) {
   const std::uint64_t key = KeyOf(node, layer);
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (const auto found = entries_.find(key); found != entries_.end()) {
     recent_.erase(found->second);
     entries_.erase(found);
@@ -32,7 +32,7 @@ void DirCache::Put(NodeId node, LayerIndex layer, DirFd fd) {
 }
 
 void DirCache::Drop(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   for (LayerIndex layer = 0; layer < kMaxLayers; ++layer) {
     if (const auto found = entries_.find(KeyOf(node, layer)); found != entries_.end()) {
       recent_.erase(found->second);
@@ -42,7 +42,7 @@ void DirCache::Drop(NodeId node) {
 }
 
 void DirCache::Clear() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   entries_.clear();
   recent_.clear();
 }

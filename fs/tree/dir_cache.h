@@ -4,9 +4,9 @@
 #include <chrono>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 
+#include "fs/os/mutex.h"
 #include "fs/os/unique_fd.h"
 #include "fs/tree/node.h"
 
@@ -36,9 +36,9 @@ class DirCache {
 
   const std::size_t capacity_;
   const std::chrono::nanoseconds max_age_;
-  std::mutex mutex_;
-  std::list<Entry> recent_;  // most recently used first
-  std::unordered_map<std::uint64_t, std::list<Entry>::iterator> entries_;
+  Mutex mutex_;
+  std::list<Entry> recent_ GUARDED_BY(mutex_);  // most recently used first
+  std::unordered_map<std::uint64_t, std::list<Entry>::iterator> entries_ GUARDED_BY(mutex_);
 };
 
 }  // namespace tierfs

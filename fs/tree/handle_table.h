@@ -5,10 +5,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
+#include "fs/os/mutex.h"
 #include "fs/os/unique_fd.h"
 #include "fs/tree/node.h"
 
@@ -50,18 +50,18 @@ struct OpenFile {
 class HandleTable {
  public:
   [[nodiscard]] HandleId Add(std::shared_ptr<OpenFile> file) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     const HandleId id{++last_};
     files_[id.value] = std::move(file);
     return id;
   }
   [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId id) const {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     const auto found = files_.find(id.value);
     return found == files_.end() ? nullptr : found->second;
   }
   [[nodiscard]] std::shared_ptr<OpenFile> Remove(HandleId id) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     const auto found = files_.find(id.value);
     if (found == files_.end()) return nullptr;
     auto file = std::move(found->second);
@@ -69,16 +69,16 @@ class HandleTable {
     return file;
   }
   [[nodiscard]] std::vector<std::shared_ptr<OpenFile>> All() const {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     std::vector<std::shared_ptr<OpenFile>> all;
     for (const auto& [id, file] : files_) all.push_back(file);
     return all;
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<OpenFile>> files_;
-  std::uint64_t last_ = 0;
+  mutable Mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<OpenFile>> files_ GUARDED_BY(mutex_);
+  std::uint64_t last_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tierfs

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <atomic>
-#include <mutex>
 #include <unordered_set>
 
+#include "fs/os/mutex.h"
 #include "fs/tier/layer.h"
 
 namespace tierfs {
@@ -17,20 +17,20 @@ class LinkedFiles {
   static constexpr std::size_t kLimit = 100'000;
 
   void Add(const BackingKey& key) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (keys_.size() < kLimit) keys_.insert(key);
     any_.store(true, std::memory_order_release);
   }
   [[nodiscard]] bool Has(const BackingKey& key) const {
     if (!any_.load(std::memory_order_acquire)) return false;
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return keys_.size() >= kLimit || keys_.count(key) != 0;
   }
 
  private:
   std::atomic<bool> any_{false};
-  mutable std::mutex mutex_;
-  std::unordered_set<BackingKey, BackingKeyHash> keys_;
+  mutable Mutex mutex_;
+  std::unordered_set<BackingKey, BackingKeyHash> keys_ GUARDED_BY(mutex_);
 };
 
 }  // namespace tierfs

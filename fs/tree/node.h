@@ -6,9 +6,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "fs/os/mutex.h"
 #include "fs/os/unique_fd.h"
 #include "fs/tier/layer.h"
 #include "fs/tree/small_mutex.h"
@@ -68,14 +68,13 @@ struct Node {
   bool named_elsewhere = false;  // when it has no name left: the file has others, which nobody has looked up
 
   // Held while a file is opened, closed, copied up, moved or removed. Guards what follows.
-  SmallMutex mutex;
-  OpenState open;
-  std::uint32_t changes = 0;     // counts opens for writing and changes of attributes: a copy made beside them is of no use
-  bool settle_at_close = false;  // it is misplaced because it was open when its path changed
-  UniqueFd pinned;               // keeps an unlinked file reachable until the kernel forgets it
+  mutable SmallMutex mutex;
+  OpenState open GUARDED_BY(mutex);
+  std::uint32_t changes GUARDED_BY(mutex) = 0;  // counts opens for writing and changes of attributes: a copy made beside them is of no use
+  bool settle_at_close GUARDED_BY(mutex) = false;  // it is misplaced because it was open when its path changed
+  UniqueFd pinned GUARDED_BY(mutex);               // keeps an unlinked file reachable until the kernel forgets it
 };
 
 using NodePtr = std::shared_ptr<Node>;
-using NodeLock = std::unique_lock<SmallMutex>;
 
 }  // namespace tierfs

@@ -20,7 +20,7 @@ std::uint64_t InodeNumbers::Of(const BackingKey& key) {
   return overrides_.emplace(key, next_fresh_++).first->second;
 }
 
-void InodeNumbers::Moved(const BackingKey& from, const BackingKey& to) {
+void InodeNumbers::Reassign(const BackingKey& from, const BackingKey& to) {
   const std::uint64_t number = Of(from);
   overrides_.erase(from);
   taken_.insert(number);
@@ -45,7 +45,7 @@ NodeTable::NodeTable(BackingKey root_key, LayerMask root_parts) {
 }
 
 NodePtr NodeTable::Get(NodeId id) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = by_id_.find(id.value);
   if (found == by_id_.end()) return nullptr;
   NodePtr node = found->second;
@@ -54,13 +54,13 @@ NodePtr NodeTable::Get(NodeId id) const {
 }
 
 bool NodeTable::IsSuperseded(NodeId id) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = by_id_.find(id.value);
   return found != by_id_.end() && found->second->successor != nullptr;
 }
 
 void NodeTable::Supersede(const NodePtr& node) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   auto next = std::make_shared<Node>(NodeId{next_id_++}, node->type, node->ino);
   next->key = node->key;
   next->parts.store(node->parts.load(std::memory_order_acquire), std::memory_order_release);
@@ -73,32 +73,32 @@ void NodeTable::Supersede(const NodePtr& node) {
 }
 
 NodePtr NodeTable::Find(const BackingKey& key) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = by_key_.find(key);
   return found == by_key_.end() ? nullptr : found->second;
 }
 
-NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const Sight& sight) {
-  const std::lock_guard lock(mutex_);
-  if (sight.moved && *sight.moved != Moved()) return nullptr;
-  return ReferenceLocked(parent, name, sight);
+NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, const Found& found) {
+  const Lock lock(mutex_);
+  if (found.generation && *found.generation != Generation()) return nullptr;
+  return ReferenceLocked(parent, name, found);
 }
 
-NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& name, const Sight& sight) {
-  auto found = by_key_.find(sight.key);
-  if (found != by_key_.end() && found->second->type != (sight.type & S_IFMT)) {
+NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) {
+  auto known = by_key_.find(found.key);
+  if (known != by_key_.end() && known->second->type != (found.st.st_mode & S_IFMT)) {
     // The backing inode was removed and used again underneath; the old node lives on until it is forgotten.
-    by_key_.erase(found);
-    found = by_key_.end();
+    by_key_.erase(known);
+    known = by_key_.end();
   }
   NodePtr node;
-  if (found == by_key_.end()) {
-    node = std::make_shared<Node>(NodeId{next_id_++}, sight.type & S_IFMT, numbers_.Of(sight.key));
-    node->key = sight.key;
+  if (known == by_key_.end()) {
+    node = std::make_shared<Node>(NodeId{next_id_++}, found.st.st_mode & S_IFMT, numbers_.Of(found.key));
+    node->key = found.key;
     by_id_[node->id.value] = node;
-    by_key_[sight.key] = node;
+    by_key_[found.key] = node;
   } else {
-    node = found->second;
+    node = known->second;
   }
   if (node != root_) {
     if (node->parent != parent || node->name != name) {
@@ -108,7 +108,7 @@ NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& nam
       }
       SetPlace(*node, parent, name);
     }
-    node->parts.store(sight.parts.bits(), std::memory_order_release);
+    node->parts.store(found.parts.bits(), std::memory_order_release);
   }
   ++node->lookups;
   return node;
@@ -131,18 +131,18 @@ void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& n
 }
 
 void NodeTable::SetParts(Node& node, LayerMask parts) {
-  if (node.parts.exchange(parts.bits(), std::memory_order_acq_rel) != parts.bits()) moved_.fetch_add(1, std::memory_order_release);
+  if (node.parts.exchange(parts.bits(), std::memory_order_acq_rel) != parts.bits()) generation_.fetch_add(1, std::memory_order_release);
 }
 
-NodePtr NodeTable::Hold(const NodePtr& parent, const std::string& name, const Sight& sight) {
-  const std::lock_guard lock(mutex_);
-  if (sight.moved && *sight.moved != Moved()) return nullptr;
-  const auto found = by_key_.find(sight.key);
-  if (found != by_key_.end() && found->second->type == (sight.type & S_IFMT) && found->second->lookups > 0) {
-    ++found->second->lookups;
-    return found->second;
+NodePtr NodeTable::Hold(const NodePtr& parent, const std::string& name, const Found& found) {
+  const Lock lock(mutex_);
+  if (found.generation && *found.generation != Generation()) return nullptr;
+  const auto known = by_key_.find(found.key);
+  if (known != by_key_.end() && known->second->type == (found.st.st_mode & S_IFMT) && known->second->lookups > 0) {
+    ++known->second->lookups;
+    return known->second;
   }
-  return ReferenceLocked(parent, name, sight);
+  return ReferenceLocked(parent, name, found);
 }
 
 void NodeTable::RememberName(Node& node) {
@@ -187,13 +187,13 @@ void NodeTable::DropIfUnused(NodePtr node) {
 }
 
 void NodeTable::Keep(Node& node) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   ++node.lookups;
 }
 
 void NodeTable::Forget(NodeId id, std::uint64_t count) {
   NodePtr node;  // destroyed outside the lock: it may close a descriptor
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto found = by_id_.find(id.value);
   if (found == by_id_.end()) return;
   node = found->second;
@@ -202,12 +202,12 @@ void NodeTable::Forget(NodeId id, std::uint64_t count) {
 }
 
 NodeTable::Place NodeTable::PlaceOf(const Node& node) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return Place{node.parent, node.name, node.Parts(), node.named_elsewhere && !node.parent};
 }
 
 std::optional<std::string> NodeTable::PathOf(const Node& node) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<std::string_view> names;
   for (const Node* at = &node; at != root_.get(); at = at->parent.get()) {
     if (!at->parent) return std::nullopt;
@@ -223,7 +223,7 @@ std::optional<std::string> NodeTable::PathOf(const Node& node) const {
 
 void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from,
                         const std::string& from_name) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (from && node->parent && !node->IsDir()) {
     if (node->parent != from || node->name != from_name) {
       RememberName(*node);
@@ -236,7 +236,7 @@ void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::s
 }
 
 void NodeTable::Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   DropName(*node, Name(parent, name));
   if (node->parent == parent && node->name == name) {
     const auto names = other_names_.find(node->id.value);
@@ -256,41 +256,41 @@ void NodeTable::Unlinked(const NodePtr& node, const NodePtr& parent, const std::
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
 }
 
-void NodeTable::Expect(const NodePtr& node, const BackingKey& key) {
-  const std::lock_guard lock(mutex_);
+void NodeTable::Reserve(const NodePtr& node, const BackingKey& key) {
+  const Lock lock(mutex_);
   by_key_[key] = node;
 }
 
-void NodeTable::Unexpect(const NodePtr& node, const BackingKey& key) {
-  const std::lock_guard lock(mutex_);
+void NodeTable::Unreserve(const NodePtr& node, const BackingKey& key) {
+  const Lock lock(mutex_);
   if (const auto found = by_key_.find(key); found != by_key_.end() && found->second == node) by_key_.erase(found);
 }
 
 void NodeTable::Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   SetParts(*node, parts);
   if (node->key == key) return;
-  moved_.fetch_add(1, std::memory_order_release);
+  generation_.fetch_add(1, std::memory_order_release);
   // The other names of a lower file that is copied up stay with the lower file.
   if (!node->IsDir()) DropNames(*node);
-  numbers_.Moved(node->key, key);
+  numbers_.Reassign(node->key, key);
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
   node->key = key;
   by_key_[key] = node;
 }
 
 BackingKey NodeTable::KeyOf(const Node& node) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return node.key;
 }
 
 std::uint64_t NodeTable::NumberOf(const BackingKey& key) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return numbers_.Of(key);
 }
 
 policy::State NodeTable::StateOf(Node& directory, const policy::Policy& policy, std::uint64_t epoch) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<Node*> stale;
   Node* at = &directory;
   while (at->state_epoch != epoch) {
@@ -306,16 +306,28 @@ policy::State NodeTable::StateOf(Node& directory, const policy::Policy& policy, 
 }
 
 std::size_t NodeTable::size() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return by_id_.size();
 }
 
 std::vector<NodePtr> NodeTable::All() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<NodePtr> all;
   all.reserve(by_id_.size());
   for (const auto& [id, node] : by_id_) all.push_back(node);
   return all;
+}
+
+Result<NodePtr> NodeOf(const NodeTable& nodes, NodeId id) {
+  NodePtr node = nodes.Get(id);
+  if (!node) return Fail(ESTALE, "unknown node");
+  return node;
+}
+
+Result<NodePtr> DirectoryOf(const NodeTable& nodes, NodeId id) {
+  TIERFS_ASSIGN(NodePtr node, NodeOf(nodes, id));
+  if (!node->IsDir()) return Fail(ENOTDIR, "not a directory");
+  return node;
 }
 
 }  // namespace tierfs

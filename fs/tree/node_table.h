@@ -3,13 +3,14 @@
 
 #include <atomic>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "fs/os/mutex.h"
+#include "fs/tree/found.h"
 #include "fs/tree/node.h"
 
 namespace tierfs {
@@ -20,7 +21,7 @@ namespace tierfs {
 class InodeNumbers {
  public:
   [[nodiscard]] std::uint64_t Of(const BackingKey& key);
-  void Moved(const BackingKey& from, const BackingKey& to);
+  void Reassign(const BackingKey& from, const BackingKey& to);
   void Released(const BackingKey& key);  // the backing inode is gone
 
  private:
@@ -39,20 +40,14 @@ class NodeTable {
   // Of a superseded node: the one that took its place.
   [[nodiscard]] NodePtr Get(NodeId id) const;
 
-  // Where a backing inode was found.
-  struct Sight {
-    BackingKey key;
-    mode_t type;
-    LayerMask parts;
-    std::optional<std::uint64_t> moved;  // what Moved() was before anybody looked; without it, nobody can have moved it
-  };
-  // The node of the backing inode, made when there is none yet, now known as `name` in `parent`; takes one kernel reference. Null when
-  // something was moved since it was seen: by now it may be another inode's number.
-  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const Sight& sight);
+  // The node of the backing inode that was found, made when there is none yet, now known as `name` in `parent`. Takes one kernel
+  // reference. Null when the generation has changed since: by now the key may be another file's.
+  [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const Found& found);
   // The same for a look of our own, which users' renames may overtake: a node that the kernel knows keeps its name and its parts.
-  [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const Sight& sight);
-  // Grows whenever a node gets another backing inode or other parts, or its file one more link.
-  [[nodiscard]] std::uint64_t Moved() const { return moved_.load(std::memory_order_acquire); }
+  [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const Found& found);
+  // Grows whenever a node gets another backing inode or other parts, or its file one more link. If it is unchanged once a node's mutex is
+  // held, what was found before stays valid until the mutex is released.
+  [[nodiscard]] std::uint64_t Generation() const { return generation_.load(std::memory_order_acquire); }
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
   // One more reference to a node that has one; Forget gives it back.
@@ -74,13 +69,13 @@ class NodeTable {
   void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from = nullptr,
                const std::string& from_name = "");
   // The file of the node got one more name.
-  void Linked() { moved_.fetch_add(1, std::memory_order_release); }
+  void Linked() { generation_.fetch_add(1, std::memory_order_release); }
   // The name is gone; a node that was known by it goes on under another that it was looked up by. `last`: the backing inode is gone too,
   // once it is closed.
   void Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last);
-  // A backing inode that is about to take the place of the node's: who finds it before Rekey says so gets this node.
-  void Expect(const NodePtr& node, const BackingKey& key);
-  void Unexpect(const NodePtr& node, const BackingKey& key);
+  // A backing inode that is about to take the place of the node's: a lookup that finds it before Rekey gets this node.
+  void Reserve(const NodePtr& node, const BackingKey& key);
+  void Unreserve(const NodePtr& node, const BackingKey& key);
   // The node's content lives in another backing inode now; the number stays.
   void Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts);
   [[nodiscard]] BackingKey KeyOf(const Node& node) const;
@@ -101,25 +96,30 @@ class NodeTable {
  private:
   using Name = std::pair<NodePtr, std::string>;  // the directory, and the entry in it
 
-  [[nodiscard]] NodePtr ReferenceLocked(const NodePtr& parent, const std::string& name, const Sight& sight);
-  void SetPlace(Node& node, const NodePtr& parent, const std::string& name);
-  void SetParts(Node& node, LayerMask parts);
+  [[nodiscard]] NodePtr ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) REQUIRES(mutex_);
+  void SetPlace(Node& node, const NodePtr& parent, const std::string& name) REQUIRES(mutex_);
+  void SetParts(Node& node, LayerMask parts) REQUIRES(mutex_);
   // The name that a file is known by becomes one of its others.
-  void RememberName(Node& node);
-  void DropName(const Node& node, const Name& name);
-  void DropNames(const Node& node);
-  void DropIfUnused(NodePtr node);
+  void RememberName(Node& node) REQUIRES(mutex_);
+  void DropName(const Node& node, const Name& name) REQUIRES(mutex_);
+  void DropNames(const Node& node) REQUIRES(mutex_);
+  void DropIfUnused(NodePtr node) REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  std::unordered_map<std::uint64_t, NodePtr> by_id_;
-  std::unordered_map<BackingKey, NodePtr, BackingKeyHash> by_key_;
+  mutable Mutex mutex_;
+  std::unordered_map<std::uint64_t, NodePtr> by_id_ GUARDED_BY(mutex_);
+  std::unordered_map<BackingKey, NodePtr, BackingKeyHash> by_key_ GUARDED_BY(mutex_);
   // Of files with several names: those that the kernel knows besides the one in the node, with their layers. It uses each without asking
   // again, also when the one in the node is gone. Their directories count them as children.
-  std::unordered_map<std::uint64_t, std::map<Name, LayerMask>> other_names_;
-  InodeNumbers numbers_;
+  std::unordered_map<std::uint64_t, std::map<Name, LayerMask>> other_names_ GUARDED_BY(mutex_);
+  InodeNumbers numbers_ GUARDED_BY(mutex_);
   NodePtr root_;
-  std::uint64_t next_id_ = kRootNode.value + 1;
-  std::atomic<std::uint64_t> moved_{0};  // grows with the mutex held
+  std::uint64_t next_id_ GUARDED_BY(mutex_) = kRootNode.value + 1;
+  std::atomic<std::uint64_t> generation_{0};  // grows with the mutex held
 };
+
+// ESTALE for a number that the table does not know.
+[[nodiscard]] Result<NodePtr> NodeOf(const NodeTable& nodes, NodeId id);
+// The same; ENOTDIR for a file.
+[[nodiscard]] Result<NodePtr> DirectoryOf(const NodeTable& nodes, NodeId id);
 
 }  // namespace tierfs

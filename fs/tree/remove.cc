@@ -4,123 +4,111 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
-#include "fs/os/list_dir.h"
-#include "fs/tier/entry.h"
 #include "fs/tier/whiteouts.h"
-#include "fs/tree/tree.h"
+#include "fs/tree/names.h"
 
 namespace tierfs {
 
-Status Tree::Pin(const NodePtr& node, int dir, const char* name) {
+Status Names::Pin(const NodePtr& node, int dir, const char* name) {
   if (node->pinned) return {};
   TIERFS_ASSIGN(node->pinned, OpenEntry(dir, name, O_PATH));
   return {};
 }
 
-void Tree::NameGone(const NodePtr& node, const NodePtr& parent, const char* name) {
+void Names::NameGone(const NodePtr& node, const NodePtr& parent, const char* name) {
   const auto st = StatFd(node->pinned.get());
   nodes_.Unlinked(node, parent, name, st && st->st_nlink == 0);
   if (nodes_.PlaceOf(*node).parent) {
     node->pinned.Reset();  // a hard link that is still known by another name needs no descriptor
   } else if (!node->open.Any()) {
-    NothingToSettle(node);
+    settle_queue_.NothingToSettle(node);
   }
 }
 
-Status Tree::Unlink(NodeId parent_id, const char* name) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
-  Side there{parent, name, {}, {}};
-  const Found& found = there.found;
-  const NodePtr& node = there.node;
-  NodeLock lock;
+Status Names::Unlink(NodeId parent_id, const char* name) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
   for (;;) {
-    TIERFS_ASSIGN(const std::uint64_t moved, LookAt({&there}));
-    if (!found.Exists()) return Fail(ENOENT, "unlink");
-    if (found.IsDir()) return Fail(EISDIR, "unlink");
-    if (!node) break;
-    lock = NodeLock(node->mutex);
-    if (nodes_.Moved() == moved) break;
-    lock = {};
+    Side there{parent, name, {}, {}};
+    TIERFS_ASSIGN(const std::uint64_t generation, view_.FindAll({&there}));
+    const NodePtr& node = there.node;
+    if (!there.found.Exists()) return Fail(ENOENT, "unlink");
+    if (there.found.IsDir()) return Fail(EISDIR, "unlink");
+    if (!node) return RemoveFile(there);
+    const Lock lock(node->mutex);
+    if (nodes_.Generation() != generation) continue;
+    if (!(there.found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
+    TIERFS_ASSIGN(const DirFd dir, directories_.Open(parent, there.found.Layer()));
+    TIERFS_TRY(Pin(node, (*dir).get(), name));
+    TIERFS_TRY(RemoveFile(there));
+    NameGone(node, parent, name);
+    return {};
   }
-  if (node && !(found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
-  const LayerIndex layer = found.parts.First();
-  TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
-  if (node) TIERFS_TRY(Pin(node, (*dir).get(), name));
-  const AtEnd tell([&] {
-    Tell(LayerMask::Only(layer), parent, name, Feed::Change::kName);
-    TellLinks(found, Feed::Change::kName);
+}
+
+Status Names::RemoveFile(const Side& there) {
+  const LayerIndex layer = there.found.Layer();
+  TIERFS_ASSIGN(const DirFd dir, directories_.Open(there.parent, layer));
+  const AtEnd report([&] {
+    reporter_.Report(LayerMask::Only(layer), there.parent, there.name, Feed::Change::kName);
+    reporter_.ReportOtherNames(there.found, Feed::Change::kName);
   });
   const auto remove = [&]() -> Status {
-    if (IsTier(layer) && ::unlinkat((*dir).get(), name, 0) != 0) return FailErrno("unlinkat");
+    if (IsTier(layer) && ::unlinkat((*dir).get(), there.name, 0) != 0) return FailErrno("unlinkat");
     return {};
   };
-  TIERFS_ASSIGN(const bool lower, LowerShows(parent, name));
-  if (lower) {
-    TIERFS_TRY(Hide(parent, name, found.parts.InTiers(), false, remove));
-  } else {
-    TIERFS_TRY(remove());
-  }
-  if (node) NameGone(node, parent, name);
-  return {};
+  TIERFS_ASSIGN(const bool lower, view_.LowerShows(there.parent, there.name));
+  return lower ? whiteouts_.Hide(there.parent, there.name, there.found.parts.InTiers(), false, remove) : remove();
 }
 
-Status Tree::RemoveDirectory(NodeId parent_id, const char* name) {
-  const SharedTopology topology(topology_);
-  TIERFS_ASSIGN(const NodePtr parent, GetDirectory(parent_id));
+Status Names::RemoveDirectory(NodeId parent_id, const char* name) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
   Side there{parent, name, {}, {}};
-  const Found& found = there.found;
+  TIERFS_ASSIGN([[maybe_unused]] const std::uint64_t generation, view_.FindAll({&there}));
   const NodePtr& node = there.node;
-  TIERFS_TRY(LookAt({&there}));
-  if (!found.Exists()) return Fail(ENOENT, "rmdir");
-  if (!found.IsDir()) return Fail(ENOTDIR, "rmdir");
+  if (!there.found.Exists()) return Fail(ENOENT, "rmdir");
+  if (!there.found.IsDir()) return Fail(ENOTDIR, "rmdir");
   // The kernel looked the directory up before it asked, so there is a node.
   if (!node) return Fail(ESTALE, "rmdir of an unknown directory");
-  TIERFS_ASSIGN(const auto entries, ListParts(node, found.parts));
+  TIERFS_ASSIGN(const auto entries, view_.ListParts(node, there.found.parts));
   if (!entries.empty()) return Fail(ENOTEMPTY, "rmdir");
+  const AtEnd report([&] { reporter_.Report(there.found.parts, parent, name, Feed::Change::kSubtree); });
+  {
+    const Lock lock(node->mutex);
+    TIERFS_ASSIGN(const DirFd dir, directories_.Open(parent, there.found.Layer()));
+    TIERFS_TRY(Pin(node, (*dir).get(), name));
+    TIERFS_TRY(RemoveParts(there));
+    nodes_.Unlinked(node, parent, name, true);
+  }
+  // With the node's mutex released: a thread with the growth lock may wait for it, to look at the directory without a name. A part that the
+  // directory got meanwhile, of a settling that went by, would bring it back.
+  return directories_.RemoveGrownParts(node, parent, name, there.found.parts);
+}
 
-  LayerMask holding = found.parts.InTiers();
-  const AtEnd tell([&] { Tell(found.parts, parent, name, Feed::Change::kSubtree); });
+Status Names::RemoveParts(const Side& there) {
+  LayerMask holding = there.found.parts.InTiers();
   const auto remove = [&]() -> Status {
     // The best protected part last: until it is gone the directory is there, with the attributes that it had.
     for (int layer = kTierCount - 1; layer >= 0; --layer) {
       if (!holding.Has(static_cast<LayerIndex>(layer))) continue;
-      TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, static_cast<LayerIndex>(layer)));
-      TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
+      TIERFS_ASSIGN(const DirFd dir, directories_.Open(there.parent, static_cast<LayerIndex>(layer)));
+      TIERFS_TRY(RemoveEmptyPart((*dir).get(), there.name));
     }
     return {};
   };
-  auto lock = NodeLock(node->mutex);
-  {
-    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, found.parts.First()));
-    TIERFS_TRY(Pin(node, (*dir).get(), name));
+  TIERFS_ASSIGN(const bool lower, view_.LowerShows(there.parent, there.name));
+  if (!lower) return remove();
+  if (Whiteouts::ShieldFor(holding) == kNoLayer) {
+    // All four trees have it: the bulk part makes room for the shield, its whiteouts move to the next.
+    const LayerIndex bulk = LayerOf(TierId::kBulk);
+    TIERFS_ASSIGN(const DirFd above, directories_.Open(there.parent, LayerOf(TierId::kState)));
+    TIERFS_TRY(whiteouts_.HideLowerEntries(there.parent, there.name, (*above).get()));
+    TIERFS_ASSIGN(const DirFd dir, directories_.Open(there.parent, bulk));
+    TIERFS_TRY(RemoveEmptyPart((*dir).get(), there.name));
+    holding = holding.Without(bulk);
   }
-  TIERFS_ASSIGN(const bool lower, LowerShows(parent, name));
-  if (!lower) {
-    TIERFS_TRY(remove());
-  } else {
-    if (ShieldFor(holding) == kNoLayer) {
-      // All four trees have it: the bulk part makes room for the shield, its whiteouts move to the next.
-      const LayerIndex bulk = LayerOf(TierId::kBulk);
-      TIERFS_ASSIGN(const DirFd above, OpenDir(parent, LayerOf(TierId::kState)));
-      TIERFS_TRY(HideLowerEntries(parent, name, (*above).get()));
-      TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, bulk));
-      TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
-      holding = holding.Without(bulk);
-    }
-    TIERFS_TRY(Hide(parent, name, holding, true, remove));
-  }
-  nodes_.Unlinked(node, parent, name, true);
-  lock = {};  // who holds growth_ may wait for somebody who asks for the directory without a name
-  // A part that it got meanwhile, of a settling that went by, would bring it back.
-  const std::lock_guard growth(growth_);
-  for (const LayerIndex layer : node->Parts().InTiers()) {
-    if (found.parts.Has(layer)) continue;
-    TIERFS_ASSIGN(const DirFd dir, OpenDir(parent, layer));
-    TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
-  }
-  dirs_.Drop(node->id);
-  return {};
+  return whiteouts_.Hide(there.parent, there.name, holding, true, remove);
 }
 
 }  // namespace tierfs

@@ -9,13 +9,22 @@ namespace {
 constexpr BackingKey kRoot{0, 2};
 const LayerMask kTwo = LayerMask::Only(1);
 
+Found Seen(std::uint64_t inode, mode_t mode, std::optional<std::uint64_t> generation = {}) {
+  Found found;
+  found.parts = kTwo;
+  found.st.st_mode = mode;
+  found.key = BackingKey{0, inode};
+  found.generation = generation;
+  return found;
+}
+
 class Nodes : public ::testing::Test {
  protected:
   NodePtr Dir(const NodePtr& parent, const std::string& name, std::uint64_t inode) {
-    return table_.Reference(parent, name, {BackingKey{0, inode}, S_IFDIR | 0755, kTwo, {}});
+    return table_.Reference(parent, name, Seen(inode, S_IFDIR | 0755));
   }
   NodePtr File(const NodePtr& parent, const std::string& name, std::uint64_t inode) {
-    return table_.Reference(parent, name, {BackingKey{0, inode}, S_IFREG | 0644, kTwo, {}});
+    return table_.Reference(parent, name, Seen(inode, S_IFREG | 0644));
   }
   NodeTable table_{kRoot, LayerMask::Tiers()};
 };
@@ -52,18 +61,18 @@ TEST_F(Nodes, AParentStaysAsLongAsItsChildren) {
 
 TEST_F(Nodes, WhatWasSeenBeforeAMoveIsLookedAtAnew) {
   const NodePtr file = File(table_.root(), "a", 10);
-  const std::uint64_t moved = table_.Moved();
-  const NodeTable::Sight sight{BackingKey{0, 10}, S_IFREG | 0644, kTwo, moved};
-  EXPECT_EQ(table_.Reference(table_.root(), "a", sight), file);
+  const std::uint64_t generation = table_.Generation();
+  const Found seen = Seen(10, S_IFREG | 0644, generation);
+  EXPECT_EQ(table_.Reference(table_.root(), "a", seen), file);
   table_.Rekey(file, BackingKey{1, 20}, LayerMask::Only(2));
-  EXPECT_NE(table_.Moved(), moved);
-  EXPECT_EQ(table_.Reference(table_.root(), "a", sight), nullptr) << "number 10 may be another file's by now";
-  EXPECT_EQ(table_.Hold(table_.root(), "a", sight), nullptr);
+  EXPECT_NE(table_.Generation(), generation);
+  EXPECT_EQ(table_.Reference(table_.root(), "a", seen), nullptr) << "number 10 may be another file's by now";
+  EXPECT_EQ(table_.Hold(table_.root(), "a", seen), nullptr);
   EXPECT_EQ(file->Placement(), 2) << "and where the file is stays known";
-  const std::uint64_t now = table_.Moved();
+  const std::uint64_t now = table_.Generation();
   EXPECT_EQ(table_.Hold(table_.root(), "a", {BackingKey{1, 20}, S_IFREG | 0644, LayerMask::Only(2), now}), file);
   table_.Renamed(file, table_.root(), "b", LayerMask::Only(2), table_.root(), "a");
-  EXPECT_EQ(table_.Moved(), now) << "another name in the same layer is no move";
+  EXPECT_EQ(table_.Generation(), now) << "another name in the same layer is no move";
 }
 
 TEST_F(Nodes, AnotherKindOnTheSameInodeIsAnotherNode) {
@@ -130,7 +139,7 @@ TEST_F(Nodes, NumbersTellFileSystemsApartAndDoNotHangOnTheDevice) {
 TEST(States, AreWorkedOutAnewWhenTheirPlaceOrThePolicyChanges) {
   const auto parsed = policy::Parse("3 /cache/\n1 *.conf\n", "t", nullptr);
   NodeTable table{kRoot, LayerMask::Tiers()};
-  const NodePtr dir = table.Reference(table.root(), "srv", {BackingKey{0, 11}, S_IFDIR, kTwo, {}});
+  const NodePtr dir = table.Reference(table.root(), "srv", Seen(11, S_IFDIR));
   const auto tier_of = [&](const policy::Policy& rules, std::uint64_t epoch) {
     return NumberOf(rules.Classify(table.StateOf(*dir, rules, epoch), "x", false).tier);
   };

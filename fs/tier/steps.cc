@@ -1,0 +1,150 @@
+#include "fs/tier/steps.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "fs/os/beneath.h"
+#include "fs/os/inode_identity.h"
+#include "fs/tier/entry.h"
+#include "fs/tier/whiteouts.h"
+
+namespace tierfs {
+namespace {
+
+Status RenameAt(int from, const char* from_name, int to, const char* to_name, unsigned flags) {
+  if (::renameat2(from, from_name, to, to_name, flags) != 0) return FailErrno("renameat2");
+  return {};
+}
+
+// XFS counts the new ".." of a directory that an exchange brings to another place as a change of what is in it; the other file systems do
+// not, and to the user of the mount nothing in it has changed.
+Status Exchange(int a_dir, const char* a_name, int b_dir, const char* b_name) {
+  const auto a = StatEntry(a_dir, a_name);
+  const auto b = StatEntry(b_dir, b_name);
+  TIERFS_TRY(RenameAt(a_dir, a_name, b_dir, b_name, RENAME_EXCHANGE));
+  const auto keep_date = [](const Result<struct stat>& before, int dir, const char* name) {
+    if (!before || !S_ISDIR(before->st_mode)) return;
+    const timespec times[2] = {{0, UTIME_OMIT}, before->st_mtim};
+    (void)::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
+  };
+  keep_date(a, b_dir, b_name);
+  keep_date(b, a_dir, a_name);
+  return {};
+}
+
+Status Remove(int dir, const char* name) {
+  if (::unlinkat(dir, name, 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR) return FailErrno("unlinkat");
+  return RemoveEmptyPart(dir, name);
+}
+
+// A step's path, opened: the directory that its last component is in. Empty when that directory is gone.
+struct Place {
+  UniqueFd dir;
+  std::string name;
+};
+
+Result<Place> OpenPlace(const LayerSet& layers, LayerIndex layer, const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  auto dir = OpenBeneath(layers[layer].root.get(), slash == std::string::npos ? "" : path.substr(0, slash), O_PATH | O_DIRECTORY);
+  if (!dir && dir.error().code == ENOENT) return Place{};
+  if (!dir) return tl::unexpected(dir.error());
+  return Place{std::move(*dir), slash == std::string::npos ? path : path.substr(slash + 1)};
+}
+
+struct Places {
+  Place at;
+  Place to;
+};
+
+Result<Places> OpenPlaces(const LayerSet& layers, const Step& step) {
+  Places places;
+  if (step.kind == Step::Kind::kPublish) {
+    places.at = Place{UniqueFd(::fcntl(layers[step.layer].work.get(), F_DUPFD_CLOEXEC, 0)), step.path};
+  } else {
+    TIERFS_ASSIGN(places.at, OpenPlace(layers, step.layer, step.path));
+  }
+  if (!step.to.empty()) {
+    TIERFS_ASSIGN(places.to, OpenPlace(layers, step.to_layer, step.to));
+  }
+  return places;
+}
+
+bool Holds(const Place& place, std::uint64_t identity) {
+  if (!place.dir) return false;
+  const auto there = InodeIdentity(place.dir.get(), place.name.c_str());
+  return there && *there == identity;
+}
+
+bool PutsIntoPlace(Step::Kind kind) {
+  return kind == Step::Kind::kPublish || kind == Step::Kind::kRename || kind == Step::Kind::kRenameWhiteout ||
+         kind == Step::Kind::kExchange;
+}
+
+}  // namespace
+
+Status Do(Step::Kind kind, int dir, const char* name, int to_dir, const char* to_name) {
+  switch (kind) {
+    case Step::Kind::kPublish:
+    case Step::Kind::kRename:
+      return RenameAt(dir, name, to_dir, to_name, 0);
+    case Step::Kind::kRenameWhiteout:
+      return RenameAt(dir, name, to_dir, to_name, RENAME_WHITEOUT);
+    case Step::Kind::kExchange:
+      return Exchange(dir, name, to_dir, to_name);
+    case Step::Kind::kRemove:
+      return Remove(dir, name);
+    case Step::Kind::kWhiteout:
+      return MakeWhiteout(dir, name);
+    case Step::Kind::kSettle:
+      return {};
+  }
+  return Fail(EINVAL, "unknown step");
+}
+
+Status Undo(Step::Kind kind, int dir, const char* name, int to_dir, const char* to_name) {
+  switch (kind) {
+    case Step::Kind::kRename:
+      return RenameAt(to_dir, to_name, dir, name, RENAME_NOREPLACE);
+    case Step::Kind::kExchange:
+      return Exchange(dir, name, to_dir, to_name);
+    case Step::Kind::kWhiteout:
+      return Remove(dir, name);
+    case Step::Kind::kPublish:
+      return Remove(to_dir, to_name);
+    default:
+      return Fail(ENOTSUP, "step back");
+  }
+}
+
+Status FinishIntent(const LayerSet& layers, const Intent& intent) {
+  bool begun = false;
+  for (const Step& step : intent.steps) {
+    if (step.layer >= layers.size() || step.to_layer >= layers.size()) return Fail(EINVAL, "intent of another set of layers");
+    if (!PutsIntoPlace(step.kind)) continue;
+    TIERFS_ASSIGN(const Places places, OpenPlaces(layers, step));
+    begun = begun || Holds(places.to, step.inode);
+  }
+  if (!begun) return {};
+  for (const Step& step : intent.steps) {
+    TIERFS_ASSIGN(const Places places, OpenPlaces(layers, step));
+    if (!places.at.dir) continue;
+    // A name where something else stands by now was dealt with, and used again, before the daemon ended.
+    if (step.kind == Step::Kind::kWhiteout) {
+      const auto there = StatEntry(places.at.dir.get(), places.at.name.c_str());
+      if (there || there.error().code != ENOENT) continue;
+    } else if (!Holds(places.at, step.inode) || (PutsIntoPlace(step.kind) && !places.to.dir)) {
+      continue;
+    }
+    TIERFS_TRY(Do(step.kind, places.at.dir.get(), places.at.name.c_str(), places.to.dir.get(), places.to.name.c_str()));
+    TIERFS_TRY(SyncDirectory(places.at.dir.get()));
+    if (places.to.dir) TIERFS_TRY(SyncDirectory(places.to.dir.get()));
+  }
+  return {};
+}
+
+}  // namespace tierfs

@@ -1,0 +1,70 @@
+// Copies: of a lower file into the tier that its path belongs to, under the same inode number, and of a file that goes to another mount.
+#pragma once
+
+#include "fs/os/copy.h"
+#include "fs/tier/work_file.h"
+#include "fs/tree/keyed_mutex.h"
+#include "fs/tree/merged_view.h"
+#include "fs/tree/open_files.h"
+
+namespace tierfs {
+
+// A finished copy of a file, which has no place yet.
+struct Staged {
+  WorkFile file;
+  NodePtr node;
+  BackingKey source;
+  std::uint32_t changes;  // of the node, when the copy was begun
+  LayerIndex tier;        // the copy is for
+};
+
+// Owns the mutex of files that are being copied up, so that two writers do it once; it is taken with nothing else held. Data is copied with
+// no other lock held: the place of the file and the count of its changes are compared afterwards.
+class Copies {
+ public:
+  Copies(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
+         ChangeReporter& reporter, OpenFiles& open_files, Topology& topology)
+      : layers_(layers),
+        nodes_(nodes),
+        classifier_(classifier),
+        directories_(directories),
+        view_(view),
+        reporter_(reporter),
+        open_files_(open_files),
+        topology_(topology) {}
+
+  // Copies the first `limit` bytes of a file and its attributes, durably, with no lock held by the caller. Of a file in a tier: EBUSY when
+  // it is open, or was a moment ago; ETXTBSY when a mapping still writes to it.
+  [[nodiscard]] Result<Staged> Stage(const NodePtr& node, LayerIndex tier, off_t limit = kAllData) EXCLUDES(node->mutex);
+  // Whether it is a copy of the node, and nothing has changed the file since.
+  [[nodiscard]] bool IsCurrent(const Staged& copy, const NodePtr& node) const REQUIRES(node->mutex);
+  // Whether a copy may take the file's place: it is not open, and it has one name.
+  [[nodiscard]] static bool MayTakeThePlaceOf(const Node& node, const struct stat& st) REQUIRES(node.mutex) {
+    return !node.open.Any() && st.st_nlink == 1;
+  }
+
+  // Makes sure that the node is in a tier, with no lock held by the caller: copies a lower file, as Stage does, or makes a lower directory
+  // in its class tier.
+  [[nodiscard]] Status CopyUp(const NodePtr& node, off_t limit = kAllData) EXCLUDES(node->mutex);
+  // The same for all that is beneath a directory.
+  [[nodiscard]] Status CopyUpBeneath(const NodePtr& directory);
+  // Whether a change of the node begins with a copy of a file.
+  [[nodiscard]] bool HasToBeCopiedUp(NodeId node) const;
+
+ private:
+  [[nodiscard]] Result<bool> Publish(const NodePtr& node, Staged& copy) EXCLUDES(node->mutex);
+  [[nodiscard]] Status PublishAt(const NodePtr& node, const NodeTable::Place& place, const BackingKey& key, Staged& copy)
+      REQUIRES(node->mutex);
+
+  const LayerSet& layers_;
+  NodeTable& nodes_;
+  Classifier& classifier_;
+  Directories& directories_;
+  MergedView& view_;
+  ChangeReporter& reporter_;
+  OpenFiles& open_files_;
+  Topology& topology_;
+  KeyedMutex copying_up_;
+};
+
+}  // namespace tierfs

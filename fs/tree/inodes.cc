@@ -1,0 +1,300 @@
+#include "fs/tree/inodes.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "fs/os/at_end.h"
+#include "fs/os/attributes.h"
+#include "fs/os/beneath.h"
+#include "fs/os/keep_time.h"
+
+namespace tierfs {
+namespace {
+
+// Where a file is, as an attribute of it. The kernel has no user.* attributes on symlinks, fifos, sockets and devices (xattr(7)); there
+// the same answer stands under security.*, which any file may have and any user may read.
+constexpr std::string_view kOwnPrefixes[] = {"user.tierfs.", "security.tierfs."};
+
+// "tier" of "user.tierfs.tier"; empty for an attribute that is not ours.
+std::string_view OwnAttribute(std::string_view name) {
+  for (const std::string_view prefix : kOwnPrefixes) {
+    if (name.substr(0, prefix.size()) == prefix) return name.substr(prefix.size());
+  }
+  return {};
+}
+
+bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || name == "system.posix_acl_default"; }
+
+// A descriptor that ioctls work on, of the entry `name` in `dir`, or of `dir` itself when there is no name.
+Result<UniqueFd> OpenReal(int dir, const std::string& name) {
+  if (!name.empty()) return OpenEntry(dir, name.c_str(), O_RDONLY | O_NONBLOCK);
+  UniqueFd fd(::open(ProcPath(dir).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return FailErrno("open of an unlinked file");
+  return fd;
+}
+
+bool SameTime(const std::optional<timespec>& wanted, const timespec& now) {
+  return !wanted || (wanted->tv_sec == now.tv_sec && wanted->tv_nsec == now.tv_nsec);
+}
+
+bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
+  return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
+         (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && SameTime(change.atime, st.st_atim) &&
+         SameTime(change.mtime, st.st_mtim);
+}
+
+Status ReadXattr(const Location& at, const char* name, std::string& value) {
+  const std::string path = at.Proc();
+  const auto get = at.name.empty() ? ::getxattr : ::lgetxattr;
+  char small[256];
+  ssize_t size = get(path.c_str(), name, small, sizeof small);
+  if (size >= 0) {
+    value.assign(small, static_cast<std::size_t>(size));
+    return {};
+  }
+  if (errno == EOPNOTSUPP && (IsAcl(name) || !IsTier(at.layer))) return Fail(ENODATA, "attribute that the layer cannot hold");
+  if (errno != ERANGE) return FailErrno("getxattr");
+  value.resize(kXattrLimit);
+  size = get(path.c_str(), name, value.data(), value.size());
+  if (size < 0) return FailErrno("getxattr");
+  value.resize(static_cast<std::size_t>(size));
+  return {};
+}
+
+Status ChangeOwner(const Location& at, const Caller& caller, const AttributeChange& change) {
+  if (!change.uid && !change.gid) return {};
+  // Root may keep a setgid bit that a change of owner takes from others; the kernel has told them apart already.
+  const KeepSetgid keep(caller.uid == 0);
+  const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
+  const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
+  if (::fchownat(at.DirOrFile(), at.name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("fchownat");
+  return {};
+}
+
+Status ChangeMode(const Location& at, mode_t mode) {
+  if (!at.name.empty()) return ChmodEntry(at.DirOrFile(), at.name.c_str(), mode);
+  const KeepSetgid keep((mode & S_ISGID) != 0);
+  if (::chmod(ProcPath(at.DirOrFile()).c_str(), mode) != 0) return FailErrno("chmod");
+  return {};
+}
+
+// Through `open_fd`, a descriptor that can write to the file, where there is one.
+Status ChangeSize(const Location& at, off_t size, int open_fd) {
+  UniqueFd opened;
+  if (open_fd < 0) {
+    if (at.name.empty()) {
+      opened = UniqueFd(::open(ProcPath(at.DirOrFile()).c_str(), O_WRONLY | O_CLOEXEC));
+      if (!opened) return FailErrno("open for truncation");
+    } else {
+      TIERFS_ASSIGN(opened, OpenEntry(at.DirOrFile(), at.name.c_str(), O_WRONLY | O_NONBLOCK));
+    }
+    open_fd = opened.get();
+  }
+  if (::ftruncate(open_fd, size) != 0) return FailErrno("ftruncate");
+  return {};
+}
+
+Status ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd) {
+  TIERFS_TRY(ChangeOwner(at, caller, change));
+  if (change.mode) TIERFS_TRY(ChangeMode(at, *change.mode));
+  if (change.size) TIERFS_TRY(ChangeSize(at, *change.size, open_fd));
+  if (change.atime || change.mtime) {
+    const timespec omit{0, UTIME_OMIT};
+    const timespec times[2] = {change.atime.value_or(omit), change.mtime.value_or(omit)};
+    if (::utimensat(at.DirOrFile(), at.name.c_str(), times, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("utimensat");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Inodes::ChangeParts(NodeId id, Feed::Change change, const Apply& apply) {
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  TIERFS_TRY(copies_.CopyUp(node));
+  const ReadLock topology(topology_);
+  // A part that fails does not undo what was done to those before it.
+  const AtEnd report([&] { reporter_.ReportNode(*node, change); });
+  if (node->IsDir()) return directories_.ChangeTierParts(node, [&](const Location& at) { return apply(node, at); });
+  const Lock lock(node->mutex);
+  ++node->changes;
+  TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
+  TIERFS_TRY(apply(node, at));
+  // By a handle of before it was copied up: what the kernel knows of the file that its name leads to is out of date.
+  if (!(node->id == id)) kernel_->InvalidateAttributes(node->id);
+  return {};
+}
+
+Status Inodes::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  UniqueFd fd;
+  TIERFS_TRY(directories_.UseFirstPart(node, [&](const Location& at) -> Status {
+    TIERFS_ASSIGN(fd, OpenReal(at.DirOrFile(), at.name));
+    return {};
+  }));
+  return ask(fd.get());
+}
+
+Status Inodes::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>& change) {
+  return ChangeParts(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
+    TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
+    return change(fd.get());
+  });
+}
+
+Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  const auto describe = [&](const struct stat& st) {
+    Attributes attributes = answers_.Describe(*node, st);
+    // The kernel is not told by a superseded node what changes by the one that took its place.
+    if (!(node->id == id)) attributes.timeout = 0;
+    return attributes;
+  };
+  if (const auto file = open_files_.Get(handle)) {
+    TIERFS_ASSIGN(const struct stat st, StatFd(file->Data()->get()));
+    // The handle of a file that was copied up or moved after it was opened still shows the old backing inode.
+    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return describe(st);
+  }
+  TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
+  return describe(st);
+}
+
+Result<std::string> Inodes::ReadLink(NodeId id) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  const Lock lock(node->mutex);  // it is not moved meanwhile
+  TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
+  std::string target(PATH_MAX, '\0');
+  const ssize_t length = ::readlinkat(at.DirOrFile(), at.name.c_str(), target.data(), target.size());
+  if (length < 0) return FailErrno("readlinkat");
+  target.resize(static_cast<std::size_t>(length));
+  return target;
+}
+
+Result<struct statvfs> Inodes::SpaceOf(NodeId id) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  // A file's own tier, else the class of the path.
+  LayerIndex layer = node->IsDir() ? kNoLayer : node->Placement();
+  if (layer == kNoLayer || !IsTier(layer)) layer = classifier_.HomeOf(*node);
+  struct statvfs space;
+  if (::fstatvfs(layers_[layer].root.get(), &space) != 0) return FailErrno("fstatvfs");
+  return space;
+}
+
+Result<Attributes> Inodes::SetAttributes(const Caller& caller, NodeId id, const AttributeChange& change, HandleId handle) {
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  if (node->Parts().InTiers().Empty()) {
+    {
+      const ReadLock topology(topology_);
+      TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
+      if (ChangesNothing(change, st)) return answers_.Describe(*node, st);
+    }
+    TIERFS_TRY(copies_.CopyUp(node, change.size.value_or(kAllData)));
+  }
+  const auto file = open_files_.Get(handle);
+  const Feed::Change kind = change.size ? Feed::Change::kContent : Feed::Change::kAttributes;
+  TIERFS_TRY(ChangeParts(id, kind, [&](const NodePtr& at_node, const Location& at) -> Status {
+    std::shared_ptr<const UniqueFd> open;
+    if (file && file->writer) {
+      open = file->Data();
+      TIERFS_ASSIGN(const struct stat st, StatFd(open->get()));
+      if (!(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*at_node))) open.reset();
+    }
+    return ApplyChange(at, caller, change, open ? open->get() : -1);
+  }));
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
+  return answers_.Describe(*node, st);
+}
+
+Result<std::string> Inodes::OwnXattr(const NodePtr& node, std::string_view what) {
+  const LayerIndex layer = node->Parts().First();
+  if (what == "tier") return std::to_string(NumberOf(IsTier(layer) ? TierOf(layer) : TierId::kBulk));
+  if (what == "layer") return IsTier(layer) ? "tier" + std::to_string(NumberOf(TierOf(layer))) : layers_[layer].path;
+  const policy::Decision decision = classifier_.DecisionOf(*node);
+  if (what == "class") return std::to_string(NumberOf(decision.tier));
+  if (what == "rule") {
+    if (decision.rule == policy::kNoRule) return std::string("(no rule)");
+    return classifier_.CurrentPolicy()->RuleOf(decision.rule).Describe();
+  }
+  if (what == "path") {
+    const auto path = nodes_.PathOf(*node);
+    if (!path) return Fail(ENODATA, "no name left");
+    return layers_[layer].path + (path->empty() ? "" : "/" + *path);
+  }
+  return Fail(ENODATA, "unknown attribute of tierfs");
+}
+
+Result<std::string> Inodes::GetXattr(NodeId id, const char* name) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  if (const std::string_view what = OwnAttribute(name); !what.empty()) return OwnXattr(node, what);
+  if (IsPrivateXattr(name)) return Fail(ENODATA, "private attribute");
+  std::string value;
+  TIERFS_TRY(directories_.UseFirstPart(node, [&](const Location& at) { return ReadXattr(at, name, value); }));
+  return value;
+}
+
+Result<std::string> Inodes::ListXattrs(NodeId id) {
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  std::string list;
+  TIERFS_TRY(directories_.UseFirstPart(node, [&](const Location& at) -> Status {
+    const auto names = tierfs::ListXattrs(at.Proc(), at.name.empty());
+    // A lower layer's file system may have no attributes at all; the view has.
+    if (!names && names.error().code == EOPNOTSUPP) return {};
+    if (!names) return tl::unexpected(names.error());
+    for (const std::string& name : *names) {
+      if (!IsPrivateXattr(name) && !IsShownOtherwise(name)) list.append(name).push_back('\0');
+    }
+    return {};
+  }));
+  return list;
+}
+
+Status Inodes::SetXattr(const Caller& caller, NodeId id, const char* name, const void* value, size_t size, int flags) {
+  if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
+  // An ACL changes the mode; whoever is not in the file's group loses the setgid bit by it, as chmod(2) says.
+  bool keep_setgid = true;
+  if (std::string_view(name) == "system.posix_acl_access") {
+    const ReadLock topology(topology_);
+    TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+    TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
+    keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
+  }
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  if (node->Parts().InTiers().Empty()) {
+    // What is in a lower layer and would not change stays there.
+    const auto now = GetXattr(id, name);
+    if (now && flags == XATTR_CREATE) return Fail(EEXIST, "setxattr");
+    if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};
+    if (!now && flags == XATTR_REPLACE) return tl::unexpected(now.error());
+  }
+  return ChangeParts(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
+    const KeepSetgid keep(keep_setgid);
+    const auto set = at.name.empty() ? ::setxattr : ::lsetxattr;
+    if (set(at.Proc().c_str(), name, value, size, flags) != 0) return FailErrno("setxattr");
+    return {};
+  });
+}
+
+Status Inodes::RemoveXattr(NodeId id, const char* name) {
+  if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
+  TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  if (node->Parts().InTiers().Empty()) {
+    const auto now = GetXattr(id, name);
+    if (!now) return tl::unexpected(now.error());
+  }
+  return ChangeParts(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
+    const auto remove = at.name.empty() ? ::removexattr : ::lremovexattr;
+    if (remove(at.Proc().c_str(), name) != 0) return FailErrno("removexattr");
+    return {};
+  });
+}
+
+}  // namespace tierfs

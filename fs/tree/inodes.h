@@ -1,0 +1,67 @@
+// Reading and changing what a node is: its attributes, extended attributes and flags.
+#pragma once
+
+#include <sys/statvfs.h>
+
+#include <functional>
+#include <string>
+
+#include "fs/os/caller.h"
+#include "fs/tree/copies.h"
+
+namespace tierfs {
+
+// Owns nothing. A change goes to a file, or to every part that a directory has in a tier; what is in no tier yet is copied up first.
+class Inodes {
+ public:
+  Inodes(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, ChangeReporter& reporter,
+         Copies& copies, OpenFiles& open_files, Topology& topology, const Answers& answers)
+      : layers_(layers),
+        nodes_(nodes),
+        classifier_(classifier),
+        directories_(directories),
+        reporter_(reporter),
+        copies_(copies),
+        open_files_(open_files),
+        topology_(topology),
+        answers_(answers) {}
+
+  void Attach(Kernel* kernel) { kernel_ = kernel; }
+
+  [[nodiscard]] Result<Attributes> GetAttributes(NodeId node, HandleId handle);
+  [[nodiscard]] Result<Attributes> SetAttributes(const Caller& caller, NodeId node, const AttributeChange& change, HandleId handle);
+  [[nodiscard]] Result<std::string> ReadLink(NodeId node);
+  // Of the tier that a write there goes to.
+  [[nodiscard]] Result<struct statvfs> SpaceOf(NodeId node);
+
+  [[nodiscard]] Result<std::string> GetXattr(NodeId node, const char* name);
+  // The names, each with its NUL, as listxattr(2) gives them.
+  [[nodiscard]] Result<std::string> ListXattrs(NodeId node);
+  [[nodiscard]] Status SetXattr(const Caller& caller, NodeId node, const char* name, const void* value, size_t size, int flags);
+  [[nodiscard]] Status RemoveXattr(NodeId node, const char* name);
+
+  // For ioctls. Runs `ask` on a descriptor of a file, or of a directory's first part.
+  [[nodiscard]] Status AskThroughFile(NodeId node, const std::function<Status(int fd)>& ask);
+  // Runs `change` on a descriptor of a file, or of every part that a directory has in a tier.
+  [[nodiscard]] Status ChangeThroughFile(NodeId node, const std::function<Status(int fd)>& change);
+
+ private:
+  // Where tierfs has the node, as the extended attribute `what` of user.tierfs.
+  [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, std::string_view what);
+  // Runs `apply` on the file or the parts, with no lock held by the caller, and reports `change`.
+  using Apply = std::function<Status(const NodePtr&, const Location&)>;
+  [[nodiscard]] Status ChangeParts(NodeId node, Feed::Change change, const Apply& apply);
+
+  const LayerSet& layers_;
+  NodeTable& nodes_;
+  Classifier& classifier_;
+  Directories& directories_;
+  ChangeReporter& reporter_;
+  Copies& copies_;
+  OpenFiles& open_files_;
+  Topology& topology_;
+  const Answers& answers_;
+  Kernel* kernel_ = nullptr;
+};
+
+}  // namespace tierfs

@@ -1,0 +1,79 @@
+// Giving and taking names: every creation and removal in the view. Each new name is made in the tier that its path belongs to.
+#pragma once
+
+#include <functional>
+
+#include "fs/os/caller.h"
+#include "fs/tree/copies.h"
+#include "fs/tree/whiteouts.h"
+
+namespace tierfs {
+
+// Owns nothing. Everything is durable once the directory is fsynced, as on the backing file system. The kernel holds its own lock on a
+// directory during these, and during a rename, so two of them never meet in one directory.
+class Names {
+ public:
+  Names(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
+        ChangeReporter& reporter, Whiteouts& whiteouts, Copies& copies, OpenFiles& open_files, SettleQueue& settle_queue,
+        Topology& topology, const Answers& answers)
+      : layers_(layers),
+        nodes_(nodes),
+        classifier_(classifier),
+        directories_(directories),
+        view_(view),
+        reporter_(reporter),
+        whiteouts_(whiteouts),
+        copies_(copies),
+        open_files_(open_files),
+        settle_queue_(settle_queue),
+        topology_(topology),
+        answers_(answers) {}
+
+  // --- create.cc
+  [[nodiscard]] Result<Entry> MakeNode(const Caller& caller, NodeId parent, const char* name, mode_t mode, dev_t device);
+  [[nodiscard]] Result<Entry> MakeDirectory(const Caller& caller, NodeId parent, const char* name, mode_t mode);
+  [[nodiscard]] Result<Entry> MakeSymlink(const Caller& caller, NodeId parent, const char* name, const char* target);
+  [[nodiscard]] Result<Entry> Link(NodeId node, NodeId parent, const char* name);
+  [[nodiscard]] Result<CreatedFile> Create(const Caller& caller, NodeId parent, const char* name, mode_t mode, int flags);
+  [[nodiscard]] Result<CreatedFile> CreateTemporary(const Caller& caller, NodeId parent, mode_t mode, int flags);
+
+  // --- remove.cc
+  [[nodiscard]] Status Unlink(NodeId parent, const char* name);
+  [[nodiscard]] Status RemoveDirectory(NodeId parent, const char* name);
+  // Keeps the node of a file that is about to lose a name reachable: `name` in `dir` is the name.
+  [[nodiscard]] static Status Pin(const NodePtr& node, int dir, const char* name) REQUIRES(node->mutex);
+  // After the name of a pinned node is gone.
+  void NameGone(const NodePtr& node, const NodePtr& parent, const char* name) REQUIRES(node->mutex);
+
+ private:
+  // Where a new entry was made.
+  struct Made {
+    LayerIndex layer;
+    DirFd dir;
+  };
+  // Runs `make` on the directory in `tier`, with the whiteouts of that name kept right.
+  [[nodiscard]] Result<Made> MakeIn(LayerIndex tier, const NodePtr& parent, const char* name, bool is_dir,
+                                    const std::function<Status(int dir)>& make);
+  [[nodiscard]] Result<Entry> MadeEntry(const NodePtr& parent, const char* name, const Made& made);
+  // A handle for a file that was just made; gives the node's reference back when there can be none.
+  [[nodiscard]] Result<CreatedFile> OpenMade(const NodePtr& node, const struct stat& st, UniqueFd fd, int flags) REQUIRES(node->mutex);
+  // Takes a file out of its tier and reports it; nothing of the lower layers shows there afterwards.
+  [[nodiscard]] Status RemoveFile(const Side& there);
+  // The same for the parts of an empty directory.
+  [[nodiscard]] Status RemoveParts(const Side& there);
+
+  const LayerSet& layers_;
+  NodeTable& nodes_;
+  Classifier& classifier_;
+  Directories& directories_;
+  MergedView& view_;
+  ChangeReporter& reporter_;
+  Whiteouts& whiteouts_;
+  Copies& copies_;
+  OpenFiles& open_files_;
+  SettleQueue& settle_queue_;
+  Topology& topology_;
+  const Answers& answers_;
+};
+
+}  // namespace tierfs

@@ -1,0 +1,167 @@
+#include "fs/tree/open_files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fs/os/at_end.h"
+#include "fs/os/beneath.h"
+#include "fs/os/writers.h"
+
+namespace tierfs {
+
+int OpenFiles::BackingFlags(int flags) {
+  // O_DIRECT stays with the kernel's own passthrough open: through the daemon its buffers need not be aligned. O_APPEND is the kernel's
+  // work too: it gives each write its offset, and pages of a mapping are written back by any handle, also by one that appends.
+  return flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_TRUNC);
+}
+
+Result<UniqueFd> OpenFiles::OpenBacking(const NodePtr& node, int flags) {
+  TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
+  if (at.name.empty()) {
+    UniqueFd fd(::open(ProcPath(at.file.get()).c_str(), BackingFlags(flags) | O_CLOEXEC));
+    if (!fd) return FailErrno("open of an unlinked file");
+    return fd;
+  }
+  // What the daemon reads for a mount with noatime moves no access times either.
+  const int quiet = layers_[at.layer].noatime ? O_NOATIME : 0;
+  TIERFS_ASSIGN(UniqueFd fd, OpenEntry(at.DirOrFile(), at.name.c_str(), BackingFlags(flags) | quiet));
+  TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
+  if (!(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return Fail(ESTALE, "replaced underneath");
+  return fd;
+}
+
+std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
+  const Layer& layer = layers_[node->Placement()];
+  if (!layer.noatime) return kernel_->OpenBacking(fd);
+  // The kernel reads through the mount that this descriptor is on.
+  const auto path = nodes_.PathOf(*node);
+  if (!path) return kernel_->OpenBacking(fd);
+  const int flags = ::fcntl(fd, F_GETFL) & O_ACCMODE;
+  const auto quiet = OpenBeneath(layer.noatime.get(), *path, flags);
+  const auto st = quiet ? StatFd(quiet->get()) : tl::unexpected(quiet.error());
+  if (!st || !(layers_.KeyOf(node->Placement(), *st) == nodes_.KeyOf(*node))) return kernel_->OpenBacking(fd);
+  return kernel_->OpenBacking(quiet->get());
+}
+
+DataMode OpenFiles::ModeFor(const NodePtr& node, int fd, int flags) {
+  OpenState& open = node->open;
+  if (open.passthrough > 0) return DataMode::kPassthrough;
+  if (open.cached + open.direct == 0 && passthrough_) {
+    open.backing_id = RegisterBacking(node, fd);
+    if (open.backing_id > 0) {
+      open.backing = nodes_.KeyOf(*node);
+      return DataMode::kPassthrough;
+    }
+  }
+  return (flags & O_DIRECT) != 0 ? DataMode::kDirect : DataMode::kCached;
+}
+
+Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
+  OpenState& open = node->open;
+  if (open.passthrough > 0 && !(open.backing == nodes_.KeyOf(*node))) {
+    nodes_.Supersede(node);
+    kernel_->InvalidateAttributes(node->id);
+    return Fail(ESTALE, "handles go past the daemon to the lower file");
+  }
+  const DataMode mode = ModeFor(node, fd.get(), flags);
+  auto file = std::make_shared<OpenFile>(node, std::move(fd), flags);
+  file->mode = mode;
+  Opened opened;
+  switch (mode) {
+    case DataMode::kPassthrough:
+      ++open.passthrough;
+      opened.backing_id = open.backing_id;
+      break;
+    case DataMode::kDirect:
+      ++open.direct;
+      opened.direct = true;
+      break;
+    case DataMode::kCached:
+      ++open.cached;
+      break;
+  }
+  if (file->writer) {
+    ++node->changes;
+    node->writers.fetch_add(1, std::memory_order_relaxed);
+    if (MayMapForWriting(*file)) node->mappers.fetch_add(1, std::memory_order_relaxed);
+    // A shared mapping changes the file without any request: what the kernel was told about it before no longer holds.
+    if (MayMapForWriting(*file) && (flags & O_CREAT) == 0) kernel_->InvalidateAttributes(node->id);
+  }
+  opened.handle = handles_.Add(std::move(file));
+  return opened;
+}
+
+void OpenFiles::FollowContent(const NodePtr& node) {
+  if (node->open.cached + node->open.direct == 0) return;
+  for (const auto& file : handles_.All()) {
+    if (file->node != node || file->mode == DataMode::kPassthrough) continue;
+    auto fd = OpenBacking(node, file->flags & ~O_TRUNC);
+    // A handle that cannot be opened anew goes on showing the lower file, as overlayfs does.
+    if (fd) file->Follow(std::move(*fd));
+  }
+}
+
+bool OpenFiles::MayMapForWriting(const OpenFile& file) { return file.mode == DataMode::kPassthrough && (file.flags & O_ACCMODE) == O_RDWR; }
+
+void OpenFiles::Release(HandleId handle) {
+  auto file = handles_.Get(handle);
+  if (!file) return;
+  // While ReportWriters still sees the handle: there is no instant at which nobody knows what it wrote.
+  UniqueFd reader = ReportClosing(*file);
+  (void)handles_.Remove(handle);
+  const NodePtr node = file->node;
+  const AtEnd report([&] {
+    file.reset();
+    if (reader) reporter_.ReportMapped(std::move(reader));
+  });
+  const Lock lock(node->mutex);
+  OpenState& open = node->open;
+  if (file->mode == DataMode::kCached) --open.cached;
+  if (file->mode == DataMode::kDirect) --open.direct;
+  if (file->mode == DataMode::kPassthrough && --open.passthrough == 0) {
+    kernel_->CloseBacking(open.backing_id);
+    open.backing_id = 0;
+  }
+  if (file->writer) {
+    // A copy that was begun while it was open has not all that it wrote, and the kernel reports no write that goes past the daemon.
+    ++node->changes;
+    node->writers.fetch_sub(1, std::memory_order_relaxed);
+    if (MayMapForWriting(*file)) {
+      node->mappers.fetch_sub(1, std::memory_order_relaxed);
+      kernel_->InvalidateAttributes(node->id);
+    }
+  }
+  if (node->settle_at_close && !open.Any()) settle_queue_.Closed(node);
+}
+
+void OpenFiles::ReportWriters() {
+  for (const auto& file : handles_.All()) {
+    if (!file->writer || !reporter_.Tracks(*file->node)) continue;
+    Feed::Change change = Feed::Change::kContent;
+    if (MayMapForWriting(*file)) {
+      // Writes the pages out, after which the next store into a mapping moves the file's times.
+      const auto data = file->Data();
+      if (::fdatasync(data->get()) != 0 || !StoresMoveTimes(data->get())) change = Feed::Change::kUnknown;
+    }
+    reporter_.ReportNode(*file->node, change);
+  }
+}
+
+UniqueFd OpenFiles::ReportClosing(const OpenFile& file) {
+  if (!file.writer) return {};
+  reporter_.ReportNode(*file.node, Feed::Change::kContent);
+  // Also where nobody records it: a rename may bring it where somebody does.
+  if (!reporter_.MayTrack(file.node->Placement()) || !MayMapForWriting(file)) return {};
+  return UniqueFd(::open(ProcPath(file.Data()->get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
+}
+
+OpenFiles::Count OpenFiles::CountHandles() const {
+  Count count;
+  for (const auto& file : handles_.All()) {
+    ++count.handles;
+    if (file->mode == DataMode::kPassthrough) ++count.passthrough;
+  }
+  return count;
+}
+
+}  // namespace tierfs

@@ -1,0 +1,89 @@
+// What the operations of the tree take and give.
+#pragma once
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "fs/tier/feed.h"
+#include "fs/tier/journal.h"
+#include "fs/tree/handle_table.h"
+#include "fs/tree/node.h"
+
+namespace tierfs {
+
+struct TreeOptions {
+  std::chrono::nanoseconds cache_timeout{std::chrono::seconds(60)};  // how long the kernel may believe an answer
+  bool passthrough = true;
+  std::size_t directory_fds = 1024;     // bound of the directory cache
+  Feed* feed = &Feed::None();           // hears of every change in the tiers that it tracks
+  Journal* journal = &Journal::None();  // where operations of several steps are written down first
+};
+
+struct Attributes {
+  struct stat st;
+  double timeout;  // seconds
+};
+
+struct Entry {
+  NodeId id;  // 0: there is no such name, and the kernel may remember that
+  Attributes attributes;
+  double timeout;  // seconds
+};
+
+struct Opened {
+  HandleId handle;
+  std::int32_t backing_id = 0;  // passthrough when not 0
+  bool direct = false;          // the data must not go through the page cache
+};
+
+struct CreatedFile {
+  Entry entry;
+  Opened opened;
+};
+
+struct DirectoryEntry {
+  std::string name;
+  std::uint64_t ino;
+  unsigned char type;  // DT_*
+};
+
+// What a setattr changes; an empty optional leaves it alone. Times: tv_nsec may be UTIME_NOW.
+struct AttributeChange {
+  std::optional<mode_t> mode;
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<off_t> size;
+  std::optional<timespec> atime;
+  std::optional<timespec> mtime;
+};
+
+// Makes answers, with the time for which the kernel may believe them.
+class Answers {
+ public:
+  explicit Answers(std::chrono::nanoseconds cache_timeout) : timeout_(std::chrono::duration<double>(cache_timeout).count()) {}
+
+  [[nodiscard]] Attributes Describe(const Node& node, struct stat st) const {
+    st.st_ino = node.ino;
+    // A mapping for writing changes the file's times behind the kernel's back: the kernel asks again after a clock tick. Those times are
+    // no finer.
+    constexpr double kTick = 0.001;
+    return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, timeout_) : timeout_};
+  }
+  [[nodiscard]] Entry EntryOf(const Node& node, const struct stat& st) const { return Entry{node.id, Describe(node, st), timeout_}; }
+  [[nodiscard]] Entry Absent() const {
+    Entry absent{};
+    absent.timeout = timeout_;
+    return absent;
+  }
+
+ private:
+  const double timeout_;  // seconds
+};
+
+}  // namespace tierfs
