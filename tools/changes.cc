@@ -78,13 +78,13 @@ void Changes(const Request& request, Outcome& outcome) {
     outcome.code = kUsage;
     return;
   }
-  const auto sealed = Ask(*config, {{"verb", "seal"}});
+  const auto sealed = Ask(*config, protocol::Seal{});
   if (!sealed) {
     std::cerr << sealed.error() << "\n";
     outcome.code = kCannot;
     return;
   }
-  const auto next = Token::Parse(sealed->value("token", ""));
+  const auto next = Token::Parse(sealed->token);
   Listing listing(request);
   Full full = Full::kNo;
   bool same_database = false;

@@ -1,14 +1,14 @@
 // tierctl check: the trees, the lower layers and the catalogue of a mount against what they have to be.
-#include "tools/check.h"
-
 #include <fcntl.h>
 #include <sys/file.h>
 
 #include <iostream>
 
+#include "fs/jobs/check/check.h"
 #include "fs/os/unique_fd.h"
 #include "tools/catalogue.h"
 #include "tools/mounts.h"
+#include "tools/output.h"
 #include "tools/verb.h"
 
 namespace tierfs::tools {
@@ -31,7 +31,7 @@ void Check(const Request& request, Outcome& outcome) {
   if (!config) return fail(kUsage, config.error());
   const policy::ParseResult policy = LoadPolicy(*config);
   if (!policy.policy) return fail(kUsage, policy.errors.front().Headline());
-  const bool mounted = Ask(*config, {{"verb", "status"}}).has_value();
+  const bool mounted = Ask(*config, protocol::Status{}).has_value();
   // While nothing is mounted nothing may be mounted meanwhile.
   UniqueFd lock;
   if (!mounted) {
@@ -41,21 +41,22 @@ void Check(const Request& request, Outcome& outcome) {
     }
   }
   Progress progress("checking:");
-  const Subject subject{*config, *policy.policy, mounted};
-  auto findings = CheckTrees(subject, progress);
+  const auto show = [&progress](std::uint64_t seen) { progress.Show(seen); };
+  const check::Subject subject{*config, *policy.policy, mounted};
+  auto findings = check::CheckTrees(subject, show);
   if (!findings) return fail(kCannot, findings.error());
-  for (Finding& finding : CheckCatalogue(subject, progress)) findings->push_back(std::move(finding));
+  for (check::Finding& finding : check::CheckCatalogue(subject, show)) findings->push_back(std::move(finding));
 
   std::size_t left = 0;
   std::size_t mended = 0;
   nlohmann::json all = nlohmann::json::array();
-  for (const Finding& finding : *findings) {
+  for (const check::Finding& finding : *findings) {
     std::string state = "found";
     if (request.repair && !finding.repair) state = "left";
     if (request.repair && finding.repair) {
       state = "would be repaired";
       if (!request.dry_run) {
-        const Repaired repaired = finding.repair();
+        const check::Repaired repaired = finding.repair();
         state = repaired ? "repaired" : "not repaired: " + repaired.error();
       }
     }
@@ -69,7 +70,7 @@ void Check(const Request& request, Outcome& outcome) {
     all.push_back(std::move(entry));
   }
   // The trees were changed beneath the daemon.
-  if (mounted && mended > 0) (void)Ask(*config, {{"verb", "rescan"}});
+  if (mounted && mended > 0) (void)Ask(*config, protocol::Rescan{});
   if (request.json) {
     PrintJson({{"mounted", mounted}, {"findings", all}});
   } else if (findings->empty()) {

@@ -14,12 +14,12 @@ struct Request {
   bool json = false;
 };
 
-// Sends a verb and prints the answer, by `describe` or as JSON.
-template <typename Describe>
-void Send(const Request& request, const char* verb, Outcome& outcome, Describe describe) {
+// Asks the daemon and prints the answer, by `describe` or as JSON.
+template <typename Message, typename Describe>
+void Send(const Request& request, const Message& message, Outcome& outcome, Describe describe) {
   const auto config = ConfigFor(request.mount, outcome);
   if (!config) return;
-  const auto reply = Ask(*config, {{"verb", verb}, {"dry_run", request.dry_run}});
+  const auto reply = Ask(*config, message);
   if (!reply) {
     std::cerr << reply.error() << "\n";
     outcome.code = kCannot;
@@ -46,8 +46,8 @@ void AddReload(CLI::App& app, Outcome& outcome) {
   auto request = AddRequest(verb);
   verb->add_flag("-n,--dry-run", request->dry_run, "only check it");
   verb->callback([request, &outcome] {
-    Send(*request, "reload", outcome,
-         [&](const nlohmann::json& reply) { std::cout << (request->dry_run ? "good: " : "loaded: ") << reply["rules"] << " rules\n"; });
+    Send(*request, protocol::Reload{"", request->dry_run}, outcome,
+         [&](const protocol::Reloaded& reply) { std::cout << (request->dry_run ? "good: " : "loaded: ") << reply.rules << " rules\n"; });
   });
 }
 
@@ -57,8 +57,8 @@ void AddRescan(CLI::App& app, Outcome& outcome) {
       "Takes in what was done in the trees underneath: the kernel's caches are dropped, the catalogue is compared with the trees");
   auto request = AddRequest(verb);
   verb->callback([request, &outcome] {
-    Send(*request, "rescan", outcome, [](const nlohmann::json& reply) {
-      std::cout << "caches dropped for " << reply["nodes"] << " files, " << reply["differed"] << " changes that nobody had told of\n";
+    Send(*request, protocol::Rescan{}, outcome, [](const protocol::Rescanned& reply) {
+      std::cout << "caches dropped for " << reply.nodes << " files, " << reply.differed << " changes that were not recorded yet\n";
     });
   });
 }

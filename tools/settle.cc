@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -10,7 +9,7 @@
 #include <iostream>
 #include <thread>
 
-#include "fs/tier/walk.h"
+#include "fs/jobs/misplaced.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
 #include "tools/verb.h"
@@ -18,7 +17,7 @@
 namespace tierfs::tools {
 namespace {
 
-using json = nlohmann::json;
+using protocol::SettleReport;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kLook = std::chrono::milliseconds(250);
@@ -35,58 +34,38 @@ struct Request {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-// What the policy would have in another tier, counted in the trees themselves.
-json CountMisplaced(const Config& config, const policy::Policy& policy) {
-  std::array<std::array<std::pair<std::uint64_t, std::uint64_t>, kTierCount>, kTierCount> found{};
+// A report as the daemon's, of what a settling would move. The error is one line: a tree cannot be read.
+tl::expected<SettleReport, std::string> DryReport(const Config& config, const policy::Policy& policy) {
   Progress progress("looking for misplaced files of " + config.name + ":");
-  std::uint64_t seen = 0;
-  std::string error;
-  for (std::size_t tier = 0; tier < kTierCount; ++tier) {
-    const Status walked = WalkTree(config.tiers[tier], [&](const WalkedEntry& entry) {
-      if (++seen % 10000 == 0) progress.Show(seen);
-      if (S_ISDIR(entry.st.st_mode) || entry.whiteout) return;
-      const auto home = static_cast<std::size_t>(NumberOf(policy.DecisionFor(entry.path, false).tier) - 1);
-      if (home == tier) return;
-      auto& [files, bytes] = found[tier][home];
-      ++files;
-      if (S_ISREG(entry.st.st_mode)) bytes += static_cast<std::uint64_t>(entry.st.st_size);
-    });
-    if (!walked) error = config.tiers[tier] + ": " + std::strerror(walked.error().code);
-  }
-  json moves = json::array();
-  std::uint64_t all_files = 0;
-  std::uint64_t all_bytes = 0;
+  const Misplaced found = CountMisplaced(config, policy, [&progress](std::uint64_t seen) { progress.Show(seen); });
+  if (!found.error.empty()) return tl::unexpected("tierctl: " + found.error);
+  SettleReport report;
   for (std::size_t from = 0; from < kTierCount; ++from) {
     for (std::size_t to = 0; to < kTierCount; ++to) {
-      const auto [files, bytes] = found[from][to];
+      const auto [files, bytes] = found.moves[from][to];
       if (files == 0) continue;
-      all_files += files;
-      all_bytes += bytes;
-      moves.push_back({{"from", from + 1}, {"to", to + 1}, {"files", files}, {"bytes", bytes}});
+      report.moved += files;
+      report.bytes += bytes;
+      report.moves.push_back({static_cast<int>(from) + 1, static_cast<int>(to) + 1, files, bytes});
     }
   }
-  json report = {{"moves", moves}, {"moved", all_files}, {"bytes", all_bytes}, {"dry_run", true}};
-  if (!error.empty()) report["error"] = error;
   return report;
 }
 
-void Print(const json& report, bool dry_run) {
+void Print(const SettleReport& report, bool dry_run) {
   std::vector<std::vector<std::string>> rows{{"from tier", "to tier", "files", "size"}};
-  for (const auto& move : report["moves"]) {
-    rows.push_back({std::to_string(move["from"].get<int>()), std::to_string(move["to"].get<int>()),
-                    std::to_string(move["files"].get<std::uint64_t>()), HumanSize(move["bytes"])});
+  for (const protocol::Moves& move : report.moves) {
+    rows.push_back({std::to_string(move.from), std::to_string(move.to), std::to_string(move.files), HumanSize(move.bytes)});
   }
   if (rows.size() > 1) std::cout << Table(rows, {true, true, true, true});
-  std::cout << report["moved"] << " files, " << HumanSize(report["bytes"]) << (dry_run ? " would be moved\n" : " moved\n");
-  const auto tell = [&](const char* key, const char* what) {
-    if (report.contains(key) && report[key]["files"] != 0) {
-      std::cout << report[key]["files"] << " files, " << HumanSize(report[key]["bytes"]) << what << "\n";
-    }
+  std::cout << report.moved << " files, " << HumanSize(report.bytes) << (dry_run ? " would be moved\n" : " moved\n");
+  const auto print = [](const protocol::Tally& tally, const char* what) {
+    if (tally.files != 0) std::cout << tally.files << " files, " << HumanSize(tally.bytes) << what << "\n";
   };
-  tell("waiting", " are open and on another file system: they move when they are closed");
-  tell("linked", " have several names and are on another file system: they stay");
-  if (report.value("failed", 0) != 0) std::cout << report["failed"] << " could not be moved; the log says why\n";
-  if (report.value("cancelled", false)) std::cout << "interrupted; the same command goes on with it\n";
+  print(report.waiting, " are open and on another file system: they move when they are closed");
+  print(report.linked, " have several names and are on another file system: they stay");
+  if (report.failed != 0) std::cout << report.failed << " could not be moved; the log says why\n";
+  if (report.cancelled) std::cout << "interrupted; the same command goes on with it\n";
 }
 
 // One line on a terminal's stderr: how far, how fast, how long still.
@@ -99,11 +78,11 @@ class MoveProgress {
   MoveProgress(const MoveProgress&) = delete;
   MoveProgress& operator=(const MoveProgress&) = delete;
 
-  void Show(const json& report) {
-    if (!terminal_ || !report.value("running", false)) return;
+  void Show(const SettleReport& report) {
+    if (!terminal_ || !report.running) return;
     const double seconds = std::max(0.001, std::chrono::duration<double>(Clock::now() - start_).count());
-    const auto files = report.value("moved", std::uint64_t{0});
-    const auto bytes = report.value("bytes", std::uint64_t{0});
+    const std::uint64_t files = report.moved;
+    const std::uint64_t bytes = report.bytes;
     std::cerr << "\r\033[K" << files << " of " << files_ << " files, " << HumanSize(bytes) << " of " << HumanSize(bytes_) << ", "
               << HumanSize(static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds)) << "/s";
     if (files > 0 && files_ >= files) {
@@ -123,27 +102,27 @@ class MoveProgress {
 };
 
 // Has the daemon do it, and watches. Ctrl-C cancels it there.
-tl::expected<json, std::string> RunSettle(const Config& config, const Request& request, const json& expected) {
-  MoveProgress progress(expected.value("moved", std::uint64_t{0}), expected.value("bytes", std::uint64_t{0}));
+tl::expected<SettleReport, std::string> RunSettle(const Config& config, const Request& request, const SettleReport& expected) {
+  MoveProgress progress(expected.moved, expected.bytes);
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
   auto done = std::async(std::launch::async, [&] {
-    return Ask(config, {{"verb", "settle"}, {"path", request.path}, {"dry_run", request.dry_run}});
+    return Ask(config, protocol::Settle{request.path, request.dry_run});
   });
   Clock::time_point next_look = Clock::now() + kLook;
   while (done.wait_for(kNotice) != std::future_status::ready) {
     if (interrupted != 0) {
       // Again until it has ended: the first may have come before the daemon had begun.
-      const auto cancelled = Ask(config, {{"verb", "settle-cancel"}});
+      const auto cancelled = Ask(config, protocol::CancelSettling{});
       if (cancelled) continue;
       std::cerr << cancelled.error() << "\n";
       break;
     }
     if (Clock::now() < next_look) continue;
     next_look = Clock::now() + kLook;
-    if (const auto report = Ask(config, {{"verb", "settle-report"}})) progress.Show(*report);
+    if (const auto report = Ask(config, protocol::ReportSettling{})) progress.Show(*report);
   }
   return done.get();
 }
@@ -151,21 +130,22 @@ tl::expected<json, std::string> RunSettle(const Config& config, const Request& r
 // Until nothing is being settled in the background any more.
 tl::expected<void, std::string> WaitForBackground(const Config& config) {
   for (;;) {
-    const auto status = Ask(config, {{"verb", "status"}});
+    const auto status = Ask(config, protocol::Status{});
     if (!status) return tl::unexpected(status.error());
-    if (status->value("settling", 0) == 0 || interrupted != 0) return {};
+    if (status->settling == 0 || interrupted != 0) return {};
     std::this_thread::sleep_for(kLook);
   }
 }
 
-void Finish(const Request& request, const json& report, Outcome& outcome) {
+void Finish(const Request& request, const SettleReport& report, Outcome& outcome) {
   if (request.json) {
-    PrintJson(report);
+    nlohmann::json document = report;
+    document["dry_run"] = request.dry_run;
+    PrintJson(document);
   } else {
     Print(report, request.dry_run);
   }
-  const bool open = report.contains("waiting") && report["waiting"]["files"] != 0;
-  if (report.value("failed", 0) != 0 || report.value("cancelled", false) || open) outcome.code = kFindings;
+  if (report.failed != 0 || report.cancelled || report.waiting.files != 0) outcome.code = kFindings;
 }
 
 void Refuse(const std::string& error, int code, Outcome& outcome) {
@@ -178,7 +158,9 @@ void Settle(const Request& request, Outcome& outcome) {
   if (!config) return Refuse(config.error(), kUsage, outcome);
   const auto policy = LoadPolicy(*config);
   const bool watched = ::isatty(STDERR_FILENO) != 0 && policy.policy && !request.dry_run;
-  const auto report = RunSettle(*config, request, watched ? CountMisplaced(*config, *policy.policy) : json::object());
+  // A tree that cannot be counted has only no time left to show.
+  const SettleReport expected = watched ? DryReport(*config, *policy.policy).value_or(SettleReport{}) : SettleReport{};
+  const auto report = RunSettle(*config, request, expected);
   if (!report) return Refuse(report.error(), kCannot, outcome);
   if (request.wait) {
     if (const auto waited = WaitForBackground(*config); !waited) return Refuse(waited.error(), kCannot, outcome);
@@ -196,12 +178,12 @@ void Retier(const Request& request, Outcome& outcome) {
     outcome.code = kUsage;
     return;
   }
-  json expected = CountMisplaced(*config, *policy.policy);
-  if (expected.contains("error")) return Refuse("tierctl: " + expected["error"].get<std::string>(), kCannot, outcome);
-  if (request.dry_run) return Finish(request, expected, outcome);
-  const auto loaded = Ask(*config, {{"verb", "reload"}, {"policy", file}});
+  const auto expected = DryReport(*config, *policy.policy);
+  if (!expected) return Refuse(expected.error(), kCannot, outcome);
+  if (request.dry_run) return Finish(request, *expected, outcome);
+  const auto loaded = Ask(*config, protocol::Reload{file});
   if (!loaded) return Refuse(loaded.error(), kCannot, outcome);
-  const auto report = RunSettle(*config, request, expected);
+  const auto report = RunSettle(*config, request, *expected);
   if (!report) return Refuse(report.error(), kCannot, outcome);
   Finish(request, *report, outcome);
   if (!file.empty() && !request.json) {

@@ -45,7 +45,7 @@ nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, in
 nlohmann::json StatusOf(const Config& config) {
   nlohmann::json status = {{"name", config.name}, {"config", config.file}, {"lower", config.lower}};
   if (config.over) status["lower"].push_back("over");
-  const auto daemon = Ask(config, {{"verb", "status"}});
+  const auto daemon = Ask(config, protocol::Status{});
   status["mounted"] = daemon.has_value();
   if (daemon) status["daemon"] = *daemon;
   const policy::ParseResult policy = LoadPolicy(config);

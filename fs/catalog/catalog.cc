@@ -38,7 +38,7 @@ void Catalog::Stop() {
   feed_->Stop();
 }
 
-Result<Token> Catalog::Settle() {
+Result<Token> Catalog::Seal() {
   if (!feed_) return Fail(ENOTSUP, "this mount has no change feed");
   TIERFS_TRY(feed_->Drain());
   checksummer_->SumStale(kSumBudget);

@@ -37,7 +37,7 @@ class Catalog {
   [[nodiscard]] Database& database() { return database_; }
 
   // A token for all that has changed until now: then what the database says is complete and durable.
-  [[nodiscard]] Result<Token> Settle();
+  [[nodiscard]] Result<Token> Seal();
 
  private:
   Health health_;

@@ -60,6 +60,8 @@ struct Config {
 
 // Reads and compiles the policy, includes resolved from the disk. All its errors.
 [[nodiscard]] policy::ParseResult LoadPolicy(const Config& config);
+// One line for the first error of a policy that has some, with the number of the others.
+[[nodiscard]] std::string FirstErrorOf(const policy::ParseResult& policy);
 [[nodiscard]] policy::ParseResult LoadPolicyFile(const std::string& path);
 
 // The keys of a config and what they mean, for --help and the manual.

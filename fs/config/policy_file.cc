@@ -55,4 +55,10 @@ policy::ParseResult LoadPolicy(const Config& config) {
   return policy::Parse(std::string(above, '\n') + config.rules, config.file, Include);
 }
 
+std::string FirstErrorOf(const policy::ParseResult& policy) {
+  std::string text = policy.errors.front().Headline();
+  if (policy.errors.size() > 1) text += " (and " + std::to_string(policy.errors.size() - 1) + " more: tierctl policy check)";
+  return text;
+}
+
 }  // namespace tierfs

@@ -52,7 +52,18 @@ Status WriteLine(int socket, const nlohmann::json& message) {
 
 }  // namespace
 
-Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& state_dir, std::map<std::string, ControlHandler> handlers) {
+nlohmann::json ControlHandlers::Reply(const nlohmann::json& message) const {
+  const bool named = message.is_object() && message.contains("verb") && message["verb"].is_string();
+  const auto handler = named ? handlers_.find(message["verb"].get<std::string>()) : handlers_.end();
+  if (handler == handlers_.end()) return {{"ok", false}, {"error", "unknown verb"}};
+  try {
+    return handler->second(message);
+  } catch (const nlohmann::json::exception& wrong) {
+    return {{"ok", false}, {"error", std::string("the request is wrong: ") + wrong.what()}};
+  }
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& state_dir, ControlHandlers handlers) {
   std::unique_ptr<ControlServer> server(new ControlServer());
   server->handlers_ = std::move(handlers);
   server->state_dir_ = UniqueFd(::open(state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -118,22 +129,8 @@ void ControlServer::Serve(int client) const {
   ::setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   const auto line = ReadLine(client);
   if (!line) return;
-  nlohmann::json reply;
-  const nlohmann::json request = nlohmann::json::parse(*line, nullptr, false);
-  const auto verb = request.is_object() && request.contains("verb") && request["verb"].is_string()
-                        ? handlers_.find(request["verb"].get<std::string>())
-                        : handlers_.end();
-  if (verb == handlers_.end()) {
-    reply = {{"ok", false}, {"error", "unknown verb"}};
-  } else {
-    try {
-      reply = verb->second(request);
-      if (!reply.contains("ok")) reply["ok"] = true;
-    } catch (const nlohmann::json::exception& wrong) {
-      reply = {{"ok", false}, {"error", std::string("the request is wrong: ") + wrong.what()}};
-    }
-  }
-  // The client may be gone; there is nobody to tell.
+  const nlohmann::json reply = handlers_.Reply(nlohmann::json::parse(*line, nullptr, false));
+  // The client may be gone; then nobody reads it.
   (void)WriteLine(client, reply);
 }
 

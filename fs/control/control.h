@@ -13,20 +13,40 @@
 #include <string>
 #include <thread>
 
+#include "fs/control/protocol.h"
 #include "fs/os/result.h"
 #include "fs/os/unique_fd.h"
 
 namespace tierfs {
 
-// Answers a request; what it returns becomes the reply, with "ok" added. Called by several threads at once.
-// A key of the wrong type may throw as nlohmann does: the client is told.
-using ControlHandler = std::function<nlohmann::json(const nlohmann::json& request)>;
+// A reply, or the reason for a refusal: one line.
+template <typename Request>
+using Answer = tl::expected<typename Request::Reply, std::string>;
+
+// What a daemon answers to, by verb. Handlers are called by several threads at once.
+class ControlHandlers {
+ public:
+  template <typename Request>
+  void On(std::function<Answer<Request>(const Request&)> handler) {
+    handlers_[Request::kVerb] = [handler = std::move(handler)](const nlohmann::json& message) -> nlohmann::json {
+      const Answer<Request> answer = handler(protocol::FromJson<Request>(message));
+      if (!answer) return {{"ok", false}, {"error", answer.error()}};
+      nlohmann::json reply = *answer;
+      reply["ok"] = true;
+      return reply;
+    };
+  }
+  // The reply to a message, whatever it holds.
+  [[nodiscard]] nlohmann::json Reply(const nlohmann::json& message) const;
+
+ private:
+  std::map<std::string, std::function<nlohmann::json(const nlohmann::json& message)>> handlers_;
+};
 
 class ControlServer {
  public:
   // Listens at once; a socket that an earlier daemon left behind is replaced. The caller holds the lock on the state directory.
-  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> Start(const std::string& state_dir,
-                                                                    std::map<std::string, ControlHandler> handlers);
+  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> Start(const std::string& state_dir, ControlHandlers handlers);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -43,7 +63,7 @@ class ControlServer {
   };
   void Reap(bool all);
 
-  std::map<std::string, ControlHandler> handlers_;
+  ControlHandlers handlers_;
   std::list<Conversation> conversations_;  // of thread_ alone
   UniqueFd state_dir_;
   UniqueFd listener_;

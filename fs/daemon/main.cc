@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "fs/daemon/daemon.h"
+#include "fs/daemon/service.h"
 
 int main(int argc, char** argv) {
   const auto options = tierfs::ParseCommandLine(argc, argv);
@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
     return done ? 0 : 1;
   }
   tierfs::Background background(options->foreground);
-  if (const auto outcome = tierfs::RunDaemon(*options, background); !outcome) {
+  tierfs::Service service(*options, background);
+  if (const auto outcome = service.Run(); !outcome) {
     background.Failed(outcome.error());
     return 1;
   }

@@ -5,61 +5,59 @@
 namespace tierfs {
 namespace {
 
-nlohmann::json TallyJson(const Settling::Tally& tally) { return {{"files", tally.files.load()}, {"bytes", tally.bytes.load()}}; }
+protocol::Tally TallyOf(const Settling::Tally& tally) { return {tally.files, tally.bytes}; }
 
-nlohmann::json Describe(const Settling& settling) {
-  nlohmann::json moves = nlohmann::json::array();
-  std::uint64_t files = 0;
-  std::uint64_t bytes = 0;
+protocol::SettleReport Describe(const Settling& settling) {
+  protocol::SettleReport report;
   for (int from = 0; from < kTierCount; ++from) {
     for (int to = 0; to < kTierCount; ++to) {
-      const auto& tally = settling.moved[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+      const auto tally = TallyOf(settling.moved[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)]);
       if (tally.files == 0) continue;
-      files += tally.files;
-      bytes += tally.bytes;
-      moves.push_back({{"from", from + 1}, {"to", to + 1}, {"files", tally.files.load()}, {"bytes", tally.bytes.load()}});
+      report.moved += tally.files;
+      report.bytes += tally.bytes;
+      report.moves.push_back({from + 1, to + 1, tally.files, tally.bytes});
     }
   }
-  return {{"moves", moves},
-          {"moved", files},
-          {"bytes", bytes},
-          {"seen", settling.seen.load()},
-          {"waiting", TallyJson(settling.waiting)},
-          {"linked", TallyJson(settling.linked)},
-          {"failed", settling.failed.load()},
-          {"cancelled", settling.cancelled.load()}};
+  report.seen = settling.seen;
+  report.waiting = TallyOf(settling.waiting);
+  report.linked = TallyOf(settling.linked);
+  report.failed = settling.failed;
+  report.cancelled = settling.cancelled;
+  return report;
 }
 
 }  // namespace
 
-nlohmann::json SettleJob::Run(const nlohmann::json& request) {
+Answer<protocol::Settle> SettleJob::Run(const protocol::Settle& request) {
   const auto settling = std::make_shared<Settling>();
   {
     const Lock lock(mutex_);
-    if (running_) return {{"ok", false}, {"error", "a settling that somebody else asked for is under way"}};
+    if (running_) return tl::unexpected(std::string("another settling is under way"));
     running_ = settling;
   }
-  const Status settled = tree_.settlement().Settle(request.value("path", ""), request.value("dry_run", false), *settling);
+  const Status settled = settlement_.Settle(request.path, request.dry_run, *settling);
   {
     const Lock lock(mutex_);
     running_.reset();
   }
-  if (!settled) return {{"ok", false}, {"error", std::string(settled.error().step) + ": " + std::strerror(settled.error().code)}};
+  if (!settled) return tl::unexpected(std::string(settled.error().step) + ": " + std::strerror(settled.error().code));
   return Describe(*settling);
 }
 
-nlohmann::json SettleJob::Report() const {
+protocol::SettleReport SettleJob::Report() const {
   const Lock lock(mutex_);
-  if (!running_) return {{"running", false}};
-  nlohmann::json report = Describe(*running_);
-  report["running"] = true;
+  if (!running_) return {};
+  protocol::SettleReport report = Describe(*running_);
+  report.running = true;
   return report;
 }
 
-nlohmann::json SettleJob::Cancel() {
+protocol::SettleReport SettleJob::Cancel() {
   const Lock lock(mutex_);
   if (running_) running_->cancelled = true;
-  return {{"running", running_ != nullptr}};
+  protocol::SettleReport report;
+  report.running = running_ != nullptr;
+  return report;
 }
 
 }  // namespace tierfs

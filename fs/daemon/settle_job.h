@@ -2,26 +2,25 @@
 #pragma once
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "fs/control/control.h"
 #include "fs/os/mutex.h"
-#include "fs/tree/tree.h"
+#include "fs/tree/settlement.h"
 
 namespace tierfs {
 
+// Thread-safe. Owns what the settling under way has done so far.
 class SettleJob {
  public:
-  explicit SettleJob(Tree& tree) : tree_(tree) {}
+  explicit SettleJob(Settlement& settlement) : settlement_(settlement) {}
 
-  // {"path": "", "dry_run": false}. Returns when it is done or cancelled, with the last report; refused while another one runs.
-  [[nodiscard]] nlohmann::json Run(const nlohmann::json& request);
-  // What the one that runs has done so far; {"running": false} when none does.
-  [[nodiscard]] nlohmann::json Report() const;
-  // It stops after the entry that it is at; what has been moved stays moved.
-  nlohmann::json Cancel();
+  // See protocol::Settle and its companions.
+  [[nodiscard]] Answer<protocol::Settle> Run(const protocol::Settle& request);
+  [[nodiscard]] protocol::SettleReport Report() const;
+  protocol::SettleReport Cancel();
 
  private:
-  Tree& tree_;
+  Settlement& settlement_;
   mutable Mutex mutex_;
   std::shared_ptr<Settling> running_ GUARDED_BY(mutex_);
 };

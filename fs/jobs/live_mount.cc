@@ -7,7 +7,7 @@
 
 namespace tierfs {
 
-tl::expected<nlohmann::json, std::string> Ask(const Config& config, const nlohmann::json& request) {
+tl::expected<nlohmann::json, std::string> AskInJson(const Config& config, const nlohmann::json& request) {
   const auto reply = AskDaemon(config.state, request);
   if (!reply) {
     const bool absent = reply.error().code == ENOENT || reply.error().code == ECONNREFUSED;

@@ -128,7 +128,7 @@ TEST_F(Retier, OneAtATime) {
   const pid_t child = StartRetier(1);
   const Ran second = Run({});
   EXPECT_EQ(second.code, 3) << second.out;
-  EXPECT_NE(second.err.find("somebody else asked for is under way"), std::string::npos) << second.err;
+  EXPECT_NE(second.err.find("another settling is under way"), std::string::npos) << second.err;
   EXPECT_EQ(ExitOf(child), 0);
   EXPECT_EQ(InTier(3), kFiles);
 }

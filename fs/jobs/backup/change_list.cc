@@ -83,9 +83,9 @@ std::string Lossy(const std::string& path) {
 }
 
 tl::expected<ChangeList, std::string> ListSince(const Config& config, TierId tier, const std::optional<Token>& since) {
-  const auto sealed = Ask(config, {{"verb", "seal"}});
+  const auto sealed = Ask(config, protocol::Seal{});
   if (!sealed) return tl::unexpected(sealed.error());
-  const auto token = Token::Parse(sealed->value("token", ""));
+  const auto token = Token::Parse(sealed->token);
   const std::string renewed = "tierctl: '" + config.name + "': the catalogue was made anew just now; ask again";
   if (!token) return tl::unexpected(renewed);
   ChangeList list;

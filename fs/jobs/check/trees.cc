@@ -7,36 +7,36 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
 #include <thread>
 
+#include "fs/jobs/check/check.h"
+#include "fs/jobs/live_mount.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
+#include "fs/os/paths.h"
 #include "fs/tier/entry.h"
 #include "fs/tier/layer.h"
-#include "tools/catalogue.h"
-#include "tools/check.h"
-#include "tools/mounts.h"
+#include "fs/tier/merge_rule.h"
+#include "fs/tier/whiteouts.h"
 
-namespace tierfs::tools {
+namespace tierfs::check {
 namespace {
 
 using Attributes = std::map<std::string, std::string>;
 
-std::string Join(const std::string& directory, const std::string& name) { return directory.empty() ? name : directory + "/" + name; }
-std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-std::string DirectoryOf(const std::string& path) { return path.rfind('/') == std::string::npos ? "" : path.substr(0, path.rfind('/')); }
 std::string TierName(LayerIndex tier) { return "tier " + std::to_string(tier + 1); }
 
-Repaired Outcome(const Status& status) {
+Repaired Mended(const Status& status) {
   if (status) return {};
   return tl::unexpected(std::string(status.error().step) + ": " + std::strerror(status.error().code));
 }
 
 class TreeCheck {
  public:
-  TreeCheck(const Subject& subject, Progress& progress) : subject_(subject), progress_(progress) {}
+  TreeCheck(const Subject& subject, const Progress& progress) : subject_(subject), progress_(progress) {}
 
   tl::expected<std::vector<Finding>, std::string> Run() {
     for (std::size_t tier = 0; tier < kTierCount; ++tier) {
@@ -58,6 +58,7 @@ class TreeCheck {
       for (const Finding& finding : findings_) paths.insert(finding.path);
       std::vector<Finding> first = std::move(findings_);
       findings_.clear();
+      parts_path_.reset();
       for (const std::string& path : paths) Entry(path);
       std::erase_if(findings_, [&](const Finding& finding) {
         return std::none_of(first.begin(), first.end(),
@@ -86,7 +87,7 @@ class TreeCheck {
   [[nodiscard]] Standing Look(const std::string& path) const {
     Standing standing;
     for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
-      const auto directory = OpenBeneath(tiers_[tier].get(), DirectoryOf(path), O_PATH | O_DIRECTORY);
+      const auto directory = OpenBeneath(tiers_[tier].get(), ParentOf(path), O_PATH | O_DIRECTORY);
       if (!directory) continue;
       if (const auto st = StatEntry(directory->get(), path.empty() ? "." : NameOf(path).c_str())) standing.at[tier] = *st;
     }
@@ -110,8 +111,8 @@ class TreeCheck {
     }
     if (path.empty()) Entry("");
     for (const std::string& name : names) {
-      if (++seen_ % 5000 == 0) progress_.Show(seen_);
-      const std::string beneath = Join(path, name);
+      if (++seen_ % 5000 == 0) progress_(seen_);
+      const std::string beneath = JoinPath(path, name);
       if (Entry(beneath)) Directory(beneath);
     }
   }
@@ -138,7 +139,7 @@ class TreeCheck {
   }
 
   void ForeignAttributes(const std::string& path, LayerIndex tier) {
-    const auto parent = OpenBeneath(tiers_[tier].get(), DirectoryOf(path), O_PATH | O_DIRECTORY);
+    const auto parent = OpenBeneath(tiers_[tier].get(), ParentOf(path), O_PATH | O_DIRECTORY);
     if (!parent) return;
     const std::string name = NameOf(path);
     const auto names = ListXattrs(ProcPath(parent->get(), name.c_str()), false);
@@ -148,10 +149,10 @@ class TreeCheck {
       if (!IsPrivateXattr(attribute)) continue;
       Found({"foreign-attribute", path, "in " + TierName(tier) + " it has the attribute " + attribute + ", which no file may have",
              "--repair removes the attribute", [this, path, tier, attribute]() -> Repaired {
-               const auto above = OpenBeneath(tiers_[tier].get(), DirectoryOf(path), O_PATH | O_DIRECTORY);
-               if (!above) return Outcome(tl::unexpected(above.error()));
+               const auto above = OpenBeneath(tiers_[tier].get(), ParentOf(path), O_PATH | O_DIRECTORY);
+               if (!above) return Mended(tl::unexpected(above.error()));
                if (::lremovexattr(ProcPath(above->get(), NameOf(path).c_str()).c_str(), attribute.c_str()) != 0)
-                 return Outcome(FailErrno("removexattr"));
+                 return Mended(FailErrno("removexattr"));
                return {};
              }});
     }
@@ -212,9 +213,9 @@ class TreeCheck {
       const Standing now = Look(path);
       if (!now.at[shown] || !now.at[tier] || !SameFile(path, *now.at[shown], shown, *now.at[tier], tier))
         return tl::unexpected(std::string("it changed meanwhile"));
-      const auto above = OpenBeneath(tiers_[tier].get(), DirectoryOf(path), O_PATH | O_DIRECTORY);
-      if (!above) return Outcome(tl::unexpected(above.error()));
-      if (::unlinkat(above->get(), NameOf(path).c_str(), 0) != 0) return Outcome(FailErrno("unlink"));
+      const auto above = OpenBeneath(tiers_[tier].get(), ParentOf(path), O_PATH | O_DIRECTORY);
+      if (!above) return Mended(tl::unexpected(above.error()));
+      if (::unlinkat(above->get(), NameOf(path).c_str(), 0) != 0) return Mended(FailErrno("unlink"));
     }
     return {};
   }
@@ -229,7 +230,7 @@ class TreeCheck {
                     {}};
     if (subject_.mounted) {
       finding.repair = [this, path]() -> Repaired {
-        const auto reply = Ask(subject_.config, {{"verb", "settle"}, {"path", DirectoryOf(path)}});
+        const auto reply = Ask(subject_.config, protocol::Settle{ParentOf(path)});
         if (!reply) return tl::unexpected(reply.error());
         const Standing now = Look(path);
         const LayerMask where = now.Where(IsOther);
@@ -240,29 +241,57 @@ class TreeCheck {
     Found(std::move(finding));
   }
 
-  // Whether the uppermost lower layer that knows the name shows an entry there.
-  [[nodiscard]] bool LowerShows(const std::string& path) const {
-    for (const UniqueFd& lower : lowers_) {
-      const auto directory = OpenBeneath(lower.get(), DirectoryOf(path), O_PATH | O_DIRECTORY);
-      if (!directory) continue;
-      if (const auto st = StatEntry(directory->get(), NameOf(path).c_str())) return !IsWhiteout(*st);
+  // What a layer holds at a path. The directory that is mounted over cannot be looked into from here: nullopt.
+  [[nodiscard]] std::optional<Held> HeldIn(LayerIndex layer, const std::string& path) const {
+    const std::size_t lower = static_cast<std::size_t>(layer) - kTierCount;
+    if (!IsTier(layer) && lower == lowers_.size()) return std::nullopt;
+    const int root = IsTier(layer) ? tiers_[layer].get() : lowers_[lower].get();
+    const auto directory = OpenBeneath(root, ParentOf(path), O_PATH | O_DIRECTORY);
+    if (!directory) return Held::kNothing;
+    const std::string name = NameOf(path);
+    const auto st = StatEntry(directory->get(), name.c_str());
+    if (!st) return Held::kNothing;
+    const Held held = HeldAs(*st);
+    return held == Held::kDirectory && !IsTier(layer) && IsOpaque(directory->get(), name.c_str()) ? Held::kOpaqueDirectory : held;
+  }
+
+  // The layers that may make up the directory at a path of the view.
+  [[nodiscard]] LayerMask PartsOf(const std::string& path) {
+    if (parts_path_ && *parts_path_ == path) return parts_;
+    if (path.empty()) {
+      const std::size_t layers = kTierCount + lowers_.size() + (subject_.config.over ? 1 : 0);
+      parts_ = LayerMask((std::uint64_t{1} << layers) - 1);
+    } else {
+      const LayerMask above = PartsOf(ParentOf(path));
+      const LayerIndex home = LayerOf(subject_.policy.DecisionFor(path, false).tier);
+      // Where it cannot be looked a directory may be.
+      const auto rule =
+          Merge(above, home, [&](LayerIndex layer) -> Result<Held> { return HeldIn(layer, path).value_or(Held::kDirectory); });
+      parts_ = rule->ShowsDirectory() ? rule->parts() : LayerMask();
     }
-    return false;
+    parts_path_ = path;
+    return parts_;
+  }
+
+  // Whether the lower layers show an entry at the path, or may do so.
+  [[nodiscard]] bool LowerShows(const std::string& path) {
+    const auto rule = Merge(PartsOf(ParentOf(path)).InLower(), kNoLayer,
+                            [&](LayerIndex layer) -> Result<Held> { return HeldIn(layer, path).value_or(Held::kOther); });
+    return rule->Shows();
   }
 
   void StrayWhiteout(const std::string& path, LayerIndex tier, LayerMask others) {
-    // What is mounted over cannot be looked into from here: its entries may be what is hidden.
-    const bool needed = subject_.config.over || LowerShows(path);
+    const bool needed = LowerShows(path);
     if (needed && others.Empty()) return;
-    const std::string why = needed ? "beside an entry of that name" : "and no lower layer has anything there to hide";
+    const std::string why = needed ? "beside an entry of that name" : "and no lower layer shows anything there to hide";
     Found({"stray-whiteout", path, "a whiteout stands in " + TierName(tier) + ", " + why, "--repair removes it",
            [this, path, tier]() -> Repaired {
-             const auto above = OpenBeneath(tiers_[tier].get(), DirectoryOf(path), O_PATH | O_DIRECTORY);
-             if (!above) return Outcome(tl::unexpected(above.error()));
+             const auto above = OpenBeneath(tiers_[tier].get(), ParentOf(path), O_PATH | O_DIRECTORY);
+             if (!above) return Mended(tl::unexpected(above.error()));
              const std::string name = NameOf(path);
              const auto st = StatEntry(above->get(), name.c_str());
              if (!st || !IsWhiteout(*st)) return tl::unexpected(std::string("it changed meanwhile"));
-             if (::unlinkat(above->get(), name.c_str(), 0) != 0) return Outcome(FailErrno("unlink"));
+             if (::unlinkat(above->get(), name.c_str(), 0) != 0) return Mended(FailErrno("unlink"));
              return {};
            }});
   }
@@ -318,36 +347,38 @@ class TreeCheck {
 
   [[nodiscard]] Repaired CopyAttributes(const std::string& path, LayerIndex model, LayerIndex tier) const {
     const auto from = OpenBeneath(tiers_[model].get(), path, O_RDONLY | O_DIRECTORY);
-    if (!from) return Outcome(tl::unexpected(from.error()));
+    if (!from) return Mended(tl::unexpected(from.error()));
     const auto to = OpenBeneath(tiers_[tier].get(), path, O_RDONLY | O_DIRECTORY);
-    if (!to) return Outcome(tl::unexpected(to.error()));
+    if (!to) return Mended(tl::unexpected(to.error()));
     auto st = StatFd(from->get());
     const auto own = StatFd(to->get());
     if (!st || !own) return tl::unexpected(std::string("it went meanwhile"));
     for (const auto& [name, value] : AttributesOf(to->get())) {
       if (AttributesOf(from->get()).count(name) == 0 && ::fremovexattr(to->get(), name.c_str()) != 0)
-        return Outcome(FailErrno("removexattr"));
+        return Mended(FailErrno("removexattr"));
     }
     // Each part keeps the times of its own entries.
     st->st_atim = own->st_atim;
     st->st_mtim = own->st_mtim;
-    return Outcome(CloneAttributes(from->get(), *st, to->get()));
+    return Mended(CloneAttributes(from->get(), *st, to->get()));
   }
 
   void Found(Finding finding) { findings_.push_back(std::move(finding)); }
 
   const Subject subject_;
-  Progress& progress_;
+  const Progress& progress_;
   std::array<UniqueFd, kTierCount> tiers_;
   std::array<dev_t, kTierCount> devices_{};
   std::vector<UniqueFd> lowers_;
+  std::optional<std::string> parts_path_;  // the path that PartsOf was asked for last
+  LayerMask parts_;                        // its answer
   std::vector<Finding> findings_;
   std::uint64_t seen_ = 0;
 };
 
 }  // namespace
 
-tl::expected<std::vector<Finding>, std::string> CheckTrees(const Subject& subject, Progress& progress) {
+tl::expected<std::vector<Finding>, std::string> CheckTrees(const Subject& subject, const Progress& progress) {
   // The repairs of its findings use it after this returns.
   const auto check = std::make_shared<TreeCheck>(subject, progress);
   auto findings = check->Run();
@@ -358,4 +389,4 @@ tl::expected<std::vector<Finding>, std::string> CheckTrees(const Subject& subjec
   return findings;
 }
 
-}  // namespace tierfs::tools
+}  // namespace tierfs::check

@@ -11,11 +11,11 @@
 #include "fs/catalog/entries.h"
 #include "fs/catalog/observed.h"
 #include "fs/catalog/schema.h"
-#include "tools/catalogue.h"
-#include "tools/check.h"
-#include "tools/mounts.h"
+#include "fs/jobs/check/check.h"
+#include "fs/jobs/live_mount.h"
+#include "fs/os/paths.h"
 
-namespace tierfs::tools {
+namespace tierfs::check {
 namespace {
 
 constexpr std::size_t kExamples = 5;
@@ -30,7 +30,7 @@ bool Differs(const std::optional<Row>& row, const Observed& seen) {
 }
 
 // The paths whose rows and entries differ: a merge of two sorted lists.
-std::vector<std::string> Differing(const Config& config, LayerIndex layer, int root, Progress& progress, std::uint64_t& seen) {
+std::vector<std::string> Differing(const Config& config, LayerIndex layer, int root, const Progress& progress, std::uint64_t& seen) {
   std::vector<std::string> paths;
   std::vector<Row> page;
   std::size_t in_page = 0;
@@ -60,7 +60,7 @@ std::vector<std::string> Differing(const Config& config, LayerIndex layer, int r
     }
     if (order >= 0) ++in_page;
     if (order <= 0) walking = walk.Next(item).value_or(false);
-    if (++seen % 10000 == 0) progress.Show(seen);
+    if (++seen % 10000 == 0) progress(seen);
   }
   return paths;
 }
@@ -82,7 +82,7 @@ Repaired RemoveDatabase(const Config& config) {
 }
 
 Repaired Rescan(const Config& config) {
-  const auto reply = Ask(config, {{"verb", "rescan"}});
+  const auto reply = Ask(config, protocol::Rescan{});
   if (!reply) return tl::unexpected(reply.error());
   return {};
 }
@@ -140,13 +140,13 @@ void CheckIntents(const Subject& subject, std::vector<Finding>& findings) {
 
 }  // namespace
 
-std::vector<Finding> CheckCatalogue(const Subject& subject, Progress& progress) {
+std::vector<Finding> CheckCatalogue(const Subject& subject, const Progress& progress) {
   const Config& config = subject.config;
   std::vector<Finding> findings;
   std::error_code ignored;
   if (!std::filesystem::exists(config.state + "/catalog.db", ignored)) return findings;  // the next mount makes it
   if (subject.mounted && !config.feed.empty()) {
-    if (const auto sealed = Ask(config, {{"verb", "seal"}}); !sealed) {
+    if (const auto sealed = Ask(config, protocol::Seal{}); !sealed) {
       findings.push_back({"catalogue-damaged",
                           "",
                           sealed.error(),
@@ -166,7 +166,7 @@ std::vector<Finding> CheckCatalogue(const Subject& subject, Progress& progress) 
     std::vector<std::string> paths = Differing(config, layer, root.get(), progress, seen);
     if (!paths.empty()) {
       // What changed while we looked is recorded by now.
-      (void)Ask(config, {{"verb", "seal"}});
+      (void)Ask(config, protocol::Seal{});
       (void)ReadCatalogue(config, [&](Connection& connection) {
         std::erase_if(paths, [&](const std::string& path) {
           const auto now = Observer(root.get()).At(path);
@@ -183,4 +183,4 @@ std::vector<Finding> CheckCatalogue(const Subject& subject, Progress& progress) 
   return findings;
 }
 
-}  // namespace tierfs::tools
+}  // namespace tierfs::check

@@ -1,12 +1,30 @@
-#include "fs/recovery/intents.h"
+#include "fs/recovery/recovery.h"
 
 #include <spdlog/spdlog.h>
 
 #include <cstring>
 
+#include "fs/recovery/interrupted.h"
 #include "fs/tier/steps.h"
 
 namespace tierfs {
+
+void HealTrees(const LayerSet& layers) {
+  const auto finished = FinishInterrupted(layers);
+  if (!finished) {
+    spdlog::error("looking for what the last daemon left unfinished: {}: {}", finished.error().step, std::strerror(finished.error().code));
+  } else if (*finished > 0) {
+    spdlog::warn("the last daemon was killed: {} entries put right", *finished);
+  }
+}
+
+tl::expected<void, WorkProblem> PrepareWorkDirectories(LayerSet& layers, const std::string& state) {
+  if (!layers.MakesCopies()) return {};
+  for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
+    if (const Status ready = layers.PrepareWork(tier, state); !ready) return tl::unexpected(WorkProblem{tier, ready.error()});
+  }
+  return {};
+}
 
 std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal) {
   std::vector<SettleTask> to_settle;

@@ -1,0 +1,249 @@
+#include "fs/daemon/service.h"
+
+#include <fcntl.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/syslog_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "fs/config/identity.h"
+#include "fs/daemon/verbs.h"
+#include "fs/os/mount_table.h"
+#include "fs/recovery/recovery.h"
+
+namespace tierfs {
+namespace fs = std::filesystem;
+namespace {
+
+tl::unexpected<std::string> Say(std::string line) { return tl::unexpected("tierfs: " + std::move(line)); }
+
+std::string Describe(const Error& error) { return std::string(error.step) + ": " + std::strerror(error.code); }
+
+void StartLogging(const DaemonOptions& options, const std::string& name) {
+  if (!options.foreground) {
+    auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>("tierfs/" + name, LOG_PID, LOG_DAEMON, true);
+    sink->set_pattern("%v");
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("tierfs", std::move(sink)));
+  } else {
+    spdlog::set_default_logger(spdlog::stderr_color_mt("tierfs"));
+    spdlog::set_pattern("%H:%M:%S.%e %^%l%$ %v");
+  }
+  spdlog::set_level(spdlog::level::from_str(options.log_level));
+}
+
+// Every open file of every user of the mount is a descriptor here.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlimit wanted{1'048'576, std::max<rlim_t>(limit.rlim_max, 1'048'576)};
+  if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+constexpr int kLockPatienceMs = 10'000;
+constexpr int kLockStepMs = 20;
+constexpr int kUnmountMs = 500;  // a daemon that ends closes its connection before it takes its mount away
+
+bool IsMounted(const Config& config) {
+  const auto mounts = TierfsMounts();
+  return std::any_of(mounts.begin(), mounts.end(), [&](const MountedFs& each) { return each.config == config.file; });
+}
+
+// The lock that keeps a second daemon away from the same trees. Held until the process ends.
+tl::expected<UniqueFd, std::string> TakeLock(const Config& config) {
+  const std::string path = config.state + "/lock";
+  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  // On a disk that has become read-only the trees can still be shown.
+  if (!lock && errno == EROFS) lock = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!lock) {
+    return tl::unexpected(ConfigError{
+        config.file, config.LineOf("state"),
+        "cannot use the state directory: " + path + ": " + std::strerror(errno) + "; `tierctl init " + config.file + "` makes it"}
+                              .Render());
+  }
+  // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount shows in the mount table.
+  for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
+    if (patience <= 0 || (patience <= kLockPatienceMs - kUnmountMs && IsMounted(config))) {
+      return tl::unexpected(
+          ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' is mounted already; `tierctl status` shows where"}
+              .Render());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(kLockStepMs));
+  }
+  return lock;
+}
+
+FeedOptions FeedOptionsOf(const Config& config) {
+  FeedOptions feed;
+  for (const TierId tier : config.feed) feed.trees[LayerOf(tier)] = config.tiers[static_cast<std::size_t>(NumberOf(tier) - 1)];
+  return feed;
+}
+
+}  // namespace
+
+Service::Running::Running(const std::string& state_dir) : path_(state_dir + "/running") {
+  killed_ = ::access(path_.c_str(), F_OK) == 0;
+  const UniqueFd mark(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const UniqueFd directory(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Where it cannot be made the state directory cannot be written to, and nothing else could be either.
+  if (mark && directory) ::fsync(directory.get());
+}
+
+Service::Running::~Running() { ::unlink(path_.c_str()); }
+
+Service::Outcome Service::Run() {
+  using Stage = Outcome (Service::*)();
+  for (const Stage stage : {&Service::Check, &Service::LockState, &Service::Recover, &Service::MakeMount, &Service::Serve}) {
+    if (Outcome done = (this->*stage)(); !done) return done;
+  }
+  Drain();
+  return {};
+}
+
+Service::Outcome Service::Check() {
+  auto config = LoadConfig(options_.config);
+  if (!config) return tl::unexpected(config.error().Render());
+  config_ = std::move(*config);
+  const std::string given = options_.mountpoint.empty() ? config_->mountpoint : options_.mountpoint;
+  if (given.empty())
+    return tl::unexpected(ConfigError{config_->file, 1, "no mountpoint; name one on the command line or as 'mountpoint'"}.Render());
+  if (const auto paths = CheckPaths(*config_, given); !paths) return tl::unexpected(paths.error().Render());
+  if (const auto identity = CheckIdentity(*config_); !identity) return tl::unexpected(identity.error().Render());
+  const policy::ParseResult policy = LoadPolicy(*config_);
+  if (!policy.policy) return tl::unexpected(FirstErrorOf(policy));
+  policy_ = policy.policy;
+  mountpoint_ = fs::canonical(given).string();
+  return {};
+}
+
+Service::Outcome Service::LockState() {
+  auto lock = TakeLock(*config_);
+  if (!lock) return tl::unexpected(lock.error());
+  lock_ = std::move(*lock);
+  if (Outcome usable = CheckMountpoint(); !usable) return usable;
+  UniqueFd over;
+  if (config_->over) {
+    over = UniqueFd(::open(mountpoint_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!over) return Say("cannot open the directory to mount over: " + std::string(std::strerror(errno)));
+  }
+  StartLogging(options_, config_->name);
+  RaiseFileLimit();
+  if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
+  auto layers = LayerSet::Open({config_->tiers.begin(), config_->tiers.end()}, config_->lower, std::move(over), options_.noatime);
+  if (!layers) return Say(Describe(layers.error()));
+  layers_ = std::move(*layers);
+  return {};
+}
+
+Service::Outcome Service::CheckMountpoint() const {
+  std::error_code problem;
+  if (options_.nonempty || config_->over || fs::is_empty(mountpoint_, problem)) return {};
+  return tl::unexpected(ConfigError{config_->file, std::max<std::size_t>(config_->LineOf("mountpoint"), 1),
+                                    "the mountpoint " + mountpoint_ +
+                                        " is not empty; use an empty directory, -o nonempty to hide what is in it, or over = true to "
+                                        "have it as the lowest layer"}
+                            .Render());
+}
+
+Service::Outcome Service::Recover() {
+  // A mount that may not write leaves the mark, and the work, to the next.
+  const auto& flags = options_.kernel_options;
+  if (std::find(flags.begin(), flags.end(), "ro") == flags.end()) running_.emplace(config_->state);
+  if (running_ && running_->LastOneWasKilled()) HealTrees(*layers_);
+  if (const auto ready = PrepareWorkDirectories(*layers_, config_->state); !ready) return RefuseWork(ready.error());
+  catalog_ = std::make_unique<Catalog>(config_->state, FeedOptionsOf(*config_));
+  interrupted_ = FinishIntents(*layers_, catalog_->journal());
+
+  TreeOptions options;
+  options.journal = &catalog_->journal();
+  if (catalog_->feed() != nullptr) options.feed = catalog_->feed();
+  options.cache_timeout = config_->cache_timeout;
+  options.passthrough = options_.passthrough && ::geteuid() == 0;
+  tree_ = std::make_unique<Tree>(std::move(*layers_), policy_, options);
+  layers_.reset();
+  if (ChangeFeed* feed = catalog_->feed()) feed->AskForOpenFiles([this] { tree_->ReportWriters(); });
+  catalog_->Start();
+  return {};
+}
+
+Service::Outcome Service::RefuseWork(const WorkProblem& problem) const {
+  const std::string number = std::to_string(problem.tier + 1);
+  const std::string& path = config_->tiers[problem.tier];
+  const std::string why = problem.error.code == EXDEV
+                              ? " is the root of its file system; files that come from another one are made beside the tier, so use a "
+                                "directory in it, as " +
+                                    path + "/tree"
+                              : ": no place for work files beside it: " + Describe(problem.error);
+  return tl::unexpected(ConfigError{config_->file, config_->LineOf("tier." + number), "tier " + number + why}.Render());
+}
+
+Service::Outcome Service::MakeMount() {
+  MountOptions options;
+  options.source = config_->file;
+  options.kernel_options = options_.kernel_options;
+  options.debug = options_.debug;
+  options.io_uring = options_.io_uring;
+  if (::geteuid() == 0) {
+    // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory that it replaces.
+    options.kernel_options.insert(options.kernel_options.begin(), {"allow_other", "suid", "dev"});
+  }
+  mount_ = std::make_unique<Mount>(*tree_, std::move(options));
+  if (const Status started = mount_->Start(mountpoint_); !started)
+    return Say("cannot mount at " + mountpoint_ + ": " + Describe(started.error()));
+  return {};
+}
+
+Service::Outcome Service::Serve() {
+  tree_->settle_queue().Resume(std::move(interrupted_));
+  settle_job_ = std::make_unique<SettleJob>(tree_->settlement());
+  auto control = ControlServer::Start(config_->state, VerbsOf({*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_}));
+  if (control) {
+    control_ = std::move(*control);
+  } else {
+    spdlog::error("no control socket, tierctl cannot reach this mount: {}", Describe(control.error()));
+  }
+  spdlog::info("{} mounted at {}, {} rules", config_->name, mountpoint_, policy_->rules().size());
+  if (const Status served = mount_->Serve([this] { background_.Ready(); }); !served) return Say(Describe(served.error()));
+  spdlog::info("{} unmounted", config_->name);
+  return {};
+}
+
+void Service::Drain() {
+  control_.reset();  // no operator any more
+  settle_job_.reset();
+  mount_.reset();  // no request any more
+  tree_.reset();
+  catalog_.reset();
+  running_.reset();
+  lock_.Reset();
+}
+
+Service::Outcome Remount(const DaemonOptions& options) {
+  unsigned long flags = MS_REMOUNT;
+  for (const std::string& option : options.kernel_options) {
+    if (option == "ro") flags |= MS_RDONLY;
+    if (option == "noexec") flags |= MS_NOEXEC;
+    if (option == "nosuid") flags |= MS_NOSUID;
+    if (option == "nodev") flags |= MS_NODEV;
+    if (option == "sync") flags |= MS_SYNCHRONOUS;
+    if (option == "dirsync") flags |= MS_DIRSYNC;
+  }
+  if (options.noatime) flags |= MS_NOATIME;
+  if (options.mountpoint.empty()) return Say("remount needs the mountpoint");
+  if (::mount(nullptr, options.mountpoint.c_str(), nullptr, flags, nullptr) != 0) {
+    return Say("cannot remount " + options.mountpoint + ": " + std::strerror(errno));
+  }
+  return {};
+}
+
+}  // namespace tierfs

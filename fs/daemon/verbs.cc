@@ -1,0 +1,101 @@
+#include "fs/daemon/verbs.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace tierfs {
+namespace {
+
+tl::unexpected<std::string> Refusal(const Catalog& catalog, const Error& error) {
+  std::string trouble = catalog.health().CurrentTrouble();
+  if (trouble.empty()) trouble = std::string(error.step) + ": " + std::strerror(error.code);
+  return tl::unexpected(std::move(trouble));
+}
+
+Answer<protocol::Seal> Seal(Catalog& catalog) {
+  if (catalog.feed() == nullptr) return tl::unexpected(std::string("this mount records no changes: its config says feed = []"));
+  const auto token = catalog.Seal();
+  if (!token) return Refusal(catalog, token.error());
+  return protocol::Sealed{token->Render(), catalog.database().path()};
+}
+
+Answer<protocol::Rescan> Rescan(Catalog& catalog, Tree& tree) {
+  protocol::Rescanned rescanned{tree.DropCaches(), 0};
+  if (catalog.feed() == nullptr) return rescanned;
+  const auto differed = catalog.feed()->Rescan();
+  if (!differed) return Refusal(catalog, differed.error());
+  rescanned.differed = *differed;
+  return rescanned;
+}
+
+protocol::CatalogueStatus CatalogueStatusOf(Catalog& catalog) {
+  protocol::CatalogueStatus status;
+  status.trouble = catalog.health().CurrentTrouble();
+  status.notes = catalog.health().Notes();
+  status.open_intents = catalog.journal().UnderWay();
+  ChangeFeed* feed = catalog.feed();
+  status.feed = feed != nullptr;
+  if (feed == nullptr) return status;
+  const ChangeFeed::State now = feed->Now();
+  status.comparing = now.comparing;
+  status.compared = now.compared;
+  status.waiting = now.waiting;
+  status.overflows = now.overflows;
+  status.checksums = catalog.checksummer()->Summed();
+  return status;
+}
+
+protocol::DaemonStatus StatusOf(const Served& served) {
+  const MountFacts facts = served.mount.Facts();
+  const Tree::Counters counters = served.tree.Count();
+  protocol::DaemonStatus status;
+  status.name = served.config.name;
+  status.config = served.config.file;
+  status.mountpoint = served.mountpoint;
+  status.pid = ::getpid();
+  status.version = TIERFS_VERSION;
+  status.libfuse = facts.libfuse;
+  status.transport = facts.transport;
+  status.transport_reason = facts.transport_reason;
+  status.passthrough = facts.passthrough;
+  status.passthrough_reason = facts.passthrough_reason;
+  status.nodes = counters.nodes;
+  status.open_handles = counters.open.handles;
+  status.passthrough_handles = counters.open.passthrough;
+  status.settling = served.tree.settle_queue().Pending();
+  status.requests = served.mount.counters().Read();
+  status.waiting_for_close = served.tree.settle_queue().WaitingForClose();
+  status.rules = served.tree.classifier().CurrentPolicy()->rules().size();
+  status.catalogue = CatalogueStatusOf(served.catalog);
+  return status;
+}
+
+Answer<protocol::Reload> Reload(const Served& served, const protocol::Reload& request) {
+  const auto policy = request.policy.empty() ? LoadPolicy(served.config) : LoadPolicyFile(request.policy);
+  if (!policy.policy) return tl::unexpected(FirstErrorOf(policy) + "; the old policy stays");
+  if (!request.dry_run) {
+    served.tree.classifier().SetPolicy(policy.policy);
+    spdlog::info("policy reloaded, {} rules", policy.policy->rules().size());
+  }
+  return protocol::Reloaded{policy.policy->rules().size(), !request.dry_run};
+}
+
+}  // namespace
+
+ControlHandlers VerbsOf(const Served& served) {
+  ControlHandlers verbs;
+  verbs.On<protocol::Status>([served](const protocol::Status&) -> Answer<protocol::Status> { return StatusOf(served); });
+  verbs.On<protocol::Settle>([served](const protocol::Settle& request) { return served.settle_job.Run(request); });
+  verbs.On<protocol::ReportSettling>(
+      [served](const protocol::ReportSettling&) -> Answer<protocol::ReportSettling> { return served.settle_job.Report(); });
+  verbs.On<protocol::CancelSettling>(
+      [served](const protocol::CancelSettling&) -> Answer<protocol::CancelSettling> { return served.settle_job.Cancel(); });
+  verbs.On<protocol::Reload>([served](const protocol::Reload& request) { return Reload(served, request); });
+  verbs.On<protocol::Seal>([served](const protocol::Seal&) { return Seal(served.catalog); });
+  verbs.On<protocol::Rescan>([served](const protocol::Rescan&) { return Rescan(served.catalog, served.tree); });
+  return verbs;
+}
+
+}  // namespace tierfs

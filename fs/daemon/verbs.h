@@ -1,0 +1,27 @@
+// What the daemon does for the clients of its control socket.
+#pragma once
+
+#include <string>
+
+#include "fs/catalog/catalog.h"
+#include "fs/config/config.h"
+#include "fs/control/control.h"
+#include "fs/daemon/settle_job.h"
+#include "fs/fuse/mount.h"
+#include "fs/tree/tree.h"
+
+namespace tierfs {
+
+// What the verbs work on. Outlives them.
+struct Served {
+  const Config& config;
+  const std::string& mountpoint;
+  Catalog& catalog;
+  Tree& tree;
+  const Mount& mount;
+  SettleJob& settle_job;
+};
+
+[[nodiscard]] ControlHandlers VerbsOf(const Served& served);
+
+}  // namespace tierfs
