@@ -14,20 +14,9 @@ int main(int argc, char** argv) {
       "Exit codes: 0 done, 1 done with findings, 2 wrong usage or a file with errors, 3 it could not be done;\n"
       "some verbs have more, which their own --help tells.");
   Outcome outcome;
-  AddStatus(app, outcome);
-  AddWhere(app, outcome);
-  AddExplain(app, outcome);
-  AddConfig(app, outcome);
-  AddInit(app, outcome);
-  AddReload(app, outcome);
-  AddRescan(app, outcome);
-  AddSettle(app, outcome);
-  AddChanges(app, outcome);
-  AddBackup(app, outcome);
-  AddVerify(app, outcome);
-  AddCheck(app, outcome);
-  AddRetier(app, outcome);
-  AddPolicy(app, outcome);
+#define TIERCTL_ADD(Verb) Add##Verb(app, outcome);
+  TIERCTL_VERBS(TIERCTL_ADD)
+#undef TIERCTL_ADD
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

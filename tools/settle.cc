@@ -108,9 +108,7 @@ tl::expected<SettleReport, std::string> RunSettle(const Config& config, const Re
   action.sa_handler = [](int) { interrupted = 1; };
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
-  auto done = std::async(std::launch::async, [&] {
-    return Ask(config, protocol::Settle{request.path, request.dry_run});
-  });
+  auto done = std::async(std::launch::async, [&] { return Ask(config, protocol::Settle{request.path, request.dry_run}); });
   Clock::time_point next_look = Clock::now() + kLook;
   while (done.wait_for(kNotice) != std::future_status::ready) {
     if (interrupted != 0) {

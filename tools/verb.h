@@ -20,20 +20,12 @@ struct Outcome {
   int code = kOk;
 };
 
-// Each adds its verb, with its options, help and callback, to the app.
-void AddStatus(CLI::App& app, Outcome& outcome);
-void AddWhere(CLI::App& app, Outcome& outcome);
-void AddExplain(CLI::App& app, Outcome& outcome);
-void AddConfig(CLI::App& app, Outcome& outcome);
-void AddInit(CLI::App& app, Outcome& outcome);
-void AddReload(CLI::App& app, Outcome& outcome);
-void AddRescan(CLI::App& app, Outcome& outcome);
-void AddSettle(CLI::App& app, Outcome& outcome);
-void AddChanges(CLI::App& app, Outcome& outcome);
-void AddBackup(CLI::App& app, Outcome& outcome);
-void AddVerify(CLI::App& app, Outcome& outcome);
-void AddCheck(CLI::App& app, Outcome& outcome);
-void AddRetier(CLI::App& app, Outcome& outcome);
-void AddPolicy(CLI::App& app, Outcome& outcome);
+// The verbs, in the order of the help. Add##Verb adds it, with its options, help and callback, to the app.
+#define TIERCTL_VERBS(Add)                                                                                                           \
+  Add(Status) Add(Where) Add(Explain) Add(Config) Add(Init) Add(Reload) Add(Rescan) Add(Settle) Add(Changes) Add(Backup) Add(Verify) \
+      Add(Check) Add(Retier) Add(Policy)
+#define TIERCTL_DECLARE(Verb) void Add##Verb(CLI::App& app, Outcome& outcome);
+TIERCTL_VERBS(TIERCTL_DECLARE)
+#undef TIERCTL_DECLARE
 
 }  // namespace tierfs::tools

@@ -344,9 +344,7 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
       ++in_page;
     } else {
       const Observed& known = row == nullptr ? Observed{} : row->seen;
-      const bool same = order == 0 && known.present && known.type == item.observed.type && known.inode == item.observed.inode &&
-                        known.links == item.observed.links && known.size == item.observed.size && known.mtime == item.observed.mtime &&
-                        known.ctime == item.observed.ctime && known.ctime != 0;
+      const bool same = order == 0 && known.IsSurely(item.observed);
       if (!same) sights.push_back(Sight{tier, Change::kContent, item.path, item.observed, whole});
       if (order == 0 && known.inode != item.observed.inode) remember(known);
       remember(item.observed);

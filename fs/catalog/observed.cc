@@ -7,6 +7,7 @@
 
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
+#include "fs/os/paths.h"
 #include "fs/tier/entry.h"
 
 namespace tierfs {
@@ -91,7 +92,7 @@ Result<bool> TreeWalk::Next(Item& item) {
     const auto st = StatEntry(level.directory.get(), name.c_str());
     if (!st && Absent(st.error())) continue;
     if (!st) return tl::unexpected(st.error());
-    item.path = level.path.empty() ? name : level.path + "/" + name;
+    item.path = JoinPath(level.path, name);
     item.observed = ObservedOf(*st);
     if (item.observed.IsDir()) {
       auto beneath = OpenEntry(level.directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY);

@@ -28,6 +28,17 @@ struct Observed {
 
   [[nodiscard]] bool IsDir() const { return present && S_ISDIR(type); }
   [[nodiscard]] bool IsFile() const { return present && S_ISREG(type); }
+  // Whether a later look saw the same state for sure, or may have: a ctime of 0 proves nothing.
+  [[nodiscard]] bool IsSurely(const Observed& later) const { return EqualButCtime(later) && ctime == later.ctime && ctime != 0; }
+  [[nodiscard]] bool MayBe(const Observed& later) const {
+    return EqualButCtime(later) && (!present || ctime == later.ctime || ctime == 0 || later.ctime == 0);
+  }
+
+ private:
+  [[nodiscard]] bool EqualButCtime(const Observed& other) const {
+    if (!present || !other.present) return present == other.present;
+    return type == other.type && inode == other.inode && links == other.links && size == other.size && mtime == other.mtime;
+  }
 };
 
 [[nodiscard]] Observed ObservedOf(const struct stat& st);

@@ -1,12 +1,9 @@
 #include "fs/catalog/recorder.h"
 
+#include "fs/os/paths.h"
+
 namespace tierfs {
 namespace {
-
-bool Same(const Observed& a, const Observed& b) {
-  return a.present == b.present && a.type == b.type && a.inode == b.inode && a.links == b.links && a.size == b.size && a.mtime == b.mtime &&
-         a.ctime == b.ctime && a.ctime != 0;
-}
 
 // Whether the content may be another one. A directory has none of its own.
 bool NewContent(const Observed& before, const Observed& now, Feed::Change change) {
@@ -75,8 +72,7 @@ void Recorder::AllNames(const Observed& file, Feed::Change change) {
 
 void Recorder::Above(LayerIndex tier, const std::string& path) {
   if (further_ == nullptr || path.empty()) return;
-  const std::size_t slash = path.rfind('/');
-  std::string above = slash == std::string::npos ? "" : path.substr(0, slash);
+  std::string above = ParentOf(path);
   if (!further_->empty() && further_->back().tier == tier && further_->back().path == above) return;
   further_->push_back(Hint{tier, Feed::Change::kAttributes, std::move(above)});
 }
@@ -91,7 +87,7 @@ void Recorder::Record(const Sight& sight) {
   // have been looked at between a change and the hint of it.
   if (known) AllNames(found->seen, sight.change);
   AllNames(sight.seen, sight.change);
-  if (known && Same(found->seen, sight.seen) && sight.change != Feed::Change::kUnknown) return;
+  if (known && found->seen.IsSurely(sight.seen) && sight.change != Feed::Change::kUnknown) return;
   if (sight.seen.ctime == 0 && sight.seen.links == 1 && !sight.seen.IsDir() && !sight.again) {
     again_.push_back(Hint{sight.tier, Feed::Change::kAttributes, sight.path, 0, NameSearch::kOfSeveral, true});
   }

@@ -1,8 +1,7 @@
 #include "fs/catalog/schema.h"
 
-#include <random>
-
 #include "fs/os/fault.h"
+#include "fs/os/random_id.h"
 
 namespace tierfs {
 namespace {
@@ -35,17 +34,6 @@ CREATE INDEX linked ON entries(inode) WHERE present AND links > 1;
 INSERT INTO meta VALUES('seq', 1);
 )sql";
 
-std::string RandomId() {
-  std::random_device random;
-  std::string id;
-  for (int word = 0; word < 2; ++word) {
-    char text[9];
-    std::snprintf(text, sizeof text, "%08x", random());
-    id += text;
-  }
-  return id;
-}
-
 }  // namespace
 
 void Migrate(Connection& connection, int from) {
@@ -55,7 +43,7 @@ void Migrate(Connection& connection, int from) {
     connection.Run(kVersion1);
     Fault::Here("catalogue.made");
     SQLite::Statement& id = connection.Use("INSERT INTO meta VALUES('id', ?)");
-    id.bind(1, RandomId());
+    id.bind(1, RandomId(2));
     id.exec();
     connection.Run("PRAGMA user_version = 1");
     connection.Run("COMMIT");

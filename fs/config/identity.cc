@@ -9,8 +9,8 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
-#include <random>
 
+#include "fs/os/random_id.h"
 #include "fs/os/result.h"
 
 namespace tierfs {
@@ -40,21 +40,10 @@ Result<std::optional<Mark>> ReadMark(const std::string& directory) {
   return Mark{mark.substr(0, first), mark[first + 1] - '0', mark.substr(second + 1)};
 }
 
-std::string RandomId() {
-  std::random_device random;
-  std::string id;
-  for (int word = 0; word < 4; ++word) {
-    char text[9];
-    std::snprintf(text, sizeof text, "%08x", random());
-    id += text;
-  }
-  return id;
-}
-
 std::string KeyOf(int tier) { return "tier." + std::to_string(tier); }
 
 // What a look at the tier directories of a config found: which are there and marked.
-struct Found {
+struct Marks {
   std::array<bool, kTierCount> present{};
   std::array<bool, kTierCount> marked{};
   std::string id;  // of the marked ones
@@ -64,8 +53,8 @@ tl::unexpected<ConfigError> TierError(const Config& config, int tier, std::strin
   return tl::unexpected(ConfigError{config.file, config.LineOf(KeyOf(tier)), std::move(message)});
 }
 
-ConfigResult<Found> Look(const Config& config, bool adopt) {
-  Found found;
+ConfigResult<Marks> Look(const Config& config, bool adopt) {
+  Marks found;
   for (int tier = 1; tier <= kTierCount; ++tier) {
     const auto index = static_cast<std::size_t>(tier - 1);
     const std::string& path = config.tiers[index];
@@ -109,7 +98,7 @@ ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, 
                          " has no identity mark while other tiers have theirs; mount its disk, or, if it is new, "
                          "`tierctl init --adopt`");
   }
-  const std::string id = found->id.empty() ? RandomId() : found->id;
+  const std::string id = found->id.empty() ? RandomId(4) : found->id;
   std::vector<InitStep> steps;
   for (int tier = 1; tier <= kTierCount; ++tier) {
     const auto index = static_cast<std::size_t>(tier - 1);

@@ -22,8 +22,8 @@ struct CatalogueStatus {
   std::uint64_t overflows = 0;            // times that there were too many hints
   std::uint64_t checksums = 0;            // files summed since the mount began
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CatalogueStatus, trouble, notes, open_intents, feed, comparing, compared, waiting, overflows,
-                                                checksums)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CatalogueStatus, trouble, notes, open_intents, feed, comparing, compared, waiting,
+                                                overflows, checksums)
 
 struct DaemonStatus {
   std::string name;

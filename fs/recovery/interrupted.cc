@@ -9,6 +9,7 @@
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
+#include "fs/os/paths.h"
 #include "fs/tier/entry.h"
 
 namespace tierfs {
@@ -44,7 +45,7 @@ class Finisher {
       auto opened = OpenEntry(directory, name.c_str(), O_RDONLY | O_DIRECTORY);
       if (!opened && opened.error().code == ENOTDIR) continue;
       if (!opened) return tl::unexpected(opened.error());
-      const std::string below = path.empty() ? name : path + "/" + name;
+      const std::string below = JoinPath(path, name);
       TIERFS_ASSIGN(const struct stat st, StatFd(opened->get()));
       if (IsUnfinishedDir(st)) TIERFS_TRY(Finish(opened->get(), below));
       TIERFS_TRY(Directory(opened->get(), below));

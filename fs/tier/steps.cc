@@ -9,6 +9,7 @@
 
 #include "fs/os/beneath.h"
 #include "fs/os/inode_identity.h"
+#include "fs/os/paths.h"
 #include "fs/tier/entry.h"
 #include "fs/tier/whiteouts.h"
 
@@ -49,11 +50,10 @@ struct Place {
 };
 
 Result<Place> OpenPlace(const LayerSet& layers, LayerIndex layer, const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  auto dir = OpenBeneath(layers[layer].root.get(), slash == std::string::npos ? "" : path.substr(0, slash), O_PATH | O_DIRECTORY);
+  auto dir = OpenBeneath(layers[layer].root.get(), ParentOf(path), O_PATH | O_DIRECTORY);
   if (!dir && dir.error().code == ENOENT) return Place{};
   if (!dir) return tl::unexpected(dir.error());
-  return Place{std::move(*dir), slash == std::string::npos ? path : path.substr(slash + 1)};
+  return Place{std::move(*dir), NameOf(path)};
 }
 
 struct Places {

@@ -6,6 +6,7 @@
 
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
+#include "fs/os/paths.h"
 #include "fs/tier/entry.h"
 
 namespace tierfs {
@@ -21,7 +22,7 @@ Status Walk(int dir, const std::string& path, const std::function<void(const Wal
     const auto st = StatEntry(dir, name.c_str());
     if (!st && st.error().code == ENOENT) continue;
     if (!st) return tl::unexpected(st.error());
-    const WalkedEntry entry{path.empty() ? name : path + "/" + name, *st, IsWhiteout(*st)};
+    const WalkedEntry entry{JoinPath(path, name), *st, IsWhiteout(*st)};
     visit(entry);
     if (!S_ISDIR(st->st_mode)) continue;
     const auto beneath = OpenEntry(dir, name.c_str(), O_RDONLY | O_DIRECTORY);

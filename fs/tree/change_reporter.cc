@@ -1,5 +1,7 @@
 #include "fs/tree/change_reporter.h"
 
+#include "fs/os/paths.h"
+
 namespace tierfs {
 
 void ChangeReporter::Report(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change) {
@@ -7,7 +9,7 @@ void ChangeReporter::Report(LayerMask layers, const NodePtr& parent, const std::
   if (tracked.Empty()) return;
   const auto above = nodes_.PathOf(*parent);
   if (!above) return;  // it went with its directory
-  for (const LayerIndex layer : tracked) feed_.Touched(layer, above->empty() ? name : *above + "/" + name, change);
+  for (const LayerIndex layer : tracked) feed_.Touched(layer, JoinPath(*above, name), change);
 }
 
 bool ChangeReporter::MayBeTrackedElsewhere(LayerIndex layer) const {

@@ -20,14 +20,7 @@ namespace {
 
 constexpr std::size_t kExamples = 5;
 
-bool Differs(const std::optional<Row>& row, const Observed& seen) {
-  const bool recorded = row && row->seen.present;
-  if (!recorded || !seen.present) return recorded != seen.present;
-  const Observed& known = row->seen;
-  // A time of 0 was not to be believed; the rest still has to fit.
-  return known.type != seen.type || known.inode != seen.inode || known.links != seen.links || known.size != seen.size ||
-         known.mtime != seen.mtime || (known.ctime != 0 && seen.ctime != 0 && known.ctime != seen.ctime);
-}
+bool Differs(const std::optional<Row>& row, const Observed& seen) { return !(row ? row->seen : Observed{}).MayBe(seen); }
 
 // The paths whose rows and entries differ: a merge of two sorted lists.
 std::vector<std::string> Differing(const Config& config, LayerIndex layer, int root, const Progress& progress, std::uint64_t& seen) {
