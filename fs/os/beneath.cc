@@ -7,6 +7,9 @@
 
 #include <climits>
 
+#include "fs/os/entries.h"
+#include "fs/os/fault.h"
+
 namespace tierfs {
 namespace {
 
@@ -14,6 +17,7 @@ Result<UniqueFd> OpenAt2(int dir, const char* path, int flags, mode_t mode) {
   open_how how{};
   how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
   how.mode = (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0 ? mode : 0;
+  if (const int planned = Fault::Planned("openat2")) return Fail(planned, "openat2");
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   for (;;) {
     const long fd = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
@@ -39,18 +43,21 @@ Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_
 }
 
 Result<UniqueFd> OpenEntry(int dir, const char* name, int flags, mode_t mode) {
+  if (const int planned = Fault::Planned("openat")) return Fail(planned, "openat");
   const int fd = ::openat(dir, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
   if (fd < 0) return FailErrno("openat");
   return UniqueFd(fd);
 }
 
 Result<struct stat> StatEntry(int dir, const char* name) {
+  if (const int planned = Fault::Planned("fstatat")) return Fail(planned, "fstatat");
   struct stat st;
   if (::fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("fstatat");
   return st;
 }
 
 Result<struct stat> StatFd(int fd) {
+  if (const int planned = Fault::Planned("fstat")) return Fail(planned, "fstat");
   struct stat st;
   if (::fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) return FailErrno("fstat");
   return st;
@@ -58,8 +65,7 @@ Result<struct stat> StatFd(int fd) {
 
 Status SyncDirectory(int dir) {
   TIERFS_ASSIGN(const UniqueFd real, OpenEntry(dir, ".", O_RDONLY | O_DIRECTORY));
-  if (::fsync(real.get()) != 0) return FailErrno("fsync of a directory");
-  return {};
+  return Sync(real.get());
 }
 
 std::string ProcPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }

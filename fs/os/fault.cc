@@ -36,6 +36,12 @@ struct Wanted {
   std::string hold;
 };
 
+// What FailCall has planned.
+std::atomic<int> planned_error{0};
+std::atomic<int> calls_left{-1};
+std::atomic<bool> lasting_failure{false};
+std::atomic<const char*> failed_call{nullptr};
+
 void WaitWhileHeld(const std::string& point) {
   if (::access(point.c_str(), F_OK) != 0) return;
   const UniqueFd held(::open((point + ".held").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -43,6 +49,32 @@ void WaitWhileHeld(const std::string& point) {
 }
 
 }  // namespace
+
+int Fault::Planned(const char* call) {
+  if (planned_error.load() == 0 || calls_left.load() < 0) return 0;
+  const int left = calls_left.fetch_sub(1);
+  if (left != 1) return 0;
+  failed_call = call;
+  if (lasting_failure) calls_left = 1;
+  return planned_error;
+}
+
+FailCall::FailCall(int number, int error, bool lasting) {
+  failed_call = nullptr;
+  lasting_failure = lasting;
+  planned_error = error;
+  calls_left = number;
+}
+
+FailCall::~FailCall() {
+  calls_left = -1;
+  planned_error = 0;
+}
+
+std::string FailCall::Failed() {
+  const char* call = failed_call;
+  return call == nullptr ? "" : call;
+}
 
 void Fault::Here(const char* name) {
   static Wanted wanted;

@@ -8,6 +8,7 @@
 
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
 #include "fs/os/paths.h"
 #include "fs/tier/entry.h"
@@ -38,7 +39,7 @@ class Finisher {
     for (const std::string& name : devices) {
       TIERFS_ASSIGN(const struct stat st, StatEntry(directory, name.c_str()));
       if (!IsWhiteout(st) || !StandsElsewhere(path, name)) continue;
-      if (::unlinkat(directory, name.c_str(), 0) != 0) return FailErrno("unlinkat of a whiteout");
+      TIERFS_TRY(RemoveEntry(directory, name.c_str()));
       ++finished_;
     }
     for (const std::string& name : beneath) {

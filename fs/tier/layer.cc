@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
 
 namespace tierfs {
@@ -36,12 +37,9 @@ Result<std::uint64_t> MountOf(int fd) {
 
 // The directory `name` in `parent`, made when it is not there, and empty.
 Result<UniqueFd> EmptyDirectory(int parent, const char* name) {
-  if (::mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return FailErrno("mkdir of a work directory");
+  if (const Status made = MakeDirectoryEntry(parent, name, 0700); !made && made.error().code != EEXIST) return tl::unexpected(made.error());
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent, name, O_RDONLY | O_DIRECTORY));
-  TIERFS_TRY(ForEachEntry(made.get(), [&](const dirent64& entry) -> Status {
-    if (::unlinkat(made.get(), entry.d_name, 0) != 0) return FailErrno("clearing a work directory");
-    return {};
-  }));
+  TIERFS_TRY(ForEachEntry(made.get(), [&](const dirent64& entry) -> Status { return RemoveEntry(made.get(), entry.d_name); }));
   return made;
 }
 
@@ -97,8 +95,8 @@ Status LayerSet::PrepareWork(LayerIndex tier, const std::string& state) {
     const auto shares = std::find_if(layers_.begin(), layers_.begin() + tier,
                                      [&](const Layer& other) { return in_state && other.work && other.mount == mount; });
     if (shares != layers_.begin() + tier) {
-      layer.work = UniqueFd(::fcntl(shares->work.get(), F_DUPFD_CLOEXEC, 0));
-      return layer.work ? Status{} : FailErrno("dup");
+      TIERFS_ASSIGN(layer.work, Duplicate(shares->work.get()));
+      return {};
     }
     TIERFS_ASSIGN(layer.work, EmptyDirectory(parent.get(), name.c_str()));
     return {};

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/keep_time.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
@@ -137,7 +138,7 @@ Status DropStrayWhiteoutsBeneath(const PartFds& parts) {
         const auto st = StatEntry(tier.get(), name.c_str());
         if (!st || !IsWhiteout(*st)) continue;
         const KeepTime keep(tier.get());
-        if (::unlinkat(tier.get(), name.c_str(), 0) != 0) return FailErrno("unlinkat of a whiteout");
+        TIERFS_TRY(RemoveEntry(tier.get(), name.c_str()));
       }
     }
     if (!in_tiers.directory) continue;

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/inode_identity.h"
 #include "fs/os/paths.h"
 #include "fs/tier/entry.h"
@@ -16,21 +17,15 @@
 namespace tierfs {
 namespace {
 
-Status RenameAt(int from, const char* from_name, int to, const char* to_name, unsigned flags) {
-  if (::renameat2(from, from_name, to, to_name, flags) != 0) return FailErrno("renameat2");
-  return {};
-}
-
 // XFS counts the new ".." of a directory that an exchange brings to another place as a change of what is in it; the other file systems do
 // not, and to the user of the mount nothing in it has changed.
 Status Exchange(int a_dir, const char* a_name, int b_dir, const char* b_name) {
   const auto a = StatEntry(a_dir, a_name);
   const auto b = StatEntry(b_dir, b_name);
-  TIERFS_TRY(RenameAt(a_dir, a_name, b_dir, b_name, RENAME_EXCHANGE));
+  TIERFS_TRY(RenameEntry(a_dir, a_name, b_dir, b_name, RENAME_EXCHANGE));
   const auto keep_date = [](const Result<struct stat>& before, int dir, const char* name) {
     if (!before || !S_ISDIR(before->st_mode)) return;
-    const timespec times[2] = {{0, UTIME_OMIT}, before->st_mtim};
-    (void)::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
+    (void)ChangeEntryTimes(dir, name, {0, UTIME_OMIT}, before->st_mtim);
   };
   keep_date(a, b_dir, b_name);
   keep_date(b, a_dir, a_name);
@@ -38,9 +33,9 @@ Status Exchange(int a_dir, const char* a_name, int b_dir, const char* b_name) {
 }
 
 Status Remove(int dir, const char* name) {
-  if (::unlinkat(dir, name, 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR) return FailErrno("unlinkat");
-  return RemoveEmptyPart(dir, name);
+  const Status removed = RemoveEntry(dir, name);
+  if (removed || removed.error().code == ENOENT) return {};
+  return removed.error().code == EISDIR ? RemoveEmptyPart(dir, name) : removed;
 }
 
 // A step's path, opened: the directory that its last component is in. Empty when that directory is gone.
@@ -64,7 +59,8 @@ struct Places {
 Result<Places> OpenPlaces(const LayerSet& layers, const Step& step) {
   Places places;
   if (step.kind == Step::Kind::kPublish) {
-    places.at = Place{UniqueFd(::fcntl(layers[step.layer].work.get(), F_DUPFD_CLOEXEC, 0)), step.path};
+    TIERFS_ASSIGN(UniqueFd work, Duplicate(layers[step.layer].work.get()));
+    places.at = Place{std::move(work), step.path};
   } else {
     TIERFS_ASSIGN(places.at, OpenPlace(layers, step.layer, step.path));
   }
@@ -91,9 +87,9 @@ Status Do(Step::Kind kind, int dir, const char* name, int to_dir, const char* to
   switch (kind) {
     case Step::Kind::kPublish:
     case Step::Kind::kRename:
-      return RenameAt(dir, name, to_dir, to_name, 0);
+      return RenameEntry(dir, name, to_dir, to_name, 0);
     case Step::Kind::kRenameWhiteout:
-      return RenameAt(dir, name, to_dir, to_name, RENAME_WHITEOUT);
+      return RenameEntry(dir, name, to_dir, to_name, RENAME_WHITEOUT);
     case Step::Kind::kExchange:
       return Exchange(dir, name, to_dir, to_name);
     case Step::Kind::kRemove:
@@ -109,7 +105,7 @@ Status Do(Step::Kind kind, int dir, const char* name, int to_dir, const char* to
 Status Undo(Step::Kind kind, int dir, const char* name, int to_dir, const char* to_name) {
   switch (kind) {
     case Step::Kind::kRename:
-      return RenameAt(to_dir, to_name, dir, name, RENAME_NOREPLACE);
+      return RenameEntry(to_dir, to_name, dir, name, RENAME_NOREPLACE);
     case Step::Kind::kExchange:
       return Exchange(dir, name, to_dir, to_name);
     case Step::Kind::kWhiteout:

@@ -10,22 +10,23 @@
 #include <vector>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
 
 namespace tierfs {
 
 Status MakeWhiteout(int dir, const char* name) {
-  if (::mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0) return {};
-  if (errno != EEXIST) return FailErrno("mknodat of a whiteout");
+  const Status made = MakeNodeEntry(dir, name, S_IFCHR, makedev(0, 0));
+  if (made || made.error().code != EEXIST) return made;
   TIERFS_ASSIGN(const struct stat st, StatEntry(dir, name));
   if (!IsWhiteout(st)) return Fail(EEXIST, "an entry stands where a whiteout has to go");
   return {};
 }
 
 Status RemoveEmptyPart(int dir, const char* name) {
-  if (::unlinkat(dir, name, AT_REMOVEDIR) == 0) return {};
-  if (errno != ENOTEMPTY && errno != EEXIST) return FailErrno("rmdir");
+  const Status removed = RemoveDirectoryEntry(dir, name);
+  if (removed || (removed.error().code != ENOTEMPTY && removed.error().code != EEXIST)) return removed;
   TIERFS_ASSIGN(const UniqueFd part, OpenEntry(dir, name, O_RDONLY | O_DIRECTORY));
   std::vector<std::string> whiteouts;
   TIERFS_TRY(ForEachEntry(part.get(), [&](const dirent64& entry) -> Status {
@@ -34,11 +35,8 @@ Status RemoveEmptyPart(int dir, const char* name) {
     whiteouts.emplace_back(entry.d_name);
     return {};
   }));
-  for (const std::string& whiteout : whiteouts) {
-    if (::unlinkat(part.get(), whiteout.c_str(), 0) != 0) return FailErrno("unlinkat of a whiteout");
-  }
-  if (::unlinkat(dir, name, AT_REMOVEDIR) != 0) return FailErrno("rmdir");
-  return {};
+  for (const std::string& whiteout : whiteouts) TIERFS_TRY(RemoveEntry(part.get(), whiteout.c_str()));
+  return RemoveDirectoryEntry(dir, name);
 }
 
 bool IsOpaque(int dir, const char* name) {

@@ -8,6 +8,7 @@
 
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 
 namespace tierfs {
 namespace {
@@ -21,19 +22,15 @@ Status CopyRegular(const UniqueFd& from, const struct stat& st, int dir, const c
   TIERFS_ASSIGN(const UniqueFd to, OpenEntry(dir, name, O_RDWR | O_CREAT | O_EXCL, 0600));
   TIERFS_TRY(CopyFileData(from.get(), to.get(), limit));
   TIERFS_TRY(CloneAttributes(from.get(), st, to.get()));
-  if (::fsync(to.get()) != 0) return FailErrno("fsync of a copy");
-  return {};
+  return Sync(to.get());
 }
 
 Status CopySpecial(const UniqueFd& from, const struct stat& st, int dir, const char* name) {
   if (S_ISLNK(st.st_mode)) {
-    std::string target(PATH_MAX, '\0');
-    const ssize_t length = ::readlinkat(from.get(), "", target.data(), target.size() - 1);
-    if (length < 0) return FailErrno("readlinkat");
-    target.resize(static_cast<std::size_t>(length));
-    if (::symlinkat(target.c_str(), dir, name) != 0) return FailErrno("symlinkat");
-  } else if (::mknodat(dir, name, (st.st_mode & S_IFMT) | 0600, st.st_rdev) != 0) {
-    return FailErrno("mknodat");
+    TIERFS_ASSIGN(const std::string target, ReadLinkEntry(from.get(), ""));
+    TIERFS_TRY(MakeSymlinkEntry(target.c_str(), dir, name));
+  } else {
+    TIERFS_TRY(MakeNodeEntry(dir, name, (st.st_mode & S_IFMT) | 0600, st.st_rdev));
   }
   TIERFS_ASSIGN(const UniqueFd to, OpenEntry(dir, name, O_PATH));
   return CloneAttributes(from.get(), st, to.get());
@@ -44,14 +41,14 @@ Status CopySpecial(const UniqueFd& from, const struct stat& st, int dir, const c
 WorkFile::WorkFile(WorkFile&& other) noexcept : dir_(other.dir_), name_(std::move(other.name_)), st_(other.st_) { other.name_.clear(); }
 
 WorkFile::~WorkFile() {
-  if (!name_.empty()) ::unlinkat(dir_, name_.c_str(), 0);
+  // What cannot be removed is removed at the next mount.
+  if (!name_.empty()) (void)RemoveEntry(dir_, name_.c_str());
 }
 
 Result<WorkFile> WorkFile::CopyOf(const Layer& tier, int dir, const char* name, off_t limit) {
   UniqueFd from;
   if (*name == '\0') {
-    from = UniqueFd(::open(ProcPath(dir).c_str(), O_PATH | O_CLOEXEC));
-    if (!from) return FailErrno("open of a file to copy");
+    TIERFS_ASSIGN(from, Reopen(dir, O_PATH));
   } else {
     TIERFS_ASSIGN(from, OpenEntry(dir, name, O_PATH));
   }
@@ -59,8 +56,7 @@ Result<WorkFile> WorkFile::CopyOf(const Layer& tier, int dir, const char* name, 
   WorkFile copy(tier.work.get(), NextName());
   if (S_ISREG(st.st_mode)) {
     // Opened through the descriptor: what was looked at is what is read.
-    UniqueFd data(::open(ProcPath(from.get()).c_str(), O_RDONLY | O_CLOEXEC));
-    if (!data) return FailErrno("open of a file to copy");
+    TIERFS_ASSIGN(const UniqueFd data, Reopen(from.get(), O_RDONLY));
     TIERFS_TRY(CopyRegular(data, st, copy.dir_, copy.name_.c_str(), limit));
   } else {
     TIERFS_TRY(CopySpecial(from, st, copy.dir_, copy.name_.c_str()));

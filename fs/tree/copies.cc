@@ -7,6 +7,7 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/fault.h"
 #include "fs/os/keep_time.h"
 #include "fs/os/writers.h"
@@ -138,11 +139,9 @@ Status Copies::PublishAt(const NodePtr& node, const NodeTable::Place& place, con
   nodes_.Reserve(node, key);
   {
     const Relocations::UnderWay under_way(view_.relocations());
-    if (::renameat2(copy.file.dir(), copy.file.name().c_str(), dir->get(), place.name.c_str(), RENAME_NOREPLACE) != 0) {
-      const int error = errno;
-      nodes_.Unreserve(node, key);
-      return Fail(error, "publishing a copy");
-    }
+    const Status done = RenameEntry(copy.file.dir(), copy.file.name().c_str(), dir->get(), place.name.c_str(), RENAME_NOREPLACE);
+    if (!done) nodes_.Unreserve(node, key);
+    TIERFS_TRY(done);
     nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
     copy.file.Published();
   }

@@ -4,6 +4,7 @@
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/tier/entry.h"
 #include "fs/tree/names.h"
 
@@ -55,8 +56,7 @@ Result<Entry> Names::MakeNode(const Caller& caller, NodeId parent_id, const char
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   const ActAs as(caller);
                   const KeepSetgid keep((mode & S_ISGID) != 0);
-                  if (::mknodat(dir, name, mode, device) != 0) return FailErrno("mknodat");
-                  return {};
+                  return MakeNodeEntry(dir, name, mode, device);
                 }));
   return MadeEntry(parent, name, made);
 }
@@ -68,8 +68,7 @@ Result<Entry> Names::MakeDirectory(const Caller& caller, NodeId parent_id, const
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, true, [&](int dir) -> Status {
                   const ActAs as(caller);
                   const KeepSetgid keep((mode & S_ISGID) != 0);
-                  if (::mkdirat(dir, name, mode) != 0) return FailErrno("mkdirat");
-                  return {};
+                  return MakeDirectoryEntry(dir, name, mode);
                 }));
   return MadeEntry(parent, name, made);
 }
@@ -80,8 +79,7 @@ Result<Entry> Names::MakeSymlink(const Caller& caller, NodeId parent_id, const c
   const LayerIndex tier = classifier_.HomeOf(parent, name, false);
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   const ActAs as(caller);
-                  if (::symlinkat(target, dir, name) != 0) return FailErrno("symlinkat");
-                  return {};
+                  return MakeSymlinkEntry(target, dir, name);
                 }));
   return MadeEntry(parent, name, made);
 }
@@ -100,10 +98,8 @@ Result<Entry> Names::Link(NodeId id, NodeId parent_id, const char* name) {
     tier = home;
   }
   TIERFS_ASSIGN(const Location from, directories_.LocateLocked(node, home));
-  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
-                  if (::linkat(from.DirOrFile(), from.name.c_str(), dir, name, from.EmptyPathFlag()) != 0) return FailErrno("linkat");
-                  return {};
-                }));
+  TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false,
+                                        [&](int dir) -> Status { return LinkEntry(from.DirOrFile(), from.name.c_str(), dir, name); }));
   nodes_.Linked();
   reporter_.ReportNode(*node, Feed::Change::kName);  // it has one name more
   TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
@@ -156,12 +152,12 @@ Result<CreatedFile> Names::CreateTemporary(const Caller& caller, NodeId parent_i
   const Found found = Found::File(layers_, tier, st);
   const NodePtr node = directories_.Reference(nullptr, "", found);
   const Lock lock(node->mutex);
-  node->pinned = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-  if (!node->pinned) {
-    const int error = errno;
+  auto pin = Duplicate(fd.get());
+  if (!pin) {
     nodes_.Forget(node->id, 1);
-    return Fail(error, "dup");
+    return tl::unexpected(pin.error());
   }
+  node->pinned = std::move(*pin);
   return OpenMade(node, st, std::move(fd), flags);
 }
 

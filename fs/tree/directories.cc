@@ -4,6 +4,7 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
+#include "fs/os/entries.h"
 #include "fs/os/fault.h"
 #include "fs/os/keep_time.h"
 #include "fs/tier/entry.h"
@@ -14,6 +15,10 @@ namespace {
 
 // Paths longer than this are opened a directory at a time: the kernel takes at most PATH_MAX (4096) bytes at once.
 constexpr std::size_t kLongPath = 4000;
+
+Result<struct stat> StatAt(const Location& at) {
+  return at.name.empty() ? StatFd(at.DirOrFile()) : StatEntry(at.DirOrFile(), at.name.c_str());
+}
 
 }  // namespace
 
@@ -59,9 +64,8 @@ Result<DirFd> Directories::Grow(const NodePtr& directory, const NodeTable::Place
   // The user of the mount sees nothing made in the parent: its time stays. The feed looks at it once the time is put back.
   const KeepTime keep(parent);
 
-  if (::mkdirat(parent, place.name.c_str(), kUnfinishedDirMode) != 0 && errno != EEXIST) {
-    return FailErrno("mkdirat of a cloned parent");
-  }
+  const Status cloned = MakeDirectoryEntry(parent, place.name.c_str(), kUnfinishedDirMode);
+  if (!cloned && cloned.error().code != EEXIST) return tl::unexpected(cloned.error());
   made_one = true;
   Fault::Here("parent.made");
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent, place.name.c_str(), O_PATH | O_DIRECTORY));
@@ -122,8 +126,7 @@ Result<Location> Directories::LocateLocked(const NodePtr& node, LayerIndex layer
   if (!node->pinned) return Fail(ESTALE, "no name left");
   Location at;
   at.layer = layer;
-  at.file = UniqueFd(::fcntl(node->pinned.get(), F_DUPFD_CLOEXEC, 0));
-  if (!at.file) return FailErrno("dup of a pinned file");
+  TIERFS_ASSIGN(at.file, Duplicate(node->pinned.get()));
   return at;
 }
 
@@ -155,11 +158,6 @@ Result<struct stat> Directories::Stat(const NodePtr& node) {
 }
 
 Result<struct stat> Directories::StatFile(const NodePtr& node) {
-  const auto stat_at = [](const Location& at) -> Result<struct stat> {
-    struct stat st;
-    if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("fstatat");
-    return st;
-  };
   const auto is_the_file = [&](const Location& at, const struct stat& st) {
     return at.name.empty() || layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node);
   };
@@ -167,7 +165,7 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
     TIERFS_ASSIGN(const Location at, Locate(node, place.parts.First()));
-    const Result<struct stat> st = stat_at(at);
+    const Result<struct stat> st = StatAt(at);
     if (st && is_the_file(at, *st)) return st;
     if (!(nodes_.PlaceOf(*node) == place)) continue;
     if (!st && st.error().code != ENOENT) return st;
@@ -176,7 +174,7 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
   // A thread that moves the file holds its mutex until the table knows.
   const Lock lock(node->mutex);
   TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
-  const Result<struct stat> st = stat_at(at);
+  const Result<struct stat> st = StatAt(at);
   if (!st && st.error().code == ENOENT) return Fail(ESTALE, "gone underneath");
   if (st && !is_the_file(at, *st)) return Fail(ESTALE, "replaced underneath");
   return st;
@@ -187,12 +185,10 @@ Result<struct stat> Directories::StatParts(const NodePtr& directory) {
   for (const LayerIndex layer : directory->Parts()) {
     if (!IsTier(layer) && merged.Finished()) break;
     TIERFS_ASSIGN(const Location at, Locate(directory, layer));
-    struct stat st;
-    if (::fstatat(at.DirOrFile(), at.name.c_str(), &st, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) {
-      if (errno == ENOENT) continue;  // a part that was removed underneath
-      return FailErrno("fstatat");
-    }
-    if (S_ISDIR(st.st_mode)) merged.Add(st);
+    const auto st = StatAt(at);
+    if (!st && st.error().code == ENOENT) continue;  // a part that was removed underneath
+    if (!st) return st;
+    if (S_ISDIR(st->st_mode)) merged.Add(*st);
   }
   if (merged.Empty()) return Fail(ESTALE, "directory gone from every layer");
   return merged.Get();

@@ -25,7 +25,6 @@ struct Location {
   UniqueFd file;     // a duplicate, when the node has no name
   LayerIndex layer = kNoLayer;
   [[nodiscard]] int DirOrFile() const { return name.empty() && file ? file.get() : dir->get(); }
-  [[nodiscard]] int EmptyPathFlag() const { return name.empty() ? AT_EMPTY_PATH : 0; }
   [[nodiscard]] std::string Proc() const { return name.empty() ? ProcPath(DirOrFile()) : ProcPath(dir->get(), name.c_str()); }
 };
 

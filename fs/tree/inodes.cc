@@ -4,11 +4,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <climits>
-
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/keep_time.h"
 
 namespace tierfs {
@@ -31,9 +30,7 @@ bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || 
 // A descriptor that ioctls work on, of the entry `name` in `dir`, or of `dir` itself when there is no name.
 Result<UniqueFd> OpenReal(int dir, const std::string& name) {
   if (!name.empty()) return OpenEntry(dir, name.c_str(), O_RDONLY | O_NONBLOCK);
-  UniqueFd fd(::open(ProcPath(dir).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) return FailErrno("open of an unlinked file");
-  return fd;
+  return Reopen(dir, O_RDONLY | O_NONBLOCK);
 }
 
 bool SameTime(const std::optional<timespec>& wanted, const timespec& now) {
@@ -70,8 +67,7 @@ Status ChangeOwner(const Location& at, const Caller& caller, const AttributeChan
   const KeepSetgid keep(caller.uid == 0);
   const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
   const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
-  if (::fchownat(at.DirOrFile(), at.name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("fchownat");
-  return {};
+  return ChangeEntryOwner(at.DirOrFile(), at.name.c_str(), uid, gid);
 }
 
 Status ChangeMode(const Location& at, mode_t mode) {
@@ -86,27 +82,22 @@ Status ChangeSize(const Location& at, off_t size, int open_fd) {
   UniqueFd opened;
   if (open_fd < 0) {
     if (at.name.empty()) {
-      opened = UniqueFd(::open(ProcPath(at.DirOrFile()).c_str(), O_WRONLY | O_CLOEXEC));
-      if (!opened) return FailErrno("open for truncation");
+      TIERFS_ASSIGN(opened, Reopen(at.DirOrFile(), O_WRONLY));
     } else {
       TIERFS_ASSIGN(opened, OpenEntry(at.DirOrFile(), at.name.c_str(), O_WRONLY | O_NONBLOCK));
     }
     open_fd = opened.get();
   }
-  if (::ftruncate(open_fd, size) != 0) return FailErrno("ftruncate");
-  return {};
+  return Truncate(open_fd, size);
 }
 
 Status ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd) {
   TIERFS_TRY(ChangeOwner(at, caller, change));
   if (change.mode) TIERFS_TRY(ChangeMode(at, *change.mode));
   if (change.size) TIERFS_TRY(ChangeSize(at, *change.size, open_fd));
-  if (change.atime || change.mtime) {
-    const timespec omit{0, UTIME_OMIT};
-    const timespec times[2] = {change.atime.value_or(omit), change.mtime.value_or(omit)};
-    if (::utimensat(at.DirOrFile(), at.name.c_str(), times, AT_SYMLINK_NOFOLLOW | at.EmptyPathFlag()) != 0) return FailErrno("utimensat");
-  }
-  return {};
+  if (!change.atime && !change.mtime) return {};
+  constexpr timespec kOmit{0, UTIME_OMIT};
+  return ChangeEntryTimes(at.DirOrFile(), at.name.c_str(), change.atime.value_or(kOmit), change.mtime.value_or(kOmit));
 }
 
 }  // namespace
@@ -168,11 +159,7 @@ Result<std::string> Inodes::ReadLink(NodeId id) {
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
   const Lock lock(node->mutex);  // it is not moved meanwhile
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
-  std::string target(PATH_MAX, '\0');
-  const ssize_t length = ::readlinkat(at.DirOrFile(), at.name.c_str(), target.data(), target.size());
-  if (length < 0) return FailErrno("readlinkat");
-  target.resize(static_cast<std::size_t>(length));
-  return target;
+  return ReadLinkEntry(at.DirOrFile(), at.name.c_str());
 }
 
 Result<struct statvfs> Inodes::SpaceOf(NodeId id) {

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/merge_rule.h"
 #include "fs/tree/merged_view.h"
@@ -124,9 +125,7 @@ Status MergedView::SyncDirectory(NodeId id) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr directory, DirectoryOf(nodes_, id));
   TIERFS_ASSIGN(const auto parts, directories_.OpenTierParts(directory));
-  for (const UniqueFd& part : parts) {
-    if (::fsync(part.get()) != 0) return FailErrno("fsync of a directory");
-  }
+  for (const UniqueFd& part : parts) TIERFS_TRY(Sync(part.get()));
   return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/writers.h"
 
 namespace tierfs {
@@ -17,11 +18,7 @@ int OpenFiles::BackingFlags(int flags) {
 
 Result<UniqueFd> OpenFiles::OpenBacking(const NodePtr& node, int flags) {
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
-  if (at.name.empty()) {
-    UniqueFd fd(::open(ProcPath(at.file.get()).c_str(), BackingFlags(flags) | O_CLOEXEC));
-    if (!fd) return FailErrno("open of an unlinked file");
-    return fd;
-  }
+  if (at.name.empty()) return Reopen(at.file.get(), BackingFlags(flags));
   // What the daemon reads for a mount with noatime moves no access times either.
   const int quiet = layers_[at.layer].noatime ? O_NOATIME : 0;
   TIERFS_ASSIGN(UniqueFd fd, OpenEntry(at.DirOrFile(), at.name.c_str(), BackingFlags(flags) | quiet));
@@ -152,7 +149,8 @@ UniqueFd OpenFiles::ReportClosing(const OpenFile& file) {
   reporter_.ReportNode(*file.node, Feed::Change::kContent);
   // Also where nobody records it: a rename may bring it where somebody does.
   if (!reporter_.MayTrack(file.node->Placement()) || !MayMapForWriting(file)) return {};
-  return UniqueFd(::open(ProcPath(file.Data()->get()).c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
+  auto reader = Reopen(file.Data()->get(), O_RDONLY | O_NOATIME | O_NONBLOCK);
+  return reader ? std::move(*reader) : UniqueFd();
 }
 
 OpenFiles::Count OpenFiles::CountHandles() const {

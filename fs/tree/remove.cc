@@ -4,6 +4,7 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/tier/whiteouts.h"
 #include "fs/tree/names.h"
 
@@ -53,10 +54,7 @@ Status Names::RemoveFile(const Side& there) {
     reporter_.Report(LayerMask::Only(layer), there.parent, there.name, Feed::Change::kName);
     reporter_.ReportOtherNames(there.found, Feed::Change::kName);
   });
-  const auto remove = [&]() -> Status {
-    if (IsTier(layer) && ::unlinkat((*dir).get(), there.name, 0) != 0) return FailErrno("unlinkat");
-    return {};
-  };
+  const auto remove = [&]() -> Status { return IsTier(layer) ? RemoveEntry((*dir).get(), there.name) : Status{}; };
   TIERFS_ASSIGN(const bool lower, view_.LowerShows(there.parent, there.name));
   return lower ? whiteouts_.Hide(there.parent, there.name, there.found.parts.InTiers(), false, remove) : remove();
 }

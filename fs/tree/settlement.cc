@@ -11,6 +11,7 @@
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/fault.h"
 #include "fs/os/keep_time.h"
 #include "fs/os/list_dir.h"
@@ -150,7 +151,7 @@ Status Settlement::MoveWithinMount(const NodePtr& node, const Move& move) {
     const KeepTime keep_new(new_dir->get());
     const Relocations::UnderWay under_way(view_.relocations());
     const char* name = move.name.c_str();
-    if (::renameat2(old_dir->get(), name, new_dir->get(), name, RENAME_NOREPLACE) != 0) return FailErrno("renameat2");
+    TIERFS_TRY(RenameEntry(old_dir->get(), name, new_dir->get(), name, RENAME_NOREPLACE));
     nodes_.Renamed(node, move.parent, move.name, LayerMask::Only(move.home), move.parent, move.name);
   }
   reporter_.Report(LayerMask::Only(move.from).With(move.home), move.parent, move.name, Feed::Change::kName);
@@ -217,12 +218,11 @@ void Settlement::PrunePart(const NodePtr& directory, LayerIndex layer) {
   if (!above || !first || !shown) return;
   {
     const KeepTime keep((*above)->get());
-    if (::unlinkat((*above)->get(), place.name.c_str(), AT_REMOVEDIR) != 0) return;
+    if (!RemoveDirectoryEntry((*above)->get(), place.name.c_str())) return;
   }
   // The newest date of the parts is the directory's; the part that had it may be the one that went.
-  const timespec times[2] = {{0, UTIME_OMIT}, shown->st_mtim};
-  if (::utimensat((*first)->get(), "", times, AT_EMPTY_PATH) != 0)
-    spdlog::warn("keeping the date of {}: {}", place.name, std::strerror(errno));
+  const Status kept = ChangeEntryTimes((*first)->get(), "", {0, UTIME_OMIT}, shown->st_mtim);
+  if (!kept) spdlog::warn("keeping the date of {}: {}", place.name, std::strerror(kept.error().code));
   directories_.Forget(directory->id);
   const auto st = StatFd((*first)->get());
   if (st) nodes_.Rekey(directory, layers_.KeyOf(rest.First(), *st), rest);

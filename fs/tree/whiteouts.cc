@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/fault.h"
 #include "fs/tier/entry.h"
 #include "fs/tier/merge.h"
@@ -25,7 +26,7 @@ Status Whiteouts::Remove(const NodePtr& parent, const char* name, LayerMask tier
     TIERFS_ASSIGN(const DirFd dir, directories_.Open(parent, tier));
     const auto st = StatEntry((*dir).get(), name);
     if (!st || !IsWhiteout(*st)) continue;
-    if (::unlinkat((*dir).get(), name, 0) != 0 && errno != ENOENT) return FailErrno("unlinkat of a whiteout");
+    if (const Status removed = RemoveEntry((*dir).get(), name); !removed && removed.error().code != ENOENT) return removed;
     Fault::Here("whiteout.removed");
     reporter_.Report(LayerMask::Only(tier), parent, name, Feed::Change::kName);
   }

@@ -1,0 +1,99 @@
+#include "fs/os/entries.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "fs/os/beneath.h"
+#include "fs/os/fault.h"
+
+namespace tierfs {
+namespace {
+
+int EmptyPath(const char* name) { return *name == '\0' ? AT_EMPTY_PATH : 0; }
+
+// Makes the call, unless a test has it fail.
+template <typename Call>
+Status Try(const char* step, Call call) {
+  if (const int planned = Fault::Planned(step)) return Fail(planned, step);
+  if (call() != 0) return FailErrno(step);
+  return {};
+}
+
+template <typename Open>
+Result<UniqueFd> TryOpen(const char* step, Open open) {
+  if (const int planned = Fault::Planned(step)) return Fail(planned, step);
+  UniqueFd fd(open());
+  if (!fd) return FailErrno(step);
+  return fd;
+}
+
+}  // namespace
+
+Status MakeDirectoryEntry(int dir, const char* name, mode_t mode) {
+  return Try("mkdirat", [&] { return ::mkdirat(dir, name, mode); });
+}
+
+Status MakeNodeEntry(int dir, const char* name, mode_t mode, dev_t device) {
+  return Try("mknodat", [&] { return ::mknodat(dir, name, mode, device); });
+}
+
+Status MakeSymlinkEntry(const char* target, int dir, const char* name) {
+  return Try("symlinkat", [&] { return ::symlinkat(target, dir, name); });
+}
+
+Status LinkEntry(int from_dir, const char* from_name, int dir, const char* name) {
+  return Try("linkat", [&] { return ::linkat(from_dir, from_name, dir, name, EmptyPath(from_name)); });
+}
+
+Status RenameEntry(int from_dir, const char* from_name, int dir, const char* name, unsigned flags) {
+  return Try("renameat2", [&] { return ::renameat2(from_dir, from_name, dir, name, flags); });
+}
+
+Status RemoveEntry(int dir, const char* name) {
+  return Try("unlinkat", [&] { return ::unlinkat(dir, name, 0); });
+}
+
+Status RemoveDirectoryEntry(int dir, const char* name) {
+  return Try("rmdir", [&] { return ::unlinkat(dir, name, AT_REMOVEDIR); });
+}
+
+Status ChangeEntryOwner(int dir, const char* name, uid_t uid, gid_t gid) {
+  return Try("fchownat", [&] { return ::fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
+}
+
+Status ChangeEntryTimes(int dir, const char* name, const timespec& atime, const timespec& mtime) {
+  const timespec times[2] = {atime, mtime};
+  return Try("utimensat", [&] { return ::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
+}
+
+Result<std::string> ReadLinkEntry(int dir, const char* name) {
+  std::string target(PATH_MAX, '\0');
+  ssize_t length = 0;
+  TIERFS_TRY(Try("readlinkat", [&] {
+    length = ::readlinkat(dir, name, target.data(), target.size());
+    return length < 0 ? -1 : 0;
+  }));
+  target.resize(static_cast<std::size_t>(length));
+  return target;
+}
+
+Result<UniqueFd> Duplicate(int fd) {
+  return TryOpen("dup", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); });
+}
+
+Result<UniqueFd> Reopen(int fd, int flags) {
+  return TryOpen("open of an open file", [&] { return ::open(ProcPath(fd).c_str(), flags | O_CLOEXEC); });
+}
+
+Status Truncate(int file, off_t size) {
+  return Try("ftruncate", [&] { return ::ftruncate(file, size); });
+}
+
+Status Sync(int fd) {
+  return Try("fsync", [&] { return ::fsync(fd); });
+}
+
+}  // namespace tierfs
