@@ -35,8 +35,8 @@ class FeedTest : public InDirectory {
     catalog_->Start();
   }
   Catalog& catalog() { return *catalog_; }
-  Token Settle() {
-    const auto token = catalog_->Settle();
+  Token Seal() {
+    const auto token = catalog_->Seal();
     EXPECT_TRUE(token) << token.error().step;
     return token ? *token : Token{};
   }
@@ -82,7 +82,7 @@ TEST_F(FeedTest, EachPathOnceWithItsLastState) {
   Write(Path("t2/gone"), "gone");
   ::usleep(20000);  // what is seen within a tick of its change counts as changed when it is seen again
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   EXPECT_EQ(Since(std::nullopt, 1, Full::kNoToken), (Lines{"A ", "A d", "A d/old", "A gone"}));
   EXPECT_EQ(Since(start), Lines{});
   Put("new", "1");
@@ -93,31 +93,31 @@ TEST_F(FeedTest, EachPathOnceWithItsLastState) {
   Put("briefly", "x");
   fs::remove(Path("t2/briefly"));
   Touch("briefly", Change::kName);
-  const Token second = Settle();
+  const Token second = Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "M d/old", "D gone", "A new"}));
   EXPECT_EQ(Since(second), Lines{});
   ::chmod(Path("t2/new").c_str(), 0600);
   Touch("new", Change::kAttributes);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(second), (Lines{"m new"}));
   EXPECT_EQ(Since(start), (Lines{"m ", "M d/old", "D gone", "A new"}));
 }
 
 TEST_F(FeedTest, IdenticalBytesAreMetadata) {
   Open();
-  Settle();
+  Seal();
   Put("a", "the same");
   Put("b", "one");
-  const Token first = Settle();
+  const Token first = Seal();
   for (int i = 0; i < 200 && catalog().checksummer()->Summed() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   ASSERT_EQ(catalog().checksummer()->Summed(), 2U);
   Put("a", "the same");
   Put("b", "two");
-  const Token second = Settle();
+  const Token second = Seal();
   EXPECT_EQ(Since(first), (Lines{"m a", "M b"}));
   // The content that somebody was told of is the one to compare with.
   Put("b", "one");
-  Settle();
+  Seal();
   EXPECT_EQ(Since(second), (Lines{"M b"}));
 }
 
@@ -127,11 +127,11 @@ TEST_F(FeedTest, RenamedDirectoriesAreGoneHereAndNewThere) {
   Write(Path("t2/a/x/f"), "f");
   Write(Path("t2/a!/stays"), "s");
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   fs::rename(Path("t2/a"), Path("t2/b"));
   Touch("a", Change::kSubtree);
   Touch("b", Change::kSubtree);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "D a", "D a/x", "D a/x/f", "A b", "A b/x", "A b/x/f"}));
 }
 
@@ -141,14 +141,14 @@ TEST_F(FeedTest, WhatChangedWhileNobodyTold) {
   fs::create_directories(Path("t2/d/e"));
   Write(Path("t2/d/e/f"), "f");
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   ::usleep(20000);
   Write(Path("t2/a"), "other");
   fs::remove(Path("t2/b"));
   fs::remove_all(Path("t2/d"));
   Write(Path("t2/d"), "now a file");
   Open();  // as after a crash
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "M a", "D b", "M d", "D d/e", "D d/e/f"}));
 }
 
@@ -156,12 +156,12 @@ TEST_F(FeedTest, HardLinksAndWhiteouts) {
   Write(Path("t2/one"), "1");
   fs::create_hard_link(Path("t2/one"), Path("t2/two"));
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   ::usleep(20000);
   Put("one", "changed");
   ASSERT_EQ(::mknod(Path("t2/hidden").c_str(), S_IFCHR, makedev(0, 0)), 0);
   Touch("hidden", Change::kName);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "A hidden", "M one", "M two"}));
 }
 
@@ -172,16 +172,16 @@ TEST_F(FeedTest, ADirectoryThatWentAndCameBackIsListedWithAllThatWasBeneath) {
   Write(Path("t2/d/gone"), "1");
   Write(Path("t2/d0"), "1");
   Open();
-  (void)Settle();
+  (void)Seal();
   fs::remove(Path("t2/d/gone"));
   Touch("d/gone", Change::kName);
-  const Token start = Settle();
+  const Token start = Seal();
   ::usleep(20000);
   fs::rename(Path("t2/d"), Path("t2/away"));
   fs::rename(Path("t2/away"), Path("t2/d"));
   Touch("d", Change::kSubtree);
   Touch("away", Change::kSubtree);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "m d", "m d/e", "m d/e/f", "D d/gone"}));
 }
 
@@ -192,7 +192,7 @@ TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
     Link(name, name + ".other");
   }
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   ::usleep(20000);
   for (const std::string name : {"file", "whiteout", "directory"}) fs::remove(Path("t2/" + name));
   Write(Path("t2/file"), "2");
@@ -203,7 +203,7 @@ TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
   Touch("file.new", Change::kName);
   Touch("whiteout", Change::kName);
   Touch("directory", Change::kSubtree);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start),
             (Lines{"m ", "M directory", "m directory.other", "M file", "A file.new", "m file.other", "M whiteout", "m whiteout.other"}));
   EXPECT_EQ(Unrecorded(), 0U);
@@ -216,14 +216,14 @@ TEST_F(FeedTest, AFileInADirectoryThatMovedIsFollowedToItsOtherNames) {
   Link("d/a", "other");
   Write(Path("t2/e/a"), "2");
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   ::usleep(20000);
   ::chmod(Path("t2/d/a").c_str(), 0600);
   ASSERT_EQ(::renameat2(AT_FDCWD, Path("t2/d").c_str(), AT_FDCWD, Path("t2/e").c_str(), RENAME_EXCHANGE), 0);
   Touch("d/a", Change::kAttributes);
   Touch("d", Change::kSubtree);
   Touch("e", Change::kSubtree);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "m d", "M d/a", "m e", "M e/a", "M other"}));
   EXPECT_EQ(Unrecorded(), 0U);
 }
@@ -233,7 +233,7 @@ TEST_F(FeedTest, AHintLeadsToTheOtherNamesAlsoWhereItsOwnShowsNoChange) {
   Write(Path("t2/a"), "1");
   Link("a", "b");
   Open();
-  Settle();
+  Seal();
   ::usleep(20000);
   ::chmod(Path("t2/a").c_str(), 0600);
   ::usleep(20000);
@@ -250,7 +250,7 @@ TEST_F(FeedTest, AHintLeadsToTheOtherNamesAlsoWhereItsOwnShowsNoChange) {
     ASSERT_EQ(further.size(), told ? 1U : 0U);
   }
   Touch("a", Change::kAttributes);
-  Settle();
+  Seal();
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
@@ -259,18 +259,18 @@ TEST_F(FeedTest, ANameThatCameAndWentLeadsToTheOthersByTheInode) {
   Link("a", "b");
   Write(Path("t2/single"), "1");
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   ::usleep(20000);
   Link("a", "briefly");
   fs::remove(Path("t2/briefly"));
   Touch("briefly", Change::kName);
   catalog().feed()->LinkedTouched(InodeOf("a"), Change::kName);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "m a", "m b"}));
   // The one name that is left is not among those of files with several.
   Write(Path("t2/single"), "2");
   catalog().feed()->NamelessTouched(InodeOf("single"), Change::kContent);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "m a", "m b", "M single"}));
   EXPECT_EQ(Unrecorded(), 0U);
 }
@@ -280,9 +280,9 @@ TEST_F(FeedTest, WhatMayHaveChangedWithoutANewTimeIsListedByEachName) {
   Link("a", "b");
   ::usleep(20000);
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   Touch("a", Change::kUnknown);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"M a", "M b"}));
 }
 
@@ -291,35 +291,35 @@ TEST_F(FeedTest, ManyNamesOfOneFile) {
   fs::create_directories(Path("t2/d"));
   Write(Path("t2/a"), "1");
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   for (int i = 0; i < kNames; ++i) {
     Link("a", "d/" + std::to_string(i));
     Touch("d/" + std::to_string(i), Change::kName);
   }
   Touch("a", Change::kName);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start).size(), kNames + 2U) << "a, d, and what is in it";
   ::usleep(20000);
-  const Token second = Settle();
+  const Token second = Seal();
   ::chmod(Path("t2/a").c_str(), 0600);
   fs::rename(Path("t2/d"), Path("t2/e"));
   Touch("d", Change::kSubtree);
   Touch("e", Change::kSubtree);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(second).size(), 2 * kNames + 4U) << "the root, a, d, e, and what was and is in them";
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
 TEST_F(FeedTest, TokensThatCannotBeAnswered) {
   Open(10);
-  const Token start = Settle();
+  const Token start = Seal();
   for (int i = 0; i < 50; ++i) Put("f" + std::to_string(i), "x");
-  Settle();
+  Seal();
   for (int i = 0; i < 50; ++i) {
     fs::remove(Path("t2/f" + std::to_string(i)));
     Touch("f" + std::to_string(i), Change::kName);
   }
-  Settle();
+  Seal();
   for (int i = 0; i < 30 && Since(std::nullopt, 1, Full::kNoToken).size() != 1; ++i) ::usleep(100000);
   for (int i = 0; i < 50; ++i) {
     ::usleep(100000);
@@ -338,30 +338,30 @@ TEST_F(FeedTest, TokensThatCannotBeAnswered) {
 TEST_F(FeedTest, ALostDatabaseIsBuiltAgainAndItsTokensAreKnownAsForeign) {
   Write(Path("t2/a"), "a");
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   Write(Path("state/catalog.db"), "garbage, and not even a page of it");
   Open();
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start, 1, Full::kOtherDatabase), (Lines{"A ", "A a"}));
 }
 
 TEST_F(FeedTest, MoreHintsThanTheQueueHoldsLoseNothing) {
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   fs::create_directories(Path("t2/d"));
   for (int i = 0; i < 3; ++i) Write(Path("t2/d/real" + std::to_string(i)), "x");
   for (std::size_t i = 0; i < 3 * HintQueue::kCapacity; ++i) Touch("d/none" + std::to_string(i), Change::kName);
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "A d", "A d/real0", "A d/real1", "A d/real2"}));
   EXPECT_GT(catalog().feed()->Now().overflows, 0U);
 }
 
 TEST_F(FeedTest, NamesAreBytes) {
   Open();
-  const Token start = Settle();
+  const Token start = Seal();
   const std::string name = std::string("\xff\n\1") + std::string(252, 'n');
   Put(name, "x");
-  Settle();
+  Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "A " + name}));
 }
 

@@ -70,7 +70,10 @@ TEST_F(Nodes, WhatWasSeenBeforeAMoveIsLookedAtAnew) {
   EXPECT_EQ(table_.Hold(table_.root(), "a", seen), nullptr);
   EXPECT_EQ(file->Placement(), 2) << "and where the file is stays known";
   const std::uint64_t now = table_.Generation();
-  EXPECT_EQ(table_.Hold(table_.root(), "a", {BackingKey{1, 20}, S_IFREG | 0644, LayerMask::Only(2), now}), file);
+  Found moved = Seen(20, S_IFREG | 0644, now);
+  moved.key = BackingKey{1, 20};
+  moved.parts = LayerMask::Only(2);
+  EXPECT_EQ(table_.Hold(table_.root(), "a", moved), file);
   table_.Renamed(file, table_.root(), "b", LayerMask::Only(2), table_.root(), "a");
   EXPECT_EQ(table_.Generation(), now) << "another name in the same layer is no move";
 }

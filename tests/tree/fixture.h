@@ -1,0 +1,72 @@
+// A tree on temporary directories, without a mount.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/tree/tree.h"
+#include "tests/tree/fakes.h"
+
+namespace tierfs::test {
+
+// Path to what stands there: "directory 755", "file 644 content", "symlink target".
+using View = std::map<std::string, std::string>;
+
+class TreeTest : public ::testing::Test {
+ protected:
+  TreeTest();
+  ~TreeTest() override;
+
+  // Tier 3 on a file system of its own; before the first Open.
+  void UseTwoDisks();
+  void UsePassthrough() { passthrough_ = true; }
+
+  // Empties every layer. The tree goes.
+  void Clear();
+  // Puts a file, or with a trailing slash a directory, into a layer: "tier2/srv/file", "lower/etc/conf".
+  void Put(const std::string& place, const std::string& content = "");
+  // Builds the tree over the layers, as a mount does: after what the journal holds was finished or undone.
+  void Open();
+  void Close();
+
+  [[nodiscard]] Tree& tree() { return *tree_; }
+  // The node of a path, with a reference that the kernel never gives back.
+  [[nodiscard]] NodeId Node(const std::string& path);
+  // A path's directory and name, for the calls that take those.
+  struct Name {
+    NodeId parent;
+    std::string name;
+  };
+  [[nodiscard]] Name NameAt(const std::string& path);
+
+  // The merged view as lookups and listings show it.
+  [[nodiscard]] View Look();
+  // The tiers in which something stands at the path, "1 3"; a whiteout counts as "w3".
+  [[nodiscard]] std::string TiersWith(const std::string& path) const;
+  // Entries of the work directories.
+  [[nodiscard]] std::vector<std::string> Litter() const;
+
+  [[nodiscard]] std::string Base(const std::string& below) const { return base_ + "/" + below; }
+  [[nodiscard]] FakeJournal& journal() { return journal_; }
+  [[nodiscard]] FakeFeed& feed() { return feed_; }
+  [[nodiscard]] FakeKernel& kernel() { return *kernel_; }
+
+ private:
+  void LookInto(NodeId directory, const std::string& path, View& view);
+  [[nodiscard]] std::string TierPath(int number) const;
+
+  std::string base_;
+  bool two_disks_ = false;
+  bool passthrough_ = false;
+  FakeJournal journal_;
+  FakeFeed feed_;
+  std::unique_ptr<FakeKernel> kernel_;
+  std::unique_ptr<Tree> tree_;
+};
+
+}  // namespace tierfs::test
