@@ -13,7 +13,8 @@ constexpr std::size_t kSlots = 1 << 13;
 constexpr std::size_t kIndexBytes = 140;
 // A step over more positions than these is remembered.
 constexpr std::size_t kCheap = 8;
-// How the numbers of groups are told apart: of a state's index, of a state without one (then each position is a group), of the floating.
+// How the numbers of groups are told apart: of a state's index, of a state without one (then each
+// position is a group), of the floating.
 constexpr std::uint32_t kSingle = 0x40000000;
 constexpr std::uint32_t kFloating = 0x80000000;
 
@@ -265,8 +266,8 @@ bool Automaton::Equivalent(State a, State b) const {
       const StateData& high = whole_a.best <= whole_b.best ? whole_b : whole_a;
       const TierId tier = DecisionAt(low.best).tier;
       if (DecisionAt(high.best).tier != tier) return false;
-      // Rules above the higher of the two must wait in both alike; those in between, alive only in the one, must say
-      // what both say already.
+      // Rules above the higher of the two must wait in both alike; those in between, alive only in
+      // the one, must say what both say already.
       const auto above = std::find_if(low.positions.begin(), low.positions.end(),
                                       [&](Position position) { return std::int64_t{position.rule} > high.best; });
       if (!std::equal(above, low.positions.end(), high.positions.begin(), high.positions.end())) return false;
@@ -289,7 +290,8 @@ std::vector<RuleId> Automaton::MayChangeBelow(State state) const {
     }
     std::sort(alive.begin(), alive.end());
     alive.erase(std::unique(alive.begin(), alive.end()), alive.end());
-    // A rule that says what holds already matters only where it takes back what a lower one changed.
+    // A rule that says what holds already matters only where it takes back what a lower one
+    // changed.
     const TierId tier = DecisionAt(data.best).tier;
     const auto first = std::find_if(alive.begin(), alive.end(), [&](std::uint32_t rule) { return rules_[rule].tier != tier; });
     std::vector<RuleId> rules;

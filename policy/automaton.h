@@ -14,15 +14,18 @@
 
 namespace tierfs::policy {
 
-// States, and steps that are dear to work out, are kept in hash tables that only ever grow: readers follow atomic pointers, a writer adds
-// with one compare-and-swap, nothing is freed before the automaton. So there are no locks.
+// States, and steps that are dear to work out, are kept in hash tables that only ever grow: readers
+// follow atomic pointers, a writer adds with one compare-and-swap, nothing is freed before the
+// automaton. So there are no locks.
 //
-// Where a step leads hangs on the groups of positions that the name matches, not on the name itself: `/home/*/x` and five hundred rules
-// more beneath every user's home are worked out for the first user and found for the next.
+// Where a step leads hangs on the groups of positions that the name matches, not on the name
+// itself: `/home/*/x` and five hundred rules more beneath every user's home are worked out for the
+// first user and found for the next.
 //
-// Hostile patterns (`/x/**/a*/**/z`, many of them) have a set of states without useful bound. Past a budget a new state is *folded*: it
-// holds its parent and its name alone, and is worked out again from the nearest whole ancestor each time it is used. Slower, the same
-// answers, and a few dozen bytes for a directory.
+// Hostile patterns (`/x/**/a*/**/z`, many of them) have a set of states without useful bound. Past
+// a budget a new state is *folded*: it holds its parent and its name alone, and is worked out again
+// from the nearest whole ancestor each time it is used. Slower, the same answers, and a few dozen
+// bytes for a directory.
 class Automaton {
  public:
   Automaton(const std::vector<Rule>& rules, std::size_t budget);
@@ -55,7 +58,8 @@ class Automaton {
     std::string name;
   };
   using Slot = std::atomic<const StateData*>;
-  // The groups that a name matched, by number; see Meet. Nothing is remembered of a step that meets more.
+  // The groups that a name matched, by number; see Meet. Nothing is remembered of a step that meets
+  // more.
   class Met {
    public:
     void Add(std::uint32_t group) {
@@ -81,15 +85,17 @@ class Automaton {
 
   [[nodiscard]] static const StateData& Of(State state) noexcept { return *static_cast<const StateData*>(state.data_); }
   [[nodiscard]] Decision DecisionAt(std::int64_t best) const noexcept;
-  // Calls `matched(group, number, positions)` for each group of `from`, and of what is waited for everywhere, with a rule above `floor`
-  // whose pattern matches; `positions` points at the group's first. May repeat a group.
+  // Calls `matched(group, number, positions)` for each group of `from`, and of what is waited for
+  // everywhere, with a rule above `floor` whose pattern matches; `positions` points at the group's
+  // first. May repeat a group.
   template <typename Matched>
   void Meet(const StateData& from, std::string_view name, const std::int64_t& floor, Matched matched) const;
   // The positions after a step from `from`, which raises `best`.
   [[nodiscard]] std::vector<Position> Next(const StateData& from, std::string_view name, std::int64_t& best) const;
   [[nodiscard]] const StateData* Remembered(const StateData& from, const Met& met, std::size_t hash) const;
   void Remember(const StateData& from, const Met& met, std::size_t hash, const StateData* to) const;
-  // Where a step from `whole` leads, which is `parent` itself or what that stands for. `dear`: it took many positions to say so.
+  // Where a step from `whole` leads, which is `parent` itself or what that stands for. `dear`: it
+  // took many positions to say so.
   [[nodiscard]] const StateData* Lead(const StateData& whole, const StateData& parent, std::string_view name, bool& dear) const;
   [[nodiscard]] bool Lasts(Position position) const noexcept {
     return position.component > 0 && rules_[position.rule].components[position.component - 1].any_depth;
@@ -104,8 +110,8 @@ class Automaton {
     return state.folded ? use(*Unfold(state)) : use(state);
   }
   [[nodiscard]] std::unique_ptr<StateData> Make(std::int64_t best, std::vector<Position> positions) const;
-  // The state with these contents, made when it is not known: whole within the budget, else folded under (`parent`,
-  // `name`).
+  // The state with these contents, made when it is not known: whole within the budget, else folded
+  // under (`parent`, `name`).
   [[nodiscard]] const StateData* Intern(std::int64_t best, std::vector<Position> positions, const StateData& parent,
                                         std::string_view name) const;
   template <typename Same>

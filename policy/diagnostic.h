@@ -12,7 +12,8 @@ struct Diagnostic {
   std::string message;  // what is wrong, and what was expected
   std::string code;     // of a lint warning: a short name; empty for an error
 
-  // FILE:LINE:COLUMN: message. One line, for a terminal too: whatever the file's name and the rules hold.
+  // FILE:LINE:COLUMN: message. One line, for a terminal too: whatever the file's name and the rules
+  // hold.
   [[nodiscard]] std::string Headline() const;
   // The headline, the line and a caret under the column.
   [[nodiscard]] std::string Render() const;

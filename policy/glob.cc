@@ -23,8 +23,8 @@ bool AddNamedClass(std::string_view name, Set& set) {
   return false;
 }
 
-// Reads a bracket expression whose '[' stands at `at`; leaves `at` behind its ']'. The order of the cases is
-// wildmatch.c's.
+// Reads a bracket expression whose '[' stands at `at`; leaves `at` behind its ']'. The order of the
+// cases is wildmatch.c's.
 std::optional<Glob::Error> ParseSet(std::string_view text, std::size_t& at, Set& set) {
   const std::size_t start = at++;
   const auto unterminated = [&] {

@@ -1,4 +1,5 @@
-// One path component's pattern: `*`, `?`, `[]` and literal bytes, as git's wildmatch.c reads them with WM_PATHNAME.
+// One path component's pattern: `*`, `?`, `[]` and literal bytes, as git's wildmatch.c reads them
+// with WM_PATHNAME.
 #pragma once
 
 #include <bitset>
@@ -20,8 +21,8 @@ class Glob {
   // Reads a component. `error` is set when it is not a pattern.
   [[nodiscard]] static Glob Parse(std::string_view text, std::optional<Error>& error);
 
-  // Whether the whole of `name` matches. At most |pattern| * |name| steps: a star is only ever retried from the last
-  // one met. `steps`, when given, counts them.
+  // Whether the whole of `name` matches. At most |pattern| * |name| steps: a star is only ever
+  // retried from the last one met. `steps`, when given, counts them.
   [[nodiscard]] bool Matches(std::string_view name, std::size_t* steps = nullptr) const noexcept;
 
   // As it was written.

@@ -11,7 +11,8 @@
 namespace tierfs::policy {
 namespace {
 
-// Whether every name that `inner` matches `outer` matches too, as far as that can be seen: false is no proof.
+// Whether every name that `inner` matches `outer` matches too, as far as that can be seen: false is
+// no proof.
 bool GlobCovers(const Glob& outer, const Glob& inner) {
   if (outer.matches_all() || outer.text() == inner.text()) return true;
   if (inner.literal()) return outer.Matches(*inner.literal());
@@ -70,8 +71,8 @@ bool Covers(const Rule& later, const Rule& earlier) {
 
 namespace {
 
-// Which later rule makes an earlier one useless. Only those are compared that could: a rule that begins at the root
-// with a literal name covers none that begins with another.
+// Which later rule makes an earlier one useless. Only those are compared that could: a rule that
+// begins at the root with a literal name covers none that begins with another.
 class Overlaps {
  public:
   explicit Overlaps(const std::vector<Rule>& rules) : rules_(rules) {

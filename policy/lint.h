@@ -10,7 +10,8 @@ namespace tierfs::policy {
 
 inline constexpr std::size_t kMaxWarnings = 1000;
 
-// Warnings about a parsed policy, by file and line; with what the parser found suspicious. Their codes:
+// Warnings about a parsed policy, by file and line; with what the parser found suspicious. Their
+// codes:
 //
 //   never-wins          a later rule covers it whatever the path (not said of a preset's rule that a rule outside it overrides)
 //   duplicate           a later rule is the same (likewise)

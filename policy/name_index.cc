@@ -8,8 +8,8 @@ namespace tierfs::policy {
 
 ByteTrie::ByteTrie(const std::vector<std::pair<std::string, std::uint32_t>>& keys) {
   if (keys.empty()) return;
-  // Breadth first, so that the edges of a node lie side by side: a node stands for the keys [low, high) that share
-  // `depth` bytes.
+  // Breadth first, so that the edges of a node lie side by side: a node stands for the keys [low,
+  // high) that share `depth` bytes.
   struct Span {
     std::size_t low;
     std::size_t high;

@@ -22,8 +22,8 @@ struct Position {
   auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): of what the compiler makes of it
 };
 
-// A set of short byte strings; says which of them a text begins with in one walk that ends at the first byte that none
-// goes on with.
+// A set of short byte strings; says which of them a text begins with in one walk that ends at the
+// first byte that none goes on with.
 class ByteTrie {
  public:
   // Longer keys are cut: the node and edge tables stay small whatever the patterns.
@@ -61,7 +61,8 @@ class ByteTrie {
   std::vector<std::uint32_t> edge_targets_;
 };
 
-// Positions that wait for one and the same pattern: a name matches all of them or none. What a match of them decides is known beforehand.
+// Positions that wait for one and the same pattern: a name matches all of them or none. What a
+// match of them decides is known beforehand.
 struct Group {
   std::int64_t highest = -1;         // their highest rule
   std::int64_t ends = -1;            // the highest of the rules whose last component this is; -1 when there is none
@@ -78,14 +79,16 @@ struct Group {
   }
 };
 
-// Finds the groups whose pattern matches a name: literals by one hash look-up; globs by what they begin with, end with or hold, each by
-// one walk in a trie that leaves few to try; only globs without any literal byte are tried for every name.
+// Finds the groups whose pattern matches a name: literals by one hash look-up; globs by what they
+// begin with, end with or hold, each by one walk in a trie that leaves few to try; only globs
+// without any literal byte are tried for every name.
 class NameIndex {
  public:
   NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions);
 
-  // Calls `matched(group, number)` for each group with a rule above `floor` whose pattern matches, in no particular order, perhaps more
-  // than once. `floor` may rise through the reference while it runs. Allocates nothing.
+  // Calls `matched(group, number)` for each group with a rule above `floor` whose pattern matches,
+  // in no particular order, perhaps more than once. `floor` may rise through the reference while it
+  // runs. Allocates nothing.
   template <typename Matched>
   void Find(const std::vector<Rule>& rules, std::string_view name, const std::int64_t& floor, Matched matched) const {
     const auto attempt = [&](std::uint32_t bucket) {
@@ -112,8 +115,9 @@ class NameIndex {
   [[nodiscard]] std::size_t Bytes() const;
 
  private:
-  // Buckets of groups, each with the one of the highest rule first: bucket b is groups_[offsets_[b]] to groups_[offsets_[b + 1]]. Bucket 0
-  // holds the globs without a literal byte.
+  // Buckets of groups, each with the one of the highest rule first: bucket b is
+  // groups_[offsets_[b]] to groups_[offsets_[b + 1]]. Bucket 0 holds the globs without a literal
+  // byte.
   std::vector<Position> positions_;
   std::vector<Group> groups_;
   std::vector<std::uint32_t> offsets_;

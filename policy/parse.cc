@@ -123,7 +123,8 @@ class Parser {
     out_.rules.push_back(std::move(rule));
   }
 
-  // Splits a pattern, without the slash at its end, into the components of the rule; false after an error.
+  // Splits a pattern, without the slash at its end, into the components of the rule; false after an
+  // error.
   bool Components(std::string_view text, std::size_t column, Rule& rule) {
     const auto wrong = [&](std::size_t at, std::string message) {
       Error(column + at, std::move(message));
@@ -155,8 +156,8 @@ class Parser {
     return true;
   }
 
-  // The pieces between the slashes, with their offsets. A slash within brackets separates nothing; one behind a
-  // backslash does.
+  // The pieces between the slashes, with their offsets. A slash within brackets separates nothing;
+  // one behind a backslash does.
   static std::vector<std::pair<std::size_t, std::string_view>> Split(std::string_view text) {
     std::vector<std::pair<std::size_t, std::string_view>> pieces;
     std::size_t start = 0;

@@ -22,15 +22,16 @@ struct IncludedFile {
   std::string text;
 };
 
-// Finds an included file: (`wanted` as written, the name of the including file) -> its text, or a message that says why
-// not. The library itself reads nothing.
+// Finds an included file: (`wanted` as written, the name of the including file) -> its text, or a
+// message that says why not. The library itself reads nothing.
 struct IncludeAnswer {
   std::optional<IncludedFile> file;
   std::string problem;
 };
 using IncludeResolver = std::function<IncludeAnswer(std::string_view wanted, std::string_view from)>;
 
-// Bounds, so that no policy, by accident or malice, takes the machine with it. Each is an error when it is passed.
+// Bounds, so that no policy, by accident or malice, takes the machine with it. Each is an error
+// when it is passed.
 inline constexpr std::size_t kMaxIncludeDepth = 16;
 inline constexpr std::size_t kMaxIncludes = 1000;               // in all
 inline constexpr std::size_t kMaxText = std::size_t{64} << 20;  // bytes, with all that is included

@@ -10,8 +10,8 @@
 
 namespace tierfs::policy {
 
-// The number of a rule: its place in the policy, counted over all included files. The last match wins, so a higher
-// number wins.
+// The number of a rule: its place in the policy, counted over all included files. The last match
+// wins, so a higher number wins.
 struct RuleId {
   std::uint32_t value = 0xFFFFFFFF;
   bool operator==(const RuleId&) const = default;
@@ -45,8 +45,9 @@ struct Rule {
   std::string line;     // as written, for diagnostics; a very long one is cut
   Source source;        // of the pattern
   bool directories_only = false;
-  // Without a leading any_depth the pattern is anchored at the root of the mount. The last component is never
-  // any_depth: what a rule matches it covers to any depth, so a trailing `/**` says the same as `/*`.
+  // Without a leading any_depth the pattern is anchored at the root of the mount. The last
+  // component is never any_depth: what a rule matches it covers to any depth, so a trailing `/**`
+  // says the same as `/*`.
   std::vector<Component> components;
 
   // "acng.tiers:7: 3 /var/cache/"

@@ -4,8 +4,8 @@
 
 namespace tierfs {
 
-// How a file has to be kept. The number is what users write in policies and configs; a lower number is better
-// protected.
+// How a file has to be kept. The number is what users write in policies and configs; a lower number
+// is better protected.
 enum class TierId : std::uint8_t {
   kBuild = 1,  // build script, configuration: versioned
   kData = 2,   // user data, credentials: backed up

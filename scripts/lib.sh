@@ -1,5 +1,5 @@
-# What the scripts share: where the project is, progress lines, and commands whose output is kept in a log and shown only when they fail.
-# Sourced by bash with `set -euo pipefail`.
+# What the scripts share: where the project is, progress lines, and commands whose output is kept in
+# a log and shown only when they fail. Sourced by bash with `set -euo pipefail`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=$root/.cache
@@ -13,7 +13,8 @@ die() {
   exit 1
 }
 
-# quietly LOGNAME TEXT COMMAND...: one progress line with a dot every five seconds; the end of the log when the command fails.
+# quietly LOGNAME TEXT COMMAND...: one progress line with a dot every five seconds; the end of the
+# log when the command fails.
 quietly() {
   local log=$logs/$1.log text=$2 started=$SECONDS status=0 dots
   shift 2
@@ -59,7 +60,8 @@ build() {
   quietly "build-$preset" "build ($preset)" cmake --build --preset "$preset" --parallel "$(jobs)" ${*:+--target "$@"}
 }
 
-# The address of the archive that the machine takes its own release from, as apt itself reads its configuration.
+# The address of the archive that the machine takes its own release from, as apt itself reads its
+# configuration.
 debian_archive() {
   apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)' 'Created-By: Packages' |
     awk -F '|' '$2 == "Debian" && $3 == "Debian" && $4 == "main" { print $1; exit }'

@@ -21,7 +21,8 @@ struct Request {
 
 constexpr const char* kWhyFull[] = {"", "", "it was given by another database", "it is older than what is remembered of deletions"};
 
-// One record a path, "X PATH", and the next token at the end as "= TOKEN": a listing without it is not whole.
+// One record a path, "X PATH", and the next token at the end as "= TOKEN": a listing without it is
+// not whole.
 class Listing {
  public:
   explicit Listing(const Request& request) : request_(request) {}

@@ -1,4 +1,5 @@
-// tierctl check: the trees, the lower layers and the catalogue of a mount against what they have to be.
+// tierctl check: the trees, the lower layers and the catalogue of a mount against what they have to
+// be.
 #include <fcntl.h>
 #include <sys/file.h>
 

@@ -34,7 +34,8 @@ struct Request {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-// A report as the daemon's, of what a settling would move. The error is one line: a tree cannot be read.
+// A report as the daemon's, of what a settling would move. The error is one line: a tree cannot be
+// read.
 tl::expected<SettleReport, std::string> DryReport(const Config& config, const policy::Policy& policy) {
   Progress progress("looking for misplaced files of " + config.name + ":");
   const Misplaced found = CountMisplaced(config, policy, [&progress](std::uint64_t seen) { progress.Show(seen); });

@@ -20,7 +20,8 @@ struct Outcome {
   int code = kOk;
 };
 
-// The verbs, in the order of the help. Add##Verb adds it, with its options, help and callback, to the app.
+// The verbs, in the order of the help. Add##Verb adds it, with its options, help and callback, to
+// the app.
 #define TIERCTL_VERBS(Add)                                                                                                           \
   Add(Status) Add(Where) Add(Explain) Add(Config) Add(Init) Add(Reload) Add(Rescan) Add(Settle) Add(Changes) Add(Backup) Add(Verify) \
       Add(Check) Add(Retier) Add(Policy)

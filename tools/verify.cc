@@ -1,4 +1,5 @@
-// tierctl verify: reads files again and compares them with the checksums that were taken when they were last written.
+// tierctl verify: reads files again and compares them with the checksums that were taken when they
+// were last written.
 #include "fs/jobs/verify.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The catalogue of a mount: everything that tierfs remembers beside the trees. All of it can be made anew from them.
+// The catalogue of a mount: everything that tierfs remembers beside the trees. All of it can be
+// made anew from them.
 #pragma once
 
 #include <memory>
@@ -36,7 +37,8 @@ class Catalog {
   [[nodiscard]] const Health& health() const { return health_; }
   [[nodiscard]] Database& database() { return database_; }
 
-  // A token for all that has changed until now: then what the database says is complete and durable.
+  // A token for all that has changed until now: then what the database says is complete and
+  // durable.
   [[nodiscard]] Result<Token> Seal();
 
  private:

@@ -165,7 +165,8 @@ std::vector<Hint> ChangeFeed::TakeLinked(std::vector<Hint>& hints) {
 void ChangeFeed::Process(std::vector<Hint> hints) {
   if (hints.empty()) return;
   Unify(hints);
-  // Whatever changed before the hints then has a time that is older than the present tick, so that a later change has another time.
+  // Whatever changed before the hints then has a time that is older than the present tick, so that
+  // a later change has another time.
   std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
   std::vector<Hint> further = TakeLinked(hints);
   bool done = LookAt(hints, &further);
@@ -175,8 +176,9 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
   compare_wanted_ = true;
 }
 
-// A name of a file is recorded as it was at some instant. A change after that instant is told of after it, by some name or by the inode,
-// and that leads to this name again, however often the others were looked at in between. So what is looked at here leads no further.
+// A name of a file is recorded as it was at some instant. A change after that instant is told of
+// after it, by some name or by the inode, and that leads to this name again, however often the
+// others were looked at in between. So what is looked at here leads no further.
 bool ChangeFeed::Follow(std::vector<Hint> further) {
   Unify(further);
   const std::vector<Hint> linked = TakeLinked(further);
@@ -356,7 +358,8 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
     if (sights.size() >= kBatch || linked.size() >= kBatch) TIERFS_TRY(apply());
     if (whole && ++walked % 4096 == 0) {
       TIERFS_TRY(apply());
-      // Hints go on coming in; they must not fill the queue meanwhile. What was looked at before them is looked at anew.
+      // Hints go on coming in; they must not fill the queue meanwhile. What was looked at before
+      // them is looked at anew.
       if (queue_.size() >= HintQueue::kCapacity / 4) {
         std::vector<Hint> hints = queue_.TakeAll();
         std::copy_if(hints.begin(), hints.end(), std::back_inserter(moved_),

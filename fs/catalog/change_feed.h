@@ -1,5 +1,6 @@
-// The change feed: hints go in, rows with sequence numbers come out. One thread looks at what the hints name and commits in batches; at
-// each start, and whenever hints may have been lost, it compares the whole trees with the rows before anybody is answered.
+// The change feed: hints go in, rows with sequence numbers come out. One thread looks at what the
+// hints name and commits in batches; at each start, and whenever hints may have been lost, it
+// compares the whole trees with the rows before anybody is answered.
 #pragma once
 
 #include <atomic>
@@ -38,12 +39,14 @@ class ChangeFeed : public Feed {
   void NamelessTouched(std::uint64_t inode, Change change) override;
   void MayBeMapped(UniqueFd file) override;
 
-  // `tell` is called by each Drain: it tells of what is open for writing just now. Before the first Drain.
+  // `tell` is called by each Drain: it tells of what is open for writing just now. Before the first
+  // Drain.
   void AskForOpenFiles(std::function<void()> tell) { tell_open_files_ = std::move(tell); }
-  // Waits until everything that was told before the call is recorded, a comparison that is under way included. What is open for writing,
-  // or mapped so, is looked at too.
+  // Waits until everything that was told before the call is recorded, a comparison that is under
+  // way included. What is open for writing, or mapped so, is looked at too.
   [[nodiscard]] Status Drain();
-  // Makes all that is recorded durable, for somebody who is told of it; the token of its newest batch.
+  // Makes all that is recorded durable, for somebody who is told of it; the token of its newest
+  // batch.
   [[nodiscard]] Result<Token> Seal();
   // Compares the whole trees with the rows; the number of paths that differed.
   [[nodiscard]] Result<std::uint64_t> Rescan();
@@ -67,12 +70,14 @@ class ChangeFeed : public Feed {
   void Process(std::vector<Hint> hints);
   // Takes those of inodes out of the hints.
   [[nodiscard]] static std::vector<Hint> TakeLinked(std::vector<Hint>& hints);
-  // Each of these is false when something could not be done: then the trees have to be compared. For `further` see Recorder.
+  // Each of these is false when something could not be done: then the trees have to be compared.
+  // For `further` see Recorder.
   [[nodiscard]] bool LookAt(const std::vector<Hint>& hints, std::vector<Hint>* further);
   [[nodiscard]] bool Follow(std::vector<Hint> further);
   [[nodiscard]] bool Apply(std::vector<Sight>& sights, bool first_time, std::vector<Hint>* further);
-  // A directory came, or came back: a reader that looked in between saw something else there, or nothing. Everything that was recorded
-  // beneath it up to the batch `before` counts as changed, deletions too.
+  // A directory came, or came back: a reader that looked in between saw something else there, or
+  // nothing. Everything that was recorded beneath it up to the batch `before` counts as changed,
+  // deletions too.
   [[nodiscard]] bool TouchBeneath(const Hint& hint, Sequence before);
   [[nodiscard]] bool CompareAll();
   // Tells why not; false, for CompareAll to return.

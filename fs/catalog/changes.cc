@@ -53,7 +53,8 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     if (full == Full::kNo && change.what != 'D' && rows.getColumn(5).getInt64() > 1) linked.insert(rows.getColumn(6).getInt64());
     visit(change);
   }
-  // The other names of an inode that got one, be it in the place of another file: whoever copies that name alone makes a second file of it.
+  // The other names of an inode that got one, be it in the place of another file: whoever copies
+  // that name alone makes a second file of it.
   for (const std::int64_t inode : linked) {
     SQLite::Statement& names = connection.Use(
         "SELECT path FROM entries INDEXED BY linked WHERE present AND links > 1 AND inode = ? AND tier = ? AND seq <= ? ORDER BY path");

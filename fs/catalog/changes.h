@@ -31,8 +31,9 @@ enum class Full { kNo, kNoToken, kOtherDatabase, kTooOld };
 // Whether the changes since the token are known; kNo is yes.
 [[nodiscard]] Full CanAnswer(Connection& connection, LayerIndex tier, const std::optional<Token>& since);
 
-// Each path once, with its last state, in the order of a walk; then, as metadata, the unchanged names of files that got another one.
-// Without a token, or with one that cannot be answered, every entry as added. Throws SQLite::Exception.
+// Each path once, with its last state, in the order of a walk; then, as metadata, the unchanged
+// names of files that got another one. Without a token, or with one that cannot be answered, every
+// entry as added. Throws SQLite::Exception.
 Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<Token>& since,
                  const std::function<void(const ChangedPath&)>& visit);
 

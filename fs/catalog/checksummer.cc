@@ -74,8 +74,8 @@ bool Checksummer::SumSome(LayerIndex tier, Unhashed which, std::string& after, b
     if (quiet_only && Now() - std::max(row.seen.mtime, row.seen.ctime) < kQuietNs) continue;
     const auto file = OpenAsRecorded(feed_.RootOf(tier), row);
     if (!file) {
-      // It changed and nobody said so, or it was recorded in the very tick of its change: a look makes the row right. A file in use
-      // is looked at again when it is closed.
+      // It changed and nobody said so, or it was recorded in the very tick of its change: a look
+      // makes the row right. A file in use is looked at again when it is closed.
       if (row.seen.ctime == 0) feed_.Touched(tier, row.path, Feed::Change::kAttributes);
       continue;
     }

@@ -1,4 +1,5 @@
-// Computes the checksums of tracked files in the background, some time after their last change, when nobody else wants the disk.
+// Computes the checksums of tracked files in the background, some time after their last change,
+// when nobody else wants the disk.
 #pragma once
 
 #include <atomic>
@@ -18,8 +19,8 @@ class Checksummer {
   void Start();
   void Stop();
 
-  // Sums the files now whose content may have changed and that had a sum before, so that those rewritten with the same bytes are known as
-  // such; as many as fit in the time.
+  // Sums the files now whose content may have changed and that had a sum before, so that those
+  // rewritten with the same bytes are known as such; as many as fit in the time.
   void SumStale(std::chrono::milliseconds budget);
 
   [[nodiscard]] std::uint64_t Summed() const { return summed_; }

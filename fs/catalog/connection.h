@@ -15,7 +15,8 @@ class Connection {
   // `flags` as SQLite::OPEN_*.
   Connection(const std::string& path, int flags);
 
-  // The statement of a literal, reset and with nothing bound; prepared at its first use. No two uses of one literal at once.
+  // The statement of a literal, reset and with nothing bound; prepared at its first use. No two
+  // uses of one literal at once.
   [[nodiscard]] SQLite::Statement& Use(const char* sql);
   void Run(const char* sql) { database_.exec(sql); }
   // Ends every read that is under way.
@@ -31,8 +32,8 @@ class Connection {
 void BindBytes(SQLite::Statement& statement, int index, const std::string& bytes);
 [[nodiscard]] std::string BytesOf(const SQLite::Column& column);
 
-// Paths of entries are stored with '\0' for '/': then the byte order of stored paths is the order of a depth-first walk, and what is
-// beneath a directory is one range.
+// Paths of entries are stored with '\0' for '/': then the byte order of stored paths is the order
+// of a depth-first walk, and what is beneath a directory is one range.
 [[nodiscard]] std::string StoredPath(std::string path);
 [[nodiscard]] std::string PathFromStored(std::string stored);
 

@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::size_t kKeptDamaged = 3;
 constexpr const char* kNew = ".new";  // a database that is about to take the old one's place
-// The database, its log, and the journal of one that has no log yet: left behind it would be taken for the next database's.
+// The database, its log, and the journal of one that has no log yet: left behind it would be taken
+// for the next database's.
 constexpr std::array<const char*, 4> kParts = {"", "-wal", "-shm", "-journal"};
 constexpr auto kRetry = std::chrono::seconds(5);
 

@@ -1,4 +1,5 @@
-// The one SQLite database of a mount, STATE/catalog.db: opened, migrated, moved aside and made anew when it cannot be used.
+// The one SQLite database of a mount, STATE/catalog.db: opened, migrated, moved aside and made anew
+// when it cannot be used.
 #pragma once
 
 #include <atomic>
@@ -17,13 +18,14 @@
 
 namespace tierfs {
 
-// How a commit is made: kDurable is on the disk when it returns, kLazy goes there with the next durable one or checkpoint. Both are
-// atomic.
+// How a commit is made: kDurable is on the disk when it returns, kLazy goes there with the next
+// durable one or checkpoint. Both are atomic.
 enum class Durability { kDurable, kLazy };
 
-// Thread-safe; one writing transaction at a time, readers beside it (WAL). A file that is damaged, or of a version from the future, is
-// moved aside (catalog.db.damaged-N, the last few are kept) and made anew, also when that shows while mounted; intents that can still be
-// read from it are carried over. Where there is no space or no permission, every call answers an error until there is.
+// Thread-safe; one writing transaction at a time, readers beside it (WAL). A file that is damaged,
+// or of a version from the future, is moved aside (catalog.db.damaged-N, the last few are kept) and
+// made anew, also when that shows while mounted; intents that can still be read from it are carried
+// over. Where there is no space or no permission, every call answers an error until there is.
 class Database {
  public:
   Database(const std::string& state_dir, Health& health);
@@ -43,8 +45,8 @@ class Database {
  private:
   void OpenWriter() REQUIRES(mutex_);
   void OpenOrRenew() REQUIRES(mutex_);
-  // Puts a new database, with the intents that can be read from the old one, in its place. A crash at any instant leaves the one or the
-  // other: FinishRenewal completes it.
+  // Puts a new database, with the intents that can be read from the old one, in its place. A crash
+  // at any instant leaves the one or the other: FinishRenewal completes it.
   void Renew(const std::string& why) REQUIRES(mutex_);
   void FinishRenewal();
   void MoveAside(const std::string& why) REQUIRES(mutex_);
@@ -64,7 +66,8 @@ class Database {
   std::atomic<bool> damage_seen_ = false;  // by a reader; the next writer renews
 };
 
-// Intents as rows, for the journal and for carrying them from one database to the next. Throw SQLite::Exception.
+// Intents as rows, for the journal and for carrying them from one database to the next. Throw
+// SQLite::Exception.
 void InsertIntent(Connection& connection, std::int64_t id, const Intent& intent);
 [[nodiscard]] std::vector<std::pair<std::int64_t, Intent>> SelectIntents(Connection& connection);
 

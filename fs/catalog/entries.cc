@@ -61,7 +61,8 @@ void PutRow(Connection& connection, LayerIndex tier, const Row& row) {
 
 std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std::string& start, const std::optional<std::string>& after,
                              int limit) {
-  // Beneath "a" is what begins with "a\0": less than "a\1". The start itself sorts before all of it, but so may "a!" sort between.
+  // Beneath "a" is what begins with "a\0": less than "a\1". The start itself sorts before all of
+  // it, but so may "a!" sort between.
   const std::string stored = StoredPath(start);
   SQLite::Statement& rows =
       start.empty()

@@ -1,4 +1,5 @@
-// The rows of the table `entries`: what the feed knows of each path. Everything throws SQLite::Exception.
+// The rows of the table `entries`: what the feed knows of each path. Everything throws
+// SQLite::Exception.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +27,16 @@ struct Row {
 
 [[nodiscard]] std::optional<Row> FindRow(Connection& connection, LayerIndex tier, const std::string& path);
 void PutRow(Connection& connection, LayerIndex tier, const Row& row);
-// Up to `limit` rows of `start` and beneath it, in order, those after the path `after` (or from the first on).
+// Up to `limit` rows of `start` and beneath it, in order, those after the path `after` (or from the
+// first on).
 [[nodiscard]] std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std::string& start,
                                            const std::optional<std::string>& after, int limit);
-// Gives up to `limit` rows beneath `start`, those after the path `after`, whose number is at most `before` the number `seq`; `after`
-// becomes the last of them. False when there are none.
+// Gives up to `limit` rows beneath `start`, those after the path `after`, whose number is at most
+// `before` the number `seq`; `after` becomes the last of them. False when there are none.
 [[nodiscard]] bool RenumberBeneath(Connection& connection, LayerIndex tier, const std::string& start, std::string& after, Sequence before,
                                    Sequence seq, std::size_t limit);
-// The paths of the present rows that are names of an inode: those that were recorded as one of several, which an index finds, or any, for
-// which every row is read.
+// The paths of the present rows that are names of an inode: those that were recorded as one of
+// several, which an index finds, or any, for which every row is read.
 enum class NameSearch : std::uint8_t { kOfSeveral, kAny };
 struct LinkedName {
   LayerIndex tier;
@@ -53,9 +55,11 @@ struct FileCount {
   std::uint64_t bytes = 0;
 };
 [[nodiscard]] FileCount CountFiles(Connection& connection, LayerIndex tier, bool all);
-// Notes the checksum of the content that `row` was when it was read. The same sum as before means that the content never changed.
+// Notes the checksum of the content that `row` was when it was read. The same sum as before means
+// that the content never changed.
 void PutHash(Connection& connection, LayerIndex tier, const Row& row, const std::string& hash);
-// The rows whose content changed since their checksum lose it: somebody has been told of that change.
+// The rows whose content changed since their checksum lose it: somebody has been told of that
+// change.
 void ForgetStaleHashes(Connection& connection);
 
 // Numbers in the table `meta`; 0 when absent.

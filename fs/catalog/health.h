@@ -1,4 +1,5 @@
-// How the catalogue is, for `tierctl status`: it never stops a mount, so what is wrong with it has to be said.
+// How the catalogue is, for `tierctl status`: it never stops a mount, so what is wrong with it has
+// to be said.
 #pragma once
 
 #include <array>
@@ -10,7 +11,8 @@
 
 namespace tierfs {
 
-// Thread-safe. A trouble lasts until the same thing works again; a note is for good (of this mount's life).
+// Thread-safe. A trouble lasts until the same thing works again; a note is for good (of this
+// mount's life).
 class Health {
  public:
   // Each new trouble and each note goes to the log, once.

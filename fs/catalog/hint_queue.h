@@ -21,8 +21,8 @@ struct Hint {
   bool again = false;                         // the feed's own: a second look, after which there is no third
 };
 
-// Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be looked at. Adding never waits for the
-// reader's work, and wakes it only now and then.
+// Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be
+// looked at. Adding never waits for the reader's work, and wakes it only now and then.
 class HintQueue {
  public:
   static constexpr std::size_t kCapacity = 65536;

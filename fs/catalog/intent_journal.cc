@@ -7,7 +7,8 @@
 
 namespace tierfs {
 
-// Numbers are never used twice, also not by another database or after a restart: they start at the time of day.
+// Numbers are never used twice, also not by another database or after a restart: they start at the
+// time of day.
 IntentJournal::IntentJournal(Database& database)
     : database_(database),
       last_(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()) {}
@@ -58,7 +59,8 @@ std::vector<std::string> IntentJournal::UnderWay() const {
 
 void IntentJournal::CarryOver() {
   (void)database_.Write(Durability::kDurable, [&](Connection& connection) {
-    // Looked at inside the transaction: an intent that is finished from now on is deleted after it, not before.
+    // Looked at inside the transaction: an intent that is finished from now on is deleted after it,
+    // not before.
     const Lock lock(mutex_);
     for (const auto& [id, intent] : open_) InsertIntent(connection, id, intent);
   });

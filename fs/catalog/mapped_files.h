@@ -1,4 +1,5 @@
-// Files whose descriptors are closed while a writable mapping of them may live on: they change, and nobody says so.
+// Files whose descriptors are closed while a writable mapping of them may live on: they change, and
+// nobody says so.
 #pragma once
 
 #include <sys/types.h>
@@ -17,11 +18,13 @@ class MappedFiles {
  public:
   using Tell = std::function<void(LayerIndex layer, std::string path, Feed::Change change)>;
   using TellNameless = std::function<void(std::uint64_t inode, Feed::Change change)>;
-  // `roots` are the trees that are recorded. `tell_nameless` is for a file whose name is gone while it has others.
+  // `roots` are the trees that are recorded. `tell_nameless` is for a file whose name is gone while
+  // it has others.
   MappedFiles(const std::map<LayerIndex, UniqueFd>& roots, Tell tell, TellNameless tell_nameless)
       : roots_(roots), tell_(std::move(tell)), tell_nameless_(std::move(tell_nameless)) {}
 
-  // `file` is open for reading; in one of the trees, or where it may be renamed into one. False when there are too many to watch one more.
+  // `file` is open for reading; in one of the trees, or where it may be renamed into one. False
+  // when there are too many to watch one more.
   [[nodiscard]] bool Add(UniqueFd file);
   // Tells of every one of them, after which a store into a mapping moves its file's times.
   void LookAtAll();

@@ -12,8 +12,8 @@
 
 namespace tierfs {
 
-// The kernel stamps times from a clock that ticks every 1 to 10 ms: a file that was stamped within the last tick may change again without
-// a new time.
+// The kernel stamps times from a clock that ticks every 1 to 10 ms: a file that was stamped within
+// the last tick may change again without a new time.
 inline constexpr std::int64_t kClockTickNs = 12'000'000;
 inline constexpr std::uint32_t kWhiteoutType = 0;
 
@@ -55,8 +55,9 @@ class Observer {
   UniqueFd directory_fd_;
 };
 
-// Walks a tree, or what is beneath a directory of it, in the order of stored paths: a directory before what is in it, names by their bytes.
-// Memory: the names of the directories above the present one. What vanishes meanwhile is passed over.
+// Walks a tree, or what is beneath a directory of it, in the order of stored paths: a directory
+// before what is in it, names by their bytes. Memory: the names of the directories above the
+// present one. What vanishes meanwhile is passed over.
 class TreeWalk {
  public:
   // `start` itself comes first, when it is there.

@@ -78,13 +78,15 @@ void Recorder::Above(LayerIndex tier, const std::string& path) {
 }
 
 void Recorder::Record(const Sight& sight) {
-  // Whether an entry came, went or was replaced by another does not always show in the entry itself: its directory tells.
+  // Whether an entry came, went or was replaced by another does not always show in the entry
+  // itself: its directory tells.
   if (sight.change > Feed::Change::kAttributes) Above(sight.tier, sight.path);
   if (!sight.seen.present) return Absent(sight);
   auto found = FindRow(connection_, sight.tier, sight.path);
   const bool known = found && found->seen.present;
-  // Of what stands here, and of what stood here: that may go on under its other names. Also where this name shows no change, because it may
-  // have been looked at between a change and the hint of it.
+  // Of what stands here, and of what stood here: that may go on under its other names. Also where
+  // this name shows no change, because it may have been looked at between a change and the hint of
+  // it.
   if (known) AllNames(found->seen, sight.change);
   AllNames(sight.seen, sight.change);
   if (known && found->seen.IsSurely(sight.seen) && sight.change != Feed::Change::kUnknown) return;
@@ -98,7 +100,8 @@ void Recorder::Record(const Sight& sight) {
   }
   row.path = sight.path;
   row.seq = seq_;
-  // A whiteout that gives way to an entry, or the reverse, is a coming and a going for whoever reads the tree.
+  // A whiteout that gives way to an entry, or the reverse, is a coming and a going for whoever
+  // reads the tree.
   const bool comes = !known || (row.seen.type == kWhiteoutType && sight.seen.type != kWhiteoutType);
   if (comes) row.added = seq_;
   if (!known || NewContent(row.seen, sight.seen, sight.change)) row.content = seq_;

@@ -20,7 +20,8 @@ struct Sight {
   bool again = false;  // no second look, as the hint says
 };
 
-// Checksums of files whose name went a moment ago: where the inode turns up under another name its content need not be read again.
+// Checksums of files whose name went a moment ago: where the inode turns up under another name its
+// content need not be read again.
 class GoneHashes {
  public:
   void Add(const Row& row);
@@ -40,16 +41,18 @@ class GoneHashes {
 // For one transaction. Changes get the sequence number `seq`. Methods throw SQLite::Exception.
 class Recorder {
  public:
-  // `further` gets what has to be looked at besides what was told of, whether or not that shows a change: the directory that an entry came
-  // into or left, and every file with several names that stands at the path, or stood there, as an inode. Null for what that leads to.
+  // `further` gets what has to be looked at besides what was told of, whether or not that shows a
+  // change: the directory that an entry came into or left, and every file with several names that
+  // stands at the path, or stood there, as an inode. Null for what that leads to.
   Recorder(Connection& connection, Sequence seq, GoneHashes& gone, std::vector<Hint>* further)
       : connection_(connection), seq_(seq), gone_(gone), further_(further) {}
 
   // Record what is absent first: then a renamed file brings its checksum along.
   void Record(const Sight& sight);
   [[nodiscard]] bool Changed() const { return changed_; }
-  // A file with one name that changed just now is looked at once more, a clock tick later. Should that change be the loss of another name,
-  // its hint leads to the rows of files with several names, and this is one of them no more.
+  // A file with one name that changed just now is looked at once more, a clock tick later. Should
+  // that change be the loss of another name, its hint leads to the rows of files with several
+  // names, and this is one of them no more.
   [[nodiscard]] std::vector<Hint>& Again() { return again_; }
 
  private:

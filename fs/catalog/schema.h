@@ -5,7 +5,8 @@
 
 namespace tierfs {
 
-// Brings the database of any older version up to this one's (0: an empty file). One transaction a version. Throws.
+// Brings the database of any older version up to this one's (0: an empty file). One transaction a
+// version. Throws.
 inline constexpr int kSchemaVersion = 1;
 void Migrate(Connection& connection, int from);
 

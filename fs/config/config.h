@@ -48,11 +48,12 @@ struct Config {
   std::map<std::string, std::size_t> lines;
 };
 
-// Reads and checks what can be known from the file alone. Relative paths are relative to the file's directory.
+// Reads and checks what can be known from the file alone. Relative paths are relative to the file's
+// directory.
 [[nodiscard]] ConfigResult<Config> LoadConfig(const std::string& path);
 
-// No two of the directories that it names, and the mountpoint when one is given, are one or within each other, symlinks resolved. What is
-// not there yet is taken as written.
+// No two of the directories that it names, and the mountpoint when one is given, are one or within
+// each other, symlinks resolved. What is not there yet is taken as written.
 [[nodiscard]] ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoint);
 
 // CheckApart, and that each is there. Touches nothing.

@@ -25,8 +25,8 @@ bool Within(const std::string& inner, const std::string& outer) {
   return inner.size() > prefix.size() ? inner.compare(0, prefix.size(), prefix) == 0 : inner == outer;
 }
 
-// Whether it is a directory, asked of whoever serves it. What the kernel has cached of a FUSE mount is shown also when its daemon has died;
-// statfs(2) is never cached.
+// Whether it is a directory, asked of whoever serves it. What the kernel has cached of a FUSE mount
+// is shown also when its daemon has died; statfs(2) is never cached.
 bool IsServedDirectory(const fs::path& path, std::error_code& problem) {
   struct statfs served {};
   if (!fs::is_directory(path, problem)) return false;

@@ -44,7 +44,8 @@ policy::ParseResult LoadPolicy(const Config& config) {
     policy::ParseResult result = LoadPolicyFile(config.policy_file);
     for (policy::Diagnostic& error : result.errors) {
       if (error.source.line != 0) continue;
-      // The file cannot be read at all: what has to be mended is the line of the config that names it.
+      // The file cannot be read at all: what has to be mended is the line of the config that names
+      // it.
       error.message += ": " + config.policy_file + "; mend 'policy' or make the file readable";
       error.source = policy::Source{config.file, config.LineOf("policy"), 0};
     }

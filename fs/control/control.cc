@@ -16,7 +16,8 @@ constexpr const char kSocketName[] = "control.sock";
 constexpr std::size_t kMaxLine = 1 << 20;
 constexpr int kPatienceSeconds = 10;
 
-// The address of the socket in an open directory: through /proc, since a socket's path may have 107 bytes and a state directory more.
+// The address of the socket in an open directory: through /proc, since a socket's path may have 107
+// bytes and a state directory more.
 sockaddr_un AddressIn(int directory) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -1,4 +1,5 @@
-// The control socket of a mount: STATE/control.sock. One JSON object a line; the answer is one line too.
+// The control socket of a mount: STATE/control.sock. One JSON object a line; the answer is one line
+// too.
 //   {"verb": "status"}  ->  {"ok": true, ...}   or   {"ok": false, "error": "..."}
 // Only root and the daemon's own user are heard.
 #pragma once
@@ -45,7 +46,8 @@ class ControlHandlers {
 
 class ControlServer {
  public:
-  // Listens at once; a socket that an earlier daemon left behind is replaced. The caller holds the lock on the state directory.
+  // Listens at once; a socket that an earlier daemon left behind is replaced. The caller holds the
+  // lock on the state directory.
   [[nodiscard]] static Result<std::unique_ptr<ControlServer>> Start(const std::string& state_dir, ControlHandlers handlers);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;

@@ -1,5 +1,6 @@
-// What a client and the daemon of a mount say to each other: every message and key, once for both sides. A request type names its verb and
-// the type of its reply. A key that is absent has the value that stands here.
+// What a client and the daemon of a mount say to each other: every message and key, once for both
+// sides. A request type names its verb and the type of its reply. A key that is absent has the
+// value that stands here.
 #pragma once
 
 #include <cstdint>
@@ -118,7 +119,8 @@ struct ReportSettling {
   using Reply = SettleReport;
 };
 
-// It stops after the entry that it is at; what has been moved stays moved. The reply says whether one was running.
+// It stops after the entry that it is at; what has been moved stays moved. The reply says whether
+// one was running.
 struct CancelSettling {
   static constexpr const char* kVerb = "settle-cancel";
   using Reply = SettleReport;

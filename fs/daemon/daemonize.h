@@ -7,8 +7,9 @@
 
 namespace tierfs {
 
-// Forks; the parent waits and exits with what the child reports: 0 after Ready, 1 with its one line of error after Failed or death. In the
-// foreground nothing is forked and messages go to stderr. Create it before any thread.
+// Forks; the parent waits and exits with what the child reports: 0 after Ready, 1 with its one line
+// of error after Failed or death. In the foreground nothing is forked and messages go to stderr.
+// Create it before any thread.
 class Background {
  public:
   explicit Background(bool foreground);

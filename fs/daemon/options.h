@@ -23,8 +23,9 @@ struct DaemonOptions {
   std::vector<std::string> kernel_options;  // those for the kernel and libfuse, as given
 };
 
-// The words of `tierfs CONFIG [MOUNTPOINT] [-f] [-d] [-o a,b=c]`. `text` is what to print when there is nothing to do: the help, the
-// version or, with `failed`, one line that says what is wrong.
+// The words of `tierfs CONFIG [MOUNTPOINT] [-f] [-d] [-o a,b=c]`. `text` is what to print when
+// there is nothing to do: the help, the version or, with `failed`, one line that says what is
+// wrong.
 struct CommandLineEnd {
   std::string text;
   bool failed;

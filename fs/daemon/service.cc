@@ -71,7 +71,8 @@ tl::expected<UniqueFd, std::string> TakeLock(const Config& config) {
         "cannot use the state directory: " + path + ": " + std::strerror(errno) + "; `tierctl init " + config.file + "` makes it"}
                               .Render());
   }
-  // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount shows in the mount table.
+  // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount
+  // shows in the mount table.
   for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
     if (patience <= 0 || (patience <= kLockPatienceMs - kUnmountMs && IsMounted(config))) {
       return tl::unexpected(
@@ -95,7 +96,8 @@ Service::Running::Running(const std::string& state_dir) : path_(state_dir + "/ru
   killed_ = ::access(path_.c_str(), F_OK) == 0;
   const UniqueFd mark(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   const UniqueFd directory(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Where it cannot be made the state directory cannot be written to, and nothing else could be either.
+  // Where it cannot be made the state directory cannot be written to, and nothing else could be
+  // either.
   if (mark && directory) ::fsync(directory.get());
 }
 
@@ -194,7 +196,8 @@ Service::Outcome Service::MakeMount() {
   options.debug = options_.debug;
   options.io_uring = options_.io_uring;
   if (::geteuid() == 0) {
-    // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory that it replaces.
+    // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory
+    // that it replaces.
     options.kernel_options.insert(options.kernel_options.begin(), {"allow_other", "suid", "dev"});
   }
   mount_ = std::make_unique<Mount>(*tree_, std::move(options));

@@ -20,8 +20,9 @@
 
 namespace tierfs {
 
-// The stages of a daemon's life, each after the one before it. The error of each is one line for the user. Owns all that a mount is made
-// of; what the stages made goes in the opposite order, at the latest with the service.
+// The stages of a daemon's life, each after the one before it. The error of each is one line for
+// the user. Owns all that a mount is made of; what the stages made goes in the opposite order, at
+// the latest with the service.
 class Service {
  public:
   using Outcome = tl::expected<void, std::string>;
@@ -37,7 +38,8 @@ class Service {
  private:
   // Reads the config and the policy and checks them. Changes nothing.
   [[nodiscard]] Outcome Check();
-  // Takes the state directory: from here on no other daemon works on these trees. Opens the layers and prepares the process.
+  // Takes the state directory: from here on no other daemon works on these trees. Opens the layers
+  // and prepares the process.
   [[nodiscard]] Outcome LockState();
   // Heals what the last daemon left, and builds the tree over it. The feed begins to compare.
   [[nodiscard]] Outcome Recover();
@@ -51,7 +53,8 @@ class Service {
   [[nodiscard]] Outcome CheckMountpoint() const;
   [[nodiscard]] Outcome RefuseWork(const WorkProblem& problem) const;
 
-  // STATE/running is there while a daemon serves: the next one that finds it knows that this one was killed.
+  // STATE/running is there while a daemon serves: the next one that finds it knows that this one
+  // was killed.
   class Running {
    public:
     explicit Running(const std::string& state_dir);

@@ -1,4 +1,5 @@
-// The settling that an operator asked for: one at a time, watched and cancelled by other clients of the control socket.
+// The settling that an operator asked for: one at a time, watched and cancelled by other clients of
+// the control socket.
 #pragma once
 
 #include <memory>

@@ -10,7 +10,8 @@
 namespace tierfs {
 namespace {
 
-// Refused once, the kernel from then on opens directories itself and keeps their listings. One older than 5.1 has to be answered each time.
+// Refused once, the kernel from then on opens directories itself and keeps their listings. One
+// older than 5.1 has to be answered each time.
 void OpenDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   Reply reply(request, "opendir");
   if (MountOf(request).KernelOpensDirectories()) return reply.Fail(Error{ENOSYS, "no directory handles"});
@@ -30,7 +31,8 @@ Result<ListingPtr> ListingFrom(fuse_req_t request, NodeId node, std::uint64_t of
   return ListingPtr(std::move(listing));
 }
 
-// Fills a buffer with the entries from `offset` on. With `plus` each comes with its attributes and one reference for the kernel.
+// Fills a buffer with the entries from `offset` on. With `plus` each comes with its attributes and
+// one reference for the kernel.
 void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, bool plus) {
   Reply reply(request, plus ? "readdirplus" : "readdir");
   Tree& tree = TreeOf(request);
@@ -55,7 +57,8 @@ void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, b
       need = fuse_add_direntry(request, at, room, name, &brief, next);
       if (need > room) break;
     } else {
-      // Node 0 for "." and "..", which the kernel knows already, and for what vanished since it was listed.
+      // Node 0 for "." and "..", which the kernel knows already, and for what vanished since it was
+      // listed.
       fuse_entry_param param{};
       param.attr = brief;
       need = fuse_add_direntry_plus(request, nullptr, 0, name, &param, next);

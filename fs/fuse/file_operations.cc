@@ -30,7 +30,8 @@ void Fill(fuse_file_info& info, const Opened& opened) {
   info.fh = opened.handle.value;
   SetBacking(info, opened.backing_id);
   info.direct_io = opened.direct ? 1 : 0;
-  // Pages stay: the kernel drops them itself when it learns of another size or mtime (auto_inval_data).
+  // Pages stay: the kernel drops them itself when it learns of another size or mtime
+  // (auto_inval_data).
   info.keep_cache = opened.backing_id == 0 && !opened.direct ? 1 : 0;
   SetParallelWrites(info, opened.direct);
   info.noflush = 1;
@@ -97,7 +98,8 @@ void Fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) 
   const File file = FileOf(request, info);
   if (!file) return reply.Fail(kBadHandle);
   const int failed = data_only != 0 ? ::fdatasync(file.fd()) : ::fsync(file.fd());
-  // A lower file's file system that can never be written knows no fsync (squashfs): nothing of it can be unsaved.
+  // A lower file's file system that can never be written knows no fsync (squashfs): nothing of it
+  // can be unsaved.
   reply.With(failed != 0 && errno != EINVAL ? Status(FailErrno("fsync")) : Status{});
 }
 

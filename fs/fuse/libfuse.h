@@ -1,4 +1,5 @@
-// What the versions of libfuse differ in (include/fuse_common.h, fuse_lowlevel.h and ChangeLog.rst of each). The only place that asks.
+// What the versions of libfuse differ in (include/fuse_common.h, fuse_lowlevel.h and ChangeLog.rst
+// of each). The only place that asks.
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -7,7 +8,8 @@
 
 namespace tierfs {
 
-// Passthrough: 3.17. In the headers since then: backing_id, parallel_direct_writes, the functions for features.
+// Passthrough: 3.17. In the headers since then: backing_id, parallel_direct_writes, the functions
+// for features.
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 inline constexpr bool kHasPassthrough = true;
 inline constexpr std::uint64_t kPassthrough = FUSE_CAP_PASSTHROUGH;
@@ -56,7 +58,8 @@ inline constexpr bool kHasUring = false;
 inline bool CameOverUring(fuse_req_t) { return false; }
 #endif
 
-// A core's queue has one thread. As released, 3.18 takes answers from no other (scripts/libfuse-3.18-answers.patch).
+// A core's queue has one thread. As released, 3.18 takes answers from no other
+// (scripts/libfuse-3.18-answers.patch).
 #ifdef FUSE_URING_ANSWERS_FROM_ANY_THREAD
 inline constexpr bool kAnswersFromAnyThread = true;
 #else

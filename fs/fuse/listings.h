@@ -1,9 +1,11 @@
-// Directories that are being read. There are no directory handles: the kernel is told so once and then opens directories without a request
-// and keeps their listings, until a change through the mount, another mtime or an invalidation. What it asks is "the entries of this node
-// from this offset on", with nothing remembered from request to request but as a help.
+// Directories that are being read. There are no directory handles: the kernel is told so once and
+// then opens directories without a request and keeps their listings, until a change through the
+// mount, another mtime or an invalidation. What it asks is "the entries of this node from this
+// offset on", with nothing remembered from request to request but as a help.
 //
-// An offset is therefore a hash of the name up to which it was read, and entries are listed in the order of their hashes: reading goes on
-// at the right place whatever was created and removed meanwhile, also when the listing was made anew or the daemon was replaced.
+// An offset is therefore a hash of the name up to which it was read, and entries are listed in the
+// order of their hashes: reading goes on at the right place whatever was created and removed
+// meanwhile, also when the listing was made anew or the daemon was replaced.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +38,8 @@ class Listing {
 
 using ListingPtr = std::shared_ptr<const Listing>;
 
-// The listings that somebody is in the midst of. Bounded in number and in entries; what it dropped is listed anew. Thread-safe.
+// The listings that somebody is in the midst of. Bounded in number and in entries; what it dropped
+// is listed anew. Thread-safe.
 class Listings {
  public:
   [[nodiscard]] ListingPtr Get(NodeId node);

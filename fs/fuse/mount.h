@@ -1,4 +1,5 @@
-// One FUSE mount of a tree: the connection to the kernel and the loop that serves it. The only place that knows libfuse.
+// One FUSE mount of a tree: the connection to the kernel and the loop that serves it. The only
+// place that knows libfuse.
 #pragma once
 
 #include <atomic>
@@ -46,8 +47,8 @@ class Mount final : public Kernel {
 
   // Mounts at `mountpoint`. Requests wait in the kernel until Serve.
   [[nodiscard]] Status Start(const std::string& mountpoint);
-  // Answers requests until the mount is gone or a SIGTERM, SIGINT or SIGHUP comes, then unmounts. `ready` is called when the kernel has
-  // said hello.
+  // Answers requests until the mount is gone or a SIGTERM, SIGINT or SIGHUP comes, then unmounts.
+  // `ready` is called when the kernel has said hello.
   [[nodiscard]] Status Serve(std::function<void()> ready);
 
   [[nodiscard]] MountFacts Facts() const {
@@ -68,7 +69,8 @@ class Mount final : public Kernel {
   [[nodiscard]] bool KernelOpensDirectories() const { return kernel_opens_directories_; }
   [[nodiscard]] Listings& listings() { return listings_; }
   [[nodiscard]] RequestCounters& counters() { return counters_; }
-  // Threads for what takes long; none where each request has a thread of its own, or where only the one that got it can answer it.
+  // Threads for what takes long; none where each request has a thread of its own, or where only the
+  // one that got it can answer it.
   [[nodiscard]] Workers* WorkersFor(fuse_req* request);
 
  private:

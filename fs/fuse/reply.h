@@ -35,7 +35,8 @@ class Reply {
     if (!attributes) return Fail(attributes.error());
     fuse_reply_attr(Take(), &attributes->st, attributes->timeout);
   }
-  // False when the kernel did not take it (the caller was interrupted): the reference that went with it has to be given back.
+  // False when the kernel did not take it (the caller was interrupted): the reference that went
+  // with it has to be given back.
   [[nodiscard]] bool With(const Result<Entry>& entry) {
     if (!entry) {
       Fail(entry.error());

@@ -1,4 +1,5 @@
-// How many requests of each kind the kernel has sent: what an operation of a user costs, and whether the kernel's caches do their work.
+// How many requests of each kind the kernel has sent: what an operation of a user costs, and
+// whether the kernel's caches do their work.
 #pragma once
 
 #include <array>

@@ -10,8 +10,8 @@
 
 namespace tierfs {
 
-// Each job gets a thread of its own as long as there are fewer than kMost; then it waits for one. A thread that had nothing to do for
-// kPatience ends.
+// Each job gets a thread of its own as long as there are fewer than kMost; then it waits for one. A
+// thread that had nothing to do for kPatience ends.
 class Workers {
  public:
   Workers() = default;

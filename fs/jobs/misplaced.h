@@ -20,7 +20,8 @@ struct Misplaced {
   std::string error;                                            // "" or one line: a tree could not be read whole
 };
 
-// Works mounted and unmounted; reads no file. `progress` is called now and then with the number of entries seen.
+// Works mounted and unmounted; reads no file. `progress` is called now and then with the number of
+// entries seen.
 [[nodiscard]] Misplaced CountMisplaced(const Config& config, const policy::Policy& policy,
                                        const std::function<void(std::uint64_t seen)>& progress);
 

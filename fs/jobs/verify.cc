@@ -113,7 +113,8 @@ class Verification {
 
 tl::expected<Report, std::string> Verify(const Config& config, const Request& request,
                                          const std::function<void(const Progress&)>& progress) {
-  // What was written a moment ago is recorded first. Where no daemon runs, the times say what changed since.
+  // What was written a moment ago is recorded first. Where no daemon runs, the times say what
+  // changed since.
   (void)Ask(config, protocol::Seal{});
   return Verification(config, request, progress).Run();
 }

@@ -1,4 +1,5 @@
-// Reading files again and comparing them with the checksums that were taken when they were last written.
+// Reading files again and comparing them with the checksums that were taken when they were last
+// written.
 #pragma once
 
 #include <cstdint>
@@ -48,9 +49,9 @@ struct Progress {
   double seconds;
 };
 
-// A file counts as corrupt when its content differs from its checksum while its size and times are those that it had when the checksum was
-// taken. Works mounted and unmounted. The error is one line: the catalogue or a tree cannot be read. `progress` is called a few times a
-// second.
+// A file counts as corrupt when its content differs from its checksum while its size and times are
+// those that it had when the checksum was taken. Works mounted and unmounted. The error is one
+// line: the catalogue or a tree cannot be read. `progress` is called a few times a second.
 [[nodiscard]] tl::expected<Report, std::string> Verify(const Config& config, const Request& request,
                                                        const std::function<void(const Progress&)>& progress);
 

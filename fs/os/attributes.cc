@@ -94,7 +94,8 @@ Status CloneDirectoryFlags(int from, int to) {
   if (::ioctl(source.get(), FS_IOC_GETFLAGS, &wanted) != 0 || ::ioctl(target.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
   wanted = (flags & ~kCloned) | (wanted & kCloned);
   if (wanted == flags) return {};
-  // Another kind of file system may know fewer of them: those that forbid something are what must not be lost.
+  // Another kind of file system may know fewer of them: those that forbid something are what must
+  // not be lost.
   if (::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) == 0) return {};
   wanted = flags | (wanted & (FS_APPEND_FL | FS_IMMUTABLE_FL));
   if (wanted != flags && ::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) != 0) return FailErrno("FS_IOC_SETFLAGS");

@@ -10,8 +10,9 @@
 
 namespace tierfs {
 
-// Opens `path` (relative; "" is the root itself) beneath the directory `root`: no component may be a symlink, no ".." may leave it
-// (openat2(2): RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS). ELOOP where a symlink stands in the way.
+// Opens `path` (relative; "" is the root itself) beneath the directory `root`: no component may be
+// a symlink, no ".." may leave it (openat2(2): RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+// RESOLVE_NO_MAGICLINKS). ELOOP where a symlink stands in the way.
 [[nodiscard]] Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_t mode = 0);
 
 // The single component `name` in the directory `dir`, never following it when it is a symlink.
@@ -26,8 +27,9 @@ namespace tierfs {
 // fsync of a directory that is open (O_PATH will do): the names in it are durable on return.
 [[nodiscard]] Status SyncDirectory(int dir);
 
-// A path through /proc that names the entry `name` of `dir` (or the file `fd` itself), for the calls that take only a path. The last
-// component is not followed by the l* calls. Valid while the descriptor is open.
+// A path through /proc that names the entry `name` of `dir` (or the file `fd` itself), for the
+// calls that take only a path. The last component is not followed by the l* calls. Valid while the
+// descriptor is open.
 [[nodiscard]] std::string ProcPath(int fd);
 [[nodiscard]] std::string ProcPath(int dir, const char* name);
 

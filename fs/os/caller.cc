@@ -41,7 +41,8 @@ bool SetFsetid(bool on) {
   return caps.Store();
 }
 
-// What this thread's file system identity is now. umask belongs to the fs_struct, which threads share until they unshare it.
+// What this thread's file system identity is now. umask belongs to the fs_struct, which threads
+// share until they unshare it.
 struct ThreadIdentity {
   bool own_umask = false;
   mode_t umask = 0;
@@ -79,7 +80,8 @@ ActAs::ActAs(const Caller& caller) {
 
 ActAs::~ActAs() {
   if (!g_can_switch) return;
-  // setfsuid(2) reports the previous id: asking with -1 changes nothing, so a root caller costs two cheap calls and no more.
+  // setfsuid(2) reports the previous id: asking with -1 changes nothing, so a root caller costs two
+  // cheap calls and no more.
   if (::setfsuid(static_cast<uid_t>(-1)) != 0) ::setfsuid(0);
   if (::setfsgid(static_cast<gid_t>(-1)) != 0) ::setfsgid(0);
   if (t_identity.own_umask && t_identity.umask != 0) {

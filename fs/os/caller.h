@@ -16,16 +16,19 @@ struct Caller {
   mode_t umask = 0;
 };
 
-// Prepares the process, once, before any worker thread starts: switching the file system uid keeps the capabilities (the kernel has
-// already checked the caller's permission on the mount: default_permissions), and CAP_FSETID leaves the effective set so that writes
-// and truncations of the backing files clear suid and sgid as they do for an ordinary user. Harmless without privilege.
+// Prepares the process, once, before any worker thread starts: switching the file system uid keeps
+// the capabilities (the kernel has already checked the caller's permission on the mount:
+// default_permissions), and CAP_FSETID leaves the effective set so that writes and truncations of
+// the backing files clear suid and sgid as they do for an ordinary user. Harmless without
+// privilege.
 [[nodiscard]] Status PrepareIdentitySwitching();
 
 // True when this process may create files as somebody else.
 [[nodiscard]] bool CanSwitchIdentity();
 
-// While it lives, this thread creates files owned by the caller and masked by the caller's umask. Costs no system call when the
-// thread already has that identity; the destructor restores nothing that the next ActAs would set anyway, only the daemon's uid.
+// While it lives, this thread creates files owned by the caller and masked by the caller's umask.
+// Costs no system call when the thread already has that identity; the destructor restores nothing
+// that the next ActAs would set anyway, only the daemon's uid.
 class ActAs {
  public:
   explicit ActAs(const Caller& caller);
@@ -34,7 +37,8 @@ class ActAs {
   ActAs& operator=(const ActAs&) = delete;
 };
 
-// While it lives, this thread has CAP_FSETID: a chmod or create that the kernel allowed keeps its setgid bit.
+// While it lives, this thread has CAP_FSETID: a chmod or create that the kernel allowed keeps its
+// setgid bit.
 class KeepSetgid {
  public:
   explicit KeepSetgid(bool wanted);

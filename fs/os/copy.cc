@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 20;
 
-// copy_file_range fails with these where the two files cannot do it together; then plain reading and writing does.
+// copy_file_range fails with these where the two files cannot do it together; then plain reading
+// and writing does.
 bool MustCopyByHand(int error) {
   return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ETXTBSY || error == EPERM;
 }
@@ -74,7 +75,8 @@ Status CopyExtent(const Pair& files, off_t at, off_t end) {
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && MustCopyByHand(errno)) return CopyByHand(files, at, end);
     if (done < 0) return FailErrno("copy_file_range");
-    // Some file systems answer 0 for what they cannot splice (proc, sysfs images): reading tells the truth.
+    // Some file systems answer 0 for what they cannot splice (proc, sysfs images): reading tells
+    // the truth.
     if (done == 0) return CopyByHand(files, at, end);
     at += done;
   }

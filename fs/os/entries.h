@@ -1,5 +1,5 @@
-// The system calls that change entries of directories, each once. A test can fail any of them (Fault::Planned), as it can fail the calls of
-// beneath.h.
+// The system calls that change entries of directories, each once. A test can fail any of them
+// (Fault::Planned), as it can fail the calls of beneath.h.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,14 +14,16 @@ namespace tierfs {
 [[nodiscard]] Status MakeDirectoryEntry(int dir, const char* name, mode_t mode);
 [[nodiscard]] Status MakeNodeEntry(int dir, const char* name, mode_t mode, dev_t device);
 [[nodiscard]] Status MakeSymlinkEntry(const char* target, int dir, const char* name);
-// One more name for the entry `from_name` in `from_dir`, or, with an empty name, for the open file `from_dir` itself.
+// One more name for the entry `from_name` in `from_dir`, or, with an empty name, for the open file
+// `from_dir` itself.
 [[nodiscard]] Status LinkEntry(int from_dir, const char* from_name, int dir, const char* name);
 // `flags` of renameat2(2).
 [[nodiscard]] Status RenameEntry(int from_dir, const char* from_name, int dir, const char* name, unsigned flags);
 [[nodiscard]] Status RemoveEntry(int dir, const char* name);
 [[nodiscard]] Status RemoveDirectoryEntry(int dir, const char* name);
 
-// Of the entry, not followed; with an empty name of the open file `dir` itself. -1 leaves an owner alone, UTIME_OMIT a time.
+// Of the entry, not followed; with an empty name of the open file `dir` itself. -1 leaves an owner
+// alone, UTIME_OMIT a time.
 [[nodiscard]] Status ChangeEntryOwner(int dir, const char* name, uid_t uid, gid_t gid);
 [[nodiscard]] Status ChangeEntryTimes(int dir, const char* name, const timespec& atime, const timespec& mtime);
 [[nodiscard]] Result<std::string> ReadLinkEntry(int dir, const char* name);

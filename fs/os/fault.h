@@ -1,11 +1,13 @@
-// Named points at which a test kills the daemon or holds it up. Nothing is compiled in unless the build says TIERFS_FAULTS.
+// Named points at which a test kills the daemon or holds it up. Nothing is compiled in unless the
+// build says TIERFS_FAULTS.
 #pragma once
 
 #include <string>
 
 namespace tierfs {
 
-// Fault::Here("settle.published") marks an instant of a multi-step operation. In a test build the environment steers it:
+// Fault::Here("settle.published") marks an instant of a multi-step operation. In a test build the
+// environment steers it:
 //   TIERFS_FAULT=settle.published[:3]   the process dies by SIGKILL as it passes that point (the third time)
 //   TIERFS_FAULT_TRACE=FILE             every pass appends the point's name, a line each
 //   TIERFS_FAULT_HOLD=DIRECTORY         who passes a point of which the directory holds a file NAME makes NAME.held and waits there until
@@ -24,8 +26,8 @@ class Fault {
 };
 
 #ifdef TIERFS_FAULTS
-// As long as it lives, the `number`th (from 1) of the calls that ask Fault::Planned fails with `error`, and with `lasting` every later one
-// too. One at a time.
+// As long as it lives, the `number`th (from 1) of the calls that ask Fault::Planned fails with
+// `error`, and with `lasting` every later one too. One at a time.
 class FailCall {
  public:
   FailCall(int number, int error, bool lasting = false);

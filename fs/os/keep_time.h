@@ -12,9 +12,9 @@
 
 namespace tierfs {
 
-// The directory's mtime when this is made is put back when it goes: what tierfs moves on its own shows nowhere to the user. One thread at a
-// time keeps times, so that none takes another's passing change for the date; the innermost of all
-// locks, kept for a few system calls.
+// The directory's mtime when this is made is put back when it goes: what tierfs moves on its own
+// shows nowhere to the user. One thread at a time keeps times, so that none takes another's passing
+// change for the date; the innermost of all locks, kept for a few system calls.
 class KeepTime {
  public:
   // `dir` (O_PATH will do) has to stay open.
@@ -36,7 +36,8 @@ class KeepTime {
     const Lock<RecursiveMutex> lock_;
   };
 
-  // What `look` sees, with no passing date in it: where one is being kept meanwhile and `matters` of the answer, it looks once more.
+  // What `look` sees, with no passing date in it: where one is being kept meanwhile and `matters`
+  // of the answer, it looks once more.
   template <typename Look, typename Matters>
   [[nodiscard]] static auto Undisturbed(Look look, Matters matters) {
     const std::uint64_t before = ended_.load();

@@ -11,7 +11,8 @@ struct MountedFs {
   std::string config;
 };
 
-// Every tierfs mount that this process sees (/proc/self/mountinfo, proc(5)), also one whose daemon has died.
+// Every tierfs mount that this process sees (/proc/self/mountinfo, proc(5)), also one whose daemon
+// has died.
 [[nodiscard]] std::vector<MountedFs> TierfsMounts();
 
 }  // namespace tierfs

@@ -38,8 +38,8 @@ class CAPABILITY("mutex") SharedMutex {
 // Not a capability: the analysis knows no mutex that a thread may take twice.
 using RecursiveMutex = std::recursive_mutex;
 
-// Holds a mutex of any kind, exclusively, as long as it lives. unlock and lock are for a condition variable (Wakeup) and for work in
-// between that must not hold it.
+// Holds a mutex of any kind, exclusively, as long as it lives. unlock and lock are for a condition
+// variable (Wakeup) and for work in between that must not hold it.
 template <typename AnyMutex>
 class SCOPED_CAPABILITY Lock {
  public:

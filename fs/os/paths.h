@@ -16,7 +16,8 @@ namespace tierfs {
 // "c" of "a/b/c".
 [[nodiscard]] inline std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// A path as it is when all of it is printable, else in quotes with C escapes: one line for every path, and no two paths alike.
+// A path as it is when all of it is printable, else in quotes with C escapes: one line for every
+// path, and no two paths alike.
 [[nodiscard]] std::string Quoted(const std::string& path);
 
 }  // namespace tierfs

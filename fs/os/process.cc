@@ -106,7 +106,8 @@ Result<int> RunProcess(const Command& command) {
 
   Lines output_lines(command.output);
   Lines error_lines(command.error);
-  // A process that the program left behind, a connection master of ssh say, may hold the pipes for ever: the program's own end counts.
+  // A process that the program left behind, a connection master of ssh say, may hold the pipes for
+  // ever: the program's own end counts.
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   std::array<pollfd, 3> ends{{{output.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}, {process.get(), POLLIN, 0}}};
   bool ended = false;

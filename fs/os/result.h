@@ -1,4 +1,5 @@
-// Errors are values. Every call that can fail returns Result<T>; the errno is captured on the line after the system call.
+// Errors are values. Every call that can fail returns Result<T>; the errno is captured on the line
+// after the system call.
 #pragma once
 
 #include <cerrno>
@@ -6,7 +7,8 @@
 
 namespace tierfs {
 
-// A failed system call (or a refusal of our own): the errno that the user gets and the step that failed, for the log.
+// A failed system call (or a refusal of our own): the errno that the user gets and the step that
+// failed, for the log.
 struct Error {
   int code;          // errno, never 0
   const char* step;  // a string literal: what was being done
@@ -36,7 +38,8 @@ using Status = Result<void>;
 #define TIERFS_CONCAT(a, b) TIERFS_CONCAT_INNER(a, b)
 
 // NOLINTBEGIN(bugprone-macro-parentheses): a declaration in parentheses is none.
-// `TIERFS_ASSIGN(auto fd, Open(...))`: declares or assigns the value, or returns the error to the caller.
+// `TIERFS_ASSIGN(auto fd, Open(...))`: declares or assigns the value, or returns the error to the
+// caller.
 #define TIERFS_ASSIGN(target, expression) TIERFS_ASSIGN_AS(TIERFS_CONCAT(tierfs_result_, __LINE__), target, expression)
 #define TIERFS_ASSIGN_AS(result, target, expression)  \
   auto result = (expression);                         \

@@ -1,4 +1,5 @@
-// Names for clang's thread-safety attributes (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html). Other compilers see nothing.
+// Names for clang's thread-safety attributes
+// (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html). Other compilers see nothing.
 #pragma once
 
 #if defined(__clang__)

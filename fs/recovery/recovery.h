@@ -27,7 +27,8 @@ struct WorkProblem {
 // Makes or empties the work directory of each tier, where files are ever copied into tiers.
 [[nodiscard]] tl::expected<void, WorkProblem> PrepareWorkDirectories(LayerSet& layers, const std::string& state);
 
-// Finishes or undoes the operations that the journal finds open, and logs each. What was to be settled is for the mount once it stands.
+// Finishes or undoes the operations that the journal finds open, and logs each. What was to be
+// settled is for the mount once it stands.
 [[nodiscard]] std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal);
 
 }  // namespace tierfs

@@ -6,21 +6,23 @@
 
 namespace tierfs {
 
-// A directory that is being cloned into a tier has this mode until its owner, times, xattrs and ACLs are right: sticky and nothing else,
-// but for the setgid bit that mkdir takes over from the directory above.
-// After a crash such a part is finished by the next write, and its attributes are not believed as long as there is another part.
+// A directory that is being cloned into a tier has this mode until its owner, times, xattrs and
+// ACLs are right: sticky and nothing else, but for the setgid bit that mkdir takes over from the
+// directory above. After a crash such a part is finished by the next write, and its attributes are
+// not believed as long as there is another part.
 inline constexpr mode_t kUnfinishedDirMode = S_ISVTX;
 
 [[nodiscard]] inline bool IsUnfinishedDir(const struct stat& st) {
   return S_ISDIR(st.st_mode) && (st.st_mode & 07777 & ~S_ISGID) == kUnfinishedDirMode;
 }
 
-// The mark that hides a lower entry: a character device 0:0 (kernel: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
-// directories").
+// The mark that hides a lower entry: a character device 0:0 (kernel:
+// Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
 [[nodiscard]] inline bool IsWhiteout(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
 
-// The attributes of a directory that is in several layers: those of the first finished part added, the newest mtime and ctime of all that
-// are added. Of the lower layers only the first that is needed is: a date that was set on the directory stands in the tiers alone.
+// The attributes of a directory that is in several layers: those of the first finished part added,
+// the newest mtime and ctime of all that are added. Of the lower layers only the first that is
+// needed is: a date that was set on the directory stands in the tiers alone.
 class MergedStat {
  public:
   void Add(const struct stat& st) {
@@ -40,7 +42,8 @@ class MergedStat {
       Newest(st_.st_mtim, st.st_mtim);
       Newest(st_.st_ctim, st.st_ctim);
     }
-    // find and fts take a link count of 1 as "unknown" and then do not count subdirectories with it.
+    // find and fts take a link count of 1 as "unknown" and then do not count subdirectories with
+    // it.
     st_.st_nlink = 1;
   }
   [[nodiscard]] bool Empty() const { return parts_ == 0; }

@@ -9,8 +9,9 @@
 
 namespace tierfs {
 
-// A call says where to look, nothing more: the truth is read from the trees afterwards, so calls may come late, twice, or in any order, but
-// each has to come after the change that it tells of. Thread-safe and cheap.
+// A call says where to look, nothing more: the truth is read from the trees afterwards, so calls
+// may come late, twice, or in any order, but each has to come after the change that it tells of.
+// Thread-safe and cheap.
 class Feed {
  public:
   enum class Change : std::uint8_t {
@@ -24,14 +25,14 @@ class Feed {
   virtual ~Feed() = default;
   // `path` relative to the tree; "" is its root.
   virtual void Touched(LayerIndex layer, std::string path, Change change) = 0;
-  // A file with several names was changed by one that is in no layer of interest, or lost one: its others may be recorded. `inode` as stat
-  // gives it.
+  // A file with several names was changed by one that is in no layer of interest, or lost one: its
+  // others may be recorded. `inode` as stat gives it.
   virtual void LinkedTouched(std::uint64_t inode, Change change) = 0;
-  // A file was changed through a descriptor whose name is gone, and has other names that nobody has looked up. Costs a search of all that
-  // is recorded.
+  // A file was changed through a descriptor whose name is gone, and has other names that nobody has
+  // looked up. Costs a search of all that is recorded.
   virtual void NamelessTouched(std::uint64_t inode, Change change) = 0;
-  // The last descriptor that could write to a file was closed, but a mapping of it that can may live on. `file` is open for reading.
-  // It is in a tier of interest, or on the mount of one.
+  // The last descriptor that could write to a file was closed, but a mapping of it that can may
+  // live on. `file` is open for reading. It is in a tier of interest, or on the mount of one.
   virtual void MayBeMapped(UniqueFd file) = 0;
   // The layers in which changes are of interest.
   [[nodiscard]] LayerMask tracked() const { return tracked_; }

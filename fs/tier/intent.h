@@ -7,7 +7,8 @@
 
 namespace tierfs {
 
-// One atomic change of the tier trees. Whether it has been done can be told by what stands at its paths.
+// One atomic change of the tier trees. Whether it has been done can be told by what stands at its
+// paths.
 struct Step {
   enum class Kind : std::uint8_t {
     kPublish,         // a finished copy, `path` in the work directory of tier `layer`, gets its place at `to`

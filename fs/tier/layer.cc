@@ -15,8 +15,9 @@
 namespace tierfs {
 namespace {
 
-// A private copy of the mount that `root` is on, which does not move access times: what the mount option noatime promises, for reads
-// that the kernel passes straight to the backing file too. Needs CAP_SYS_ADMIN.
+// A private copy of the mount that `root` is on, which does not move access times: what the mount
+// option noatime promises, for reads that the kernel passes straight to the backing file too. Needs
+// CAP_SYS_ADMIN.
 Result<UniqueFd> CloneNoatime(int root) {
   UniqueFd copy(static_cast<int>(::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
   if (!copy) return FailErrno("open_tree");
@@ -110,8 +111,8 @@ BackingKey LayerSet::KeyOf(LayerIndex layer, const struct stat& st) const {
   for (const Layer& other : layers_) {
     if (other.device == st.st_dev) return BackingKey{other.file_system, st.st_ino};
   }
-  // A mount or a btrfs subvolume beneath the layer: its root's device number keeps it apart from the layer's own numbers. Only the
-  // uniqueness within this mount's life rests on it.
+  // A mount or a btrfs subvolume beneath the layer: its root's device number keeps it apart from
+  // the layer's own numbers. Only the uniqueness within this mount's life rests on it.
   return BackingKey{0x10000U + static_cast<std::uint32_t>(st.st_dev), st.st_ino};
 }
 

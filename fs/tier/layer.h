@@ -1,4 +1,5 @@
-// The directories that a mount is made of: four writable tier trees on top, read-only lower layers underneath.
+// The directories that a mount is made of: four writable tier trees on top, read-only lower layers
+// underneath.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,8 +15,8 @@
 
 namespace tierfs {
 
-// Which layer: 0 to 3 are the tiers 1 to 4, then the lower layers, uppermost first. The order is the order of lowerdir= that shows the
-// same tree in the kernel's overlayfs.
+// Which layer: 0 to 3 are the tiers 1 to 4, then the lower layers, uppermost first. The order is
+// the order of lowerdir= that shows the same tree in the kernel's overlayfs.
 using LayerIndex = std::uint8_t;
 
 inline constexpr LayerIndex kNoLayer = 255;
@@ -66,7 +67,8 @@ class LayerMask {
   std::uint64_t bits_ = 0;
 };
 
-// Identifies a backing inode while mounted: the file system (an index that is stable between boots, unlike st_dev) and its number.
+// Identifies a backing inode while mounted: the file system (an index that is stable between boots,
+// unlike st_dev) and its number.
 struct BackingKey {
   std::uint32_t file_system = 0;
   std::uint64_t inode = 0;
@@ -90,29 +92,34 @@ struct Layer {
   UniqueFd noatime;               // its root once more, on a mount that moves no access times; empty when nobody asked for that
 };
 
-// All the layers of a mount. Immutable after Open but for the list of file systems met beneath them.
+// All the layers of a mount. Immutable after Open but for the list of file systems met beneath
+// them.
 class LayerSet {
  public:
-  // Opens the four tier directories and the lower layers, uppermost first. A lower root that is already open (the directory that is
-  // mounted over) may be passed as `over`; it becomes the last lower layer.
+  // Opens the four tier directories and the lower layers, uppermost first. A lower root that is
+  // already open (the directory that is mounted over) may be passed as `over`; it becomes the last
+  // lower layer.
   [[nodiscard]] static Result<LayerSet> Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over,
                                              bool noatime);
 
   [[nodiscard]] const Layer& operator[](LayerIndex layer) const { return layers_[layer]; }
   [[nodiscard]] LayerIndex size() const { return static_cast<LayerIndex>(layers_.size()); }
   [[nodiscard]] LayerMask All() const { return LayerMask(layers_.size() == 64 ? ~0ULL : (1ULL << layers_.size()) - 1); }
-  // Whether one rename can take a file from one to the other: renameat2(2) wants one mount, btrfs also one subvolume.
+  // Whether one rename can take a file from one to the other: renameat2(2) wants one mount, btrfs
+  // also one subvolume.
   [[nodiscard]] bool SameMount(LayerIndex a, LayerIndex b) const {
     return layers_[a].mount == layers_[b].mount && layers_[a].device == layers_[b].device;
   }
 
   // Whether files are ever copied into a tier: its work directory is needed then.
   [[nodiscard]] bool MakesCopies() const;
-  // Makes the tier's work directory, or empties the one that is there: STATE/work, where that is on the tier's mount, else
-  // `.NAME.tierfs-work` beside the tier. EXDEV when the tier is the root of its mount, so that nothing is beside it.
+  // Makes the tier's work directory, or empties the one that is there: STATE/work, where that is on
+  // the tier's mount, else `.NAME.tierfs-work` beside the tier. EXDEV when the tier is the root of
+  // its mount, so that nothing is beside it.
   [[nodiscard]] Status PrepareWork(LayerIndex tier, const std::string& state);
 
-  // The key of a file found in `layer`. A file system mounted somewhere beneath a layer gets a key space of its own.
+  // The key of a file found in `layer`. A file system mounted somewhere beneath a layer gets a key
+  // space of its own.
   [[nodiscard]] BackingKey KeyOf(LayerIndex layer, const struct stat& st) const;
 
  private:

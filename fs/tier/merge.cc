@@ -27,7 +27,8 @@ struct InTiers {
 
 using Names = std::map<std::string, InTiers>;
 
-// Entries of a directory from its start, each with its lstat; what vanishes meanwhile is passed over.
+// Entries of a directory from its start, each with its lstat; what vanishes meanwhile is passed
+// over.
 template <typename Visit>
 Status ForEachStat(int dir, Visit visit) {
   if (::lseek(dir, 0, SEEK_SET) < 0) return FailErrno("lseek of a directory");

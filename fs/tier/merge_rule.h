@@ -24,7 +24,8 @@ enum class Held : std::uint8_t {
   return S_ISDIR(st.st_mode) ? Held::kDirectory : Held::kOther;
 }
 
-// The rule, as the kernel's overlayfs has it for the lower layers, and decisions D3 and D6 for the tiers:
+// The rule, as the kernel's overlayfs has it for the lower layers, and decisions D3 and D6 for the
+// tiers:
 //   The first of the tiers that holds an entry decides what shows: a file, or a directory. The class tier comes first, then the others
 //   by number. A directory merges with the directories of all the other tiers.
 //   A whiteout in any tier hides every lower layer. Otherwise the lower layers follow, uppermost first, where no tier shows a file: a file
@@ -63,7 +64,8 @@ class MergeRule {
     }
   }
 
-  // The layer of the file that shows, or all the layers whose directories merge; empty when nothing shows.
+  // The layer of the file that shows, or all the layers whose directories merge; empty when nothing
+  // shows.
   [[nodiscard]] constexpr LayerMask parts() const { return parts_; }
   [[nodiscard]] constexpr bool Shows() const { return !parts_.Empty(); }
   [[nodiscard]] constexpr bool ShowsDirectory() const { return directory_; }
@@ -77,8 +79,9 @@ class MergeRule {
   bool ended_ = false;
 };
 
-// Applies the rule to `layers`. `home` is the class tier, or kNoLayer where one tier alone is among them. `look(layer)` answers
-// Result<Held>; it is called for the layers that matter, in the order of the rule.
+// Applies the rule to `layers`. `home` is the class tier, or kNoLayer where one tier alone is among
+// them. `look(layer)` answers Result<Held>; it is called for the layers that matter, in the order
+// of the rule.
 template <typename Look>
 [[nodiscard]] Result<MergeRule> Merge(LayerMask layers, LayerIndex home, Look look) {
   MergeRule rule;

@@ -16,8 +16,9 @@ struct WalkedEntry {
   bool whiteout;  // the mark of a deleted lower entry
 };
 
-// Calls `visit` for everything beneath the directory `root`, a directory before what is in it. Never follows a symlink, keeps one
-// descriptor a level open, and passes over what vanishes while it walks.
+// Calls `visit` for everything beneath the directory `root`, a directory before what is in it.
+// Never follows a symlink, keeps one descriptor a level open, and passes over what vanishes while
+// it walks.
 [[nodiscard]] Status WalkTree(const std::string& root, const std::function<void(const WalkedEntry&)>& visit);
 
 }  // namespace tierfs

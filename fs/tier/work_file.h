@@ -9,12 +9,13 @@
 
 namespace tierfs {
 
-// A file in a tier's work directory; removed with this object unless it was published. What a crash leaves there is removed at the next
-// start.
+// A file in a tier's work directory; removed with this object unless it was published. What a crash
+// leaves there is removed at the next start.
 class WorkFile {
  public:
-  // A copy of the entry `name` in `dir` (no directory; an empty name: of the file that `dir` is itself): the first `limit` bytes of its
-  // data, holes kept, and owner, mode, times, xattrs (security.capability too) and ACLs. Durable on return.
+  // A copy of the entry `name` in `dir` (no directory; an empty name: of the file that `dir` is
+  // itself): the first `limit` bytes of its data, holes kept, and owner, mode, times, xattrs
+  // (security.capability too) and ACLs. Durable on return.
   [[nodiscard]] static Result<WorkFile> CopyOf(const Layer& tier, int dir, const char* name, off_t limit = kAllData);
 
   WorkFile(WorkFile&& other) noexcept;

@@ -10,8 +10,9 @@
 
 namespace tierfs {
 
-// Owns the list of files whose other names may be tracked. Each report comes after the change, with the layers that it may have touched.
-// Where nobody tracks those a report costs one comparison. Thread-safe; no lock is needed.
+// Owns the list of files whose other names may be tracked. Each report comes after the change, with
+// the layers that it may have touched. Where nobody tracks those a report costs one comparison.
+// Thread-safe; no lock is needed.
 class ChangeReporter {
  public:
   ChangeReporter(const LayerSet& layers, const NodeTable& nodes, Feed& feed) : layers_(layers), nodes_(nodes), feed_(feed) {}
@@ -20,7 +21,8 @@ class ChangeReporter {
   void Report(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change);
   // The node changed, under every name that it has.
   void ReportNode(const Node& node, Feed::Change change);
-  // A file lost or got a name: the change of its other names. The name itself leads nowhere, or to another file.
+  // A file lost or got a name: the change of its other names. The name itself leads nowhere, or to
+  // another file.
   void ReportOtherNames(const Found& found, Feed::Change change);
   // A mapping may live on that writes to the file. `reader` is open for reading.
   void ReportMapped(UniqueFd reader) { feed_.MayBeMapped(std::move(reader)); }

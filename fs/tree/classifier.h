@@ -10,8 +10,8 @@
 
 namespace tierfs {
 
-// Owns the policy and its epoch. Nodes keep their directory's state in the automaton; a state of an older epoch is computed anew. The
-// mutex is a leaf.
+// Owns the policy and its epoch. Nodes keep their directory's state in the automaton; a state of an
+// older epoch is computed anew. The mutex is a leaf.
 class Classifier {
  public:
   Classifier(NodeTable& nodes, std::shared_ptr<const policy::Policy> policy) : nodes_(nodes), policy_{std::move(policy), 1} {}

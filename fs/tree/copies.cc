@@ -15,7 +15,8 @@
 namespace tierfs {
 namespace {
 
-// Whether a mapping that outlived its descriptor writes to a closed file. The kernel lets go of a file some time after its close.
+// Whether a mapping that outlived its descriptor writes to a closed file. The kernel lets go of a
+// file some time after its close.
 bool StaysMapped(int dir, const char* name) {
   constexpr int kTries = 20;
   const auto file = OpenEntry(dir, name, O_RDONLY | O_NONBLOCK | O_NOATIME);
@@ -78,7 +79,8 @@ Status Copies::CopyUp(const NodePtr& node, off_t limit) {
     }
     auto copy = Stage(node, tier, limit);
     if (!copy && copy.error().code == ENOENT) {
-      // Renamed or removed between looking where it is and opening it there; a lower file itself does not go away.
+      // Renamed or removed between looking where it is and opening it there; a lower file itself
+      // does not go away.
       const ReadLock topology(topology_);
       if (const auto there = directories_.Stat(node); !there) return tl::unexpected(there.error());
       continue;

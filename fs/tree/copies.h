@@ -1,4 +1,5 @@
-// Copies: of a lower file into the tier that its path belongs to, under the same inode number, and of a file that goes to another mount.
+// Copies: of a lower file into the tier that its path belongs to, under the same inode number, and
+// of a file that goes to another mount.
 #pragma once
 
 #include "fs/os/copy.h"
@@ -18,8 +19,9 @@ struct Staged {
   LayerIndex tier;        // the copy is for
 };
 
-// Owns the mutex of files that are being copied up, so that two writers do it once; it is taken with nothing else held. Data is copied with
-// no other lock held: the place of the file and the count of its changes are compared afterwards.
+// Owns the mutex of files that are being copied up, so that two writers do it once; it is taken
+// with nothing else held. Data is copied with no other lock held: the place of the file and the
+// count of its changes are compared afterwards.
 class Copies {
  public:
   Copies(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -33,8 +35,9 @@ class Copies {
         open_files_(open_files),
         topology_(topology) {}
 
-  // Copies the first `limit` bytes of a file and its attributes, durably, with no lock held by the caller. Of a file in a tier: EBUSY when
-  // it is open, or was a moment ago; ETXTBSY when a mapping still writes to it.
+  // Copies the first `limit` bytes of a file and its attributes, durably, with no lock held by the
+  // caller. Of a file in a tier: EBUSY when it is open, or was a moment ago; ETXTBSY when a mapping
+  // still writes to it.
   [[nodiscard]] Result<Staged> Stage(const NodePtr& node, LayerIndex tier, off_t limit = kAllData) EXCLUDES(node->mutex);
   // Whether it is a copy of the node, and nothing has changed the file since.
   [[nodiscard]] bool IsCurrent(const Staged& copy, const NodePtr& node) const REQUIRES(node->mutex);
@@ -43,8 +46,8 @@ class Copies {
     return !node.open.Any() && st.st_nlink == 1;
   }
 
-  // Makes sure that the node is in a tier, with no lock held by the caller: copies a lower file, as Stage does, or makes a lower directory
-  // in its class tier.
+  // Makes sure that the node is in a tier, with no lock held by the caller: copies a lower file, as
+  // Stage does, or makes a lower directory in its class tier.
   [[nodiscard]] Status CopyUp(const NodePtr& node, off_t limit = kAllData) EXCLUDES(node->mutex);
   // The same for all that is beneath a directory.
   [[nodiscard]] Status CopyUpBeneath(const NodePtr& directory);

@@ -19,7 +19,8 @@ Result<Names::Made> Names::MakeIn(LayerIndex tier, const NodePtr& parent, const 
       reporter_.Report(LayerMask::Only(tier), parent, name, Feed::Change::kName);
       return Made{tier, std::move(dir)};
     }
-    // A whiteout may be left of a lower layer that is there no more; open(2) calls it a device without a driver.
+    // A whiteout may be left of a lower layer that is there no more; open(2) calls it a device
+    // without a driver.
     if (made.error().code != EEXIST && made.error().code != ENXIO) return tl::unexpected(made.error());
     const auto there = StatEntry((*dir).get(), name);
     if (!there || !IsWhiteout(*there)) return tl::unexpected(made.error());
@@ -39,7 +40,8 @@ Result<Entry> Names::MadeEntry(const NodePtr& parent, const char* name, const Ma
   if (!S_ISDIR(st.st_mode) || parent->Parts().InLower().Empty()) {
     return answers_.EntryOf(*directories_.Reference(parent, name, Found::File(layers_, made.layer, st)), st);
   }
-  // A directory where lower layers have one too merges with that, whose entries are hidden one by one.
+  // A directory where lower layers have one too merges with that, whose entries are hidden one by
+  // one.
   for (;;) {
     TIERFS_ASSIGN(const Found found, view_.Find(parent, name));
     if (!found.IsDir()) return Fail(ESTALE, "replaced underneath");
@@ -48,7 +50,8 @@ Result<Entry> Names::MadeEntry(const NodePtr& parent, const char* name, const Ma
 }
 
 Result<Entry> Names::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
-  // 0:0 is the mark of a deletion in these trees; overlayfs refuses to make one for the same reason.
+  // 0:0 is the mark of a deletion in these trees; overlayfs refuses to make one for the same
+  // reason.
   if (S_ISCHR(mode) && device == 0) return Fail(EPERM, "a whiteout cannot be made through the mount");
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
@@ -93,7 +96,8 @@ Result<Entry> Names::Link(NodeId id, NodeId parent_id, const char* name) {
   const LayerIndex home = node->Placement();
   LayerIndex tier = classifier_.HomeOf(parent, name, false);
   if (!layers_.SameMount(home, tier)) {
-    // One inode is in one tier: the new name joins it there when that is at least as well protected as its own class.
+    // One inode is in one tier: the new name joins it there when that is at least as well protected
+    // as its own class.
     if (home > tier) return Fail(EXDEV, "link to a better protected tier on another file system");
     tier = home;
   }

@@ -13,7 +13,8 @@
 namespace tierfs {
 namespace {
 
-// Paths longer than this are opened a directory at a time: the kernel takes at most PATH_MAX (4096) bytes at once.
+// Paths longer than this are opened a directory at a time: the kernel takes at most PATH_MAX (4096)
+// bytes at once.
 constexpr std::size_t kLongPath = 4000;
 
 Result<struct stat> StatAt(const Location& at) {
@@ -61,7 +62,8 @@ Result<DirFd> Directories::Grow(const NodePtr& directory, const NodeTable::Place
   const AtEnd report([&] {
     if (made_one) reporter_.Report(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kName);
   });
-  // The user of the mount sees nothing made in the parent: its time stays. The feed looks at it once the time is put back.
+  // The user of the mount sees nothing made in the parent: its time stays. The feed looks at it
+  // once the time is put back.
   const KeepTime keep(parent);
 
   const Status cloned = MakeDirectoryEntry(parent, place.name.c_str(), kUnfinishedDirMode);
@@ -152,7 +154,8 @@ Status Directories::ChangeTierParts(const NodePtr& directory, const std::functio
 
 Result<struct stat> Directories::Stat(const NodePtr& node) {
   if (!node->IsDir()) return StatFile(node);
-  // In a directory without a name nothing is moved, and its mutex may not be waited for within KeepTime's.
+  // In a directory without a name nothing is moved, and its mutex may not be waited for within
+  // KeepTime's.
   if (node != nodes_.root() && !nodes_.PlaceOf(*node).parent) return StatParts(node);
   return KeepTime::Undisturbed([&] { return StatParts(node); }, [](const auto&) { return true; });
 }
@@ -161,7 +164,8 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
   const auto is_the_file = [&](const Location& at, const struct stat& st) {
     return at.name.empty() || layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node);
   };
-  // A rename or a move between tiers may come between reading the place and looking there: the place then has changed.
+  // A rename or a move between tiers may come between reading the place and looking there: the
+  // place then has changed.
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
     TIERFS_ASSIGN(const Location at, Locate(node, place.parts.First()));

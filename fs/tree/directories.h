@@ -1,4 +1,5 @@
-// Where nodes are in the layers: descriptors of directories, places of files, and directories that gain a part in a tier.
+// Where nodes are in the layers: descriptors of directories, places of files, and directories that
+// gain a part in a tier.
 #pragma once
 
 #include <fcntl.h>
@@ -18,7 +19,8 @@
 
 namespace tierfs {
 
-// An entry as a directory descriptor and a name, or an open file without a name: what the *at calls take.
+// An entry as a directory descriptor and a name, or an open file without a name: what the *at calls
+// take.
 struct Location {
   DirFd dir;
   std::string name;  // empty: the file is `file` itself
@@ -28,9 +30,10 @@ struct Location {
   [[nodiscard]] std::string Proc() const { return name.empty() ? ProcPath(DirOrFile()) : ProcPath(dir->get(), name.c_str()); }
 };
 
-// Owns the cache of open directories and the growth lock: a directory gains a part in a tier, or its attributes change in all its parts,
-// one at a time. Callers hold the topology, shared or exclusively, so that no directory changes its place. Within the growth lock come
-// KeepTime's and leaf mutexes only.
+// Owns the cache of open directories and the growth lock: a directory gains a part in a tier, or
+// its attributes change in all its parts, one at a time. Callers hold the topology, shared or
+// exclusively, so that no directory changes its place. Within the growth lock come KeepTime's and
+// leaf mutexes only.
 class Directories {
  public:
   Directories(const LayerSet& layers, NodeTable& nodes, ChangeReporter& reporter, const TreeOptions& options)
@@ -40,30 +43,34 @@ class Directories {
   [[nodiscard]] Result<DirFd> Open(const NodePtr& directory, LayerIndex layer);
   // The same for a tier that may not have it yet: the chain of parents is cloned as needed.
   [[nodiscard]] Result<DirFd> OpenForWriting(const NodePtr& directory, LayerIndex tier) EXCLUDES(growth_);
-  // All its parts, as descriptors that can be read. The first overload: the parts in the tiers alone.
+  // All its parts, as descriptors that can be read. The first overload: the parts in the tiers
+  // alone.
   [[nodiscard]] Result<std::vector<UniqueFd>> OpenTierParts(const NodePtr& directory);
   [[nodiscard]] Result<PartFds> OpenParts(const NodePtr& directory);
   void Forget(NodeId directory) { cache_.Drop(directory); }
   void ForgetAll() { cache_.Clear(); }
 
-  // Where a node is in a layer that has it (a file: its placement). LocateLocked: with the node's mutex held.
+  // Where a node is in a layer that has it (a file: its placement). LocateLocked: with the node's
+  // mutex held.
   [[nodiscard]] Result<Location> Locate(const NodePtr& node, LayerIndex layer) EXCLUDES(node->mutex);
   [[nodiscard]] Result<Location> LocateLocked(const NodePtr& node, LayerIndex layer) REQUIRES(node->mutex);
-  // Runs `use` on the node's first part. A file stays where it is meanwhile: its mutex is held. A directory does as long as the topology
-  // is.
+  // Runs `use` on the node's first part. A file stays where it is meanwhile: its mutex is held. A
+  // directory does as long as the topology is.
   [[nodiscard]] Status UseFirstPart(const NodePtr& node, const std::function<Status(const Location&)>& use) EXCLUDES(node->mutex);
   // Runs `change` on every part that the directory has in a tier. None is added meanwhile.
   [[nodiscard]] Status ChangeTierParts(const NodePtr& directory, const std::function<Status(const Location&)>& change) EXCLUDES(growth_);
   // The attributes as the view shows them.
   [[nodiscard]] Result<struct stat> Stat(const NodePtr& node) EXCLUDES(node->mutex);
 
-  // The node of what was found, with one more reference; null when it has to be looked for again (NodeTable::Reference, Hold, Find). A
-  // directory that grows may be found by its new part before the table knows: these wait for the growth lock.
+  // The node of what was found, with one more reference; null when it has to be looked for again
+  // (NodeTable::Reference, Hold, Find). A directory that grows may be found by its new part before
+  // the table knows: these wait for the growth lock.
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const char* name, const Found& found) EXCLUDES(growth_);
   [[nodiscard]] NodePtr Hold(const NodePtr& parent, const char* name, const Found& found) EXCLUDES(growth_);
   [[nodiscard]] NodePtr Find(const Found& found) EXCLUDES(growth_);
 
-  // After the directory `name` in `parent` was removed: removes the parts that it gained since `known` was found, and forgets it.
+  // After the directory `name` in `parent` was removed: removes the parts that it gained since
+  // `known` was found, and forgets it.
   [[nodiscard]] Status RemoveGrownParts(const NodePtr& directory, const NodePtr& parent, const char* name, LayerMask known)
       EXCLUDES(growth_);
 

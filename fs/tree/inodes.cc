@@ -13,8 +13,9 @@
 namespace tierfs {
 namespace {
 
-// Where a file is, as an attribute of it. The kernel has no user.* attributes on symlinks, fifos, sockets and devices (xattr(7)); there
-// the same answer stands under security.*, which any file may have and any user may read.
+// Where a file is, as an attribute of it. The kernel has no user.* attributes on symlinks, fifos,
+// sockets and devices (xattr(7)); there the same answer stands under security.*, which any file may
+// have and any user may read.
 constexpr std::string_view kOwnPrefixes[] = {"user.tierfs.", "security.tierfs."};
 
 // "tier" of "user.tierfs.tier"; empty for an attribute that is not ours.
@@ -27,7 +28,8 @@ std::string_view OwnAttribute(std::string_view name) {
 
 bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || name == "system.posix_acl_default"; }
 
-// A descriptor that ioctls work on, of the entry `name` in `dir`, or of `dir` itself when there is no name.
+// A descriptor that ioctls work on, of the entry `name` in `dir`, or of `dir` itself when there is
+// no name.
 Result<UniqueFd> OpenReal(int dir, const std::string& name) {
   if (!name.empty()) return OpenEntry(dir, name.c_str(), O_RDONLY | O_NONBLOCK);
   return Reopen(dir, O_RDONLY | O_NONBLOCK);
@@ -63,7 +65,8 @@ Status ReadXattr(const Location& at, const char* name, std::string& value) {
 
 Status ChangeOwner(const Location& at, const Caller& caller, const AttributeChange& change) {
   if (!change.uid && !change.gid) return {};
-  // Root may keep a setgid bit that a change of owner takes from others; the kernel has told them apart already.
+  // Root may keep a setgid bit that a change of owner takes from others; the kernel has told them
+  // apart already.
   const KeepSetgid keep(caller.uid == 0);
   const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
   const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
@@ -113,7 +116,8 @@ Status Inodes::ChangeParts(NodeId id, Feed::Change change, const Apply& apply) {
   ++node->changes;
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
   TIERFS_TRY(apply(node, at));
-  // By a handle of before it was copied up: what the kernel knows of the file that its name leads to is out of date.
+  // By a handle of before it was copied up: what the kernel knows of the file that its name leads
+  // to is out of date.
   if (!(node->id == id)) kernel_->InvalidateAttributes(node->id);
   return {};
 }
@@ -147,7 +151,8 @@ Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {
   };
   if (const auto file = open_files_.Get(handle)) {
     TIERFS_ASSIGN(const struct stat st, StatFd(file->Data()->get()));
-    // The handle of a file that was copied up or moved after it was opened still shows the old backing inode.
+    // The handle of a file that was copied up or moved after it was opened still shows the old
+    // backing inode.
     if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return describe(st);
   }
   TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
@@ -246,7 +251,8 @@ Result<std::string> Inodes::ListXattrs(NodeId id) {
 
 Status Inodes::SetXattr(const Caller& caller, NodeId id, const char* name, const void* value, size_t size, int flags) {
   if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
-  // An ACL changes the mode; whoever is not in the file's group loses the setgid bit by it, as chmod(2) says.
+  // An ACL changes the mode; whoever is not in the file's group loses the setgid bit by it, as
+  // chmod(2) says.
   bool keep_setgid = true;
   if (std::string_view(name) == "system.posix_acl_access") {
     const ReadLock topology(topology_);

@@ -11,7 +11,8 @@
 
 namespace tierfs {
 
-// Owns nothing. A change goes to a file, or to every part that a directory has in a tier; what is in no tier yet is copied up first.
+// Owns nothing. A change goes to a file, or to every part that a directory has in a tier; what is
+// in no tier yet is copied up first.
 class Inodes {
  public:
   Inodes(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, ChangeReporter& reporter,

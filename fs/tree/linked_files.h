@@ -9,9 +9,11 @@
 
 namespace tierfs {
 
-// The backing inodes that were seen with several names, one of them in a tier that is not tracked. What changes by such a name changes in
-// the tracked tree too, and the feed has to hear of it by the inode, because nobody knows the other names. Only grows, up to a limit: above
-// it every file counts as one of them, and the feed looks for names that are not there. Costs one load as long as there is none.
+// The backing inodes that were seen with several names, one of them in a tier that is not tracked.
+// What changes by such a name changes in the tracked tree too, and the feed has to hear of it by
+// the inode, because nobody knows the other names. Only grows, up to a limit: above it every file
+// counts as one of them, and the feed looks for names that are not there. Costs one load as long as
+// there is none.
 class LinkedFiles {
  public:
   static constexpr std::size_t kLimit = 100'000;

@@ -95,7 +95,8 @@ Result<std::vector<DirectoryEntry>> MergedView::ListParts(const NodePtr& directo
   const std::uint64_t before = relocations_.Count();
   TIERFS_TRY(add(parts));
   if (!relocations_.NoneSince(before)) {
-    // A file may have gone to a tier that was listed already, or is a new part, from one that was not: what is there now is added.
+    // A file may have gone to a tier that was listed already, or is a new part, from one that was
+    // not: what is there now is added.
     listing.BeginMerging();
     TIERFS_TRY(add(LayerMask(parts.bits() | directory->Parts().InTiers().bits())));
   }

@@ -109,7 +109,8 @@ Result<Entry> MergedView::Lookup(NodeId parent_id, const char* name) {
     if (!found.Exists()) return answers_.Absent();
     if (const NodePtr node = directories_.Reference(parent, name, found)) {
       Entry entry = answers_.EntryOf(*node, found.st);
-      // Of several names of one lower file only that which is changed is copied up: each use of one asks which it is.
+      // Of several names of one lower file only that which is changed is copied up: each use of one
+      // asks which it is.
       if (!found.IsDir() && !IsTier(found.Layer()) && found.st.st_nlink > 1) entry.timeout = 0;
       return entry;
     }

@@ -15,8 +15,9 @@
 
 namespace tierfs {
 
-// Owns the count of files that move between layers, without which a look through the layers one by one could miss a file. Callers hold the
-// topology; those that do not say so below take it themselves.
+// Owns the count of files that move between layers, without which a look through the layers one by
+// one could miss a file. Callers hold the topology; those that do not say so below take it
+// themselves.
 class MergedView {
  public:
   MergedView(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, Topology& topology,
@@ -25,8 +26,9 @@ class MergedView {
 
   // What stands at the name, with a file that moves meanwhile found once.
   [[nodiscard]] Result<Found> Find(const NodePtr& parent, const char* name);
-  // Finds what stands at each name, and the nodes, as of one moment: of the generation that is returned. If NodeTable::Generation() is
-  // unchanged once the node's mutex is held, the result stays valid until it is released.
+  // Finds what stands at each name, and the nodes, as of one moment: of the generation that is
+  // returned. If NodeTable::Generation() is unchanged once the node's mutex is held, the result
+  // stays valid until it is released.
   [[nodiscard]] Result<std::uint64_t> FindAll(std::initializer_list<Side*> sides);
   // Whether the lower layers show anything at the name, whatever the tiers hold.
   [[nodiscard]] Result<bool> LowerShows(const NodePtr& parent, const char* name);
@@ -40,7 +42,8 @@ class MergedView {
   // "." and ".." first, then every entry once.
   [[nodiscard]] Result<std::vector<DirectoryEntry>> List(NodeId directory);
   [[nodiscard]] Status SyncDirectory(NodeId directory);
-  // The node of a name for our own use, referenced as the kernel would; null when there is no such name.
+  // The node of a name for our own use, referenced as the kernel would; null when there is no such
+  // name.
   [[nodiscard]] Result<NodePtr> Acquire(const NodePtr& directory, const std::string& name);
   // What stands at a path, referenced as the kernel would. Release gives the reference back.
   [[nodiscard]] Result<NodePtr> AcquirePath(const std::string& path);

@@ -1,4 +1,5 @@
-// Giving and taking names: every creation and removal in the view. Each new name is made in the tier that its path belongs to.
+// Giving and taking names: every creation and removal in the view. Each new name is made in the
+// tier that its path belongs to.
 #pragma once
 
 #include <functional>
@@ -9,8 +10,9 @@
 
 namespace tierfs {
 
-// Owns nothing. Everything is durable once the directory is fsynced, as on the backing file system. The kernel holds its own lock on a
-// directory during these, and during a rename, so two of them never meet in one directory.
+// Owns nothing. Everything is durable once the directory is fsynced, as on the backing file system.
+// The kernel holds its own lock on a directory during these, and during a rename, so two of them
+// never meet in one directory.
 class Names {
  public:
   Names(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -57,7 +59,8 @@ class Names {
   [[nodiscard]] Result<Entry> MadeEntry(const NodePtr& parent, const char* name, const Made& made);
   // A handle for a file that was just made; gives the node's reference back when there can be none.
   [[nodiscard]] Result<CreatedFile> OpenMade(const NodePtr& node, const struct stat& st, UniqueFd fd, int flags) REQUIRES(node->mutex);
-  // Takes a file out of its tier and reports it; nothing of the lower layers shows there afterwards.
+  // Takes a file out of its tier and reports it; nothing of the lower layers shows there
+  // afterwards.
   [[nodiscard]] Status RemoveFile(const Side& there);
   // The same for the parts of an empty directory.
   [[nodiscard]] Status RemoveParts(const Side& there);

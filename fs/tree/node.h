@@ -17,7 +17,8 @@
 
 namespace tierfs {
 
-// The kernel's name for a node. A number in a table, never a pointer, never reused while mounted; 1 is the root.
+// The kernel's name for a node. A number in a table, never a pointer, never reused while mounted; 1
+// is the root.
 struct NodeId {
   std::uint64_t value = 0;
   bool operator==(const NodeId&) const = default;
@@ -25,7 +26,8 @@ struct NodeId {
 
 inline constexpr NodeId kRootNode{1};
 
-// What the open handles of a file have in common. The kernel lets a file have one backing file while any passthrough open exists.
+// What the open handles of a file have in common. The kernel lets a file have one backing file
+// while any passthrough open exists.
 struct OpenState {
   std::uint32_t passthrough = 0;  // handles whose data goes past the daemon
   std::uint32_t cached = 0;       // handles whose data goes through the kernel's page cache
@@ -51,7 +53,8 @@ struct Node {
   std::atomic<std::uint64_t> parts{0};
   // Open for writing just now.
   std::atomic<std::uint32_t> writers{0};
-  // Of those, the ones that may change it through a shared mapping, which the kernel does not tell anybody.
+  // Of those, the ones that may change it through a shared mapping, which the kernel does not tell
+  // anybody.
   std::atomic<std::uint32_t> mappers{0};
 
   // Guarded by NodeTable's mutex.
@@ -60,8 +63,9 @@ struct Node {
   BackingKey key;                // of a directory: the key of its first part
   std::uint64_t lookups = 0;     // references that the kernel holds
   std::uint64_t children = 0;    // nodes whose parent or successor this is
-  // The node that stands for the file now. Set when the file was copied up while handles went past the daemon to the lower file: the
-  // kernel lets those have no other backing file, so whoever opens it anew gets another inode.
+  // The node that stands for the file now. Set when the file was copied up while handles went past
+  // the daemon to the lower file: the kernel lets those have no other backing file, so whoever
+  // opens it anew gets another inode.
   std::shared_ptr<Node> successor;
   policy::State state;  // a directory's place in the policy automaton
   std::uint64_t state_epoch = 0;

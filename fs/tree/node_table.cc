@@ -14,7 +14,8 @@ std::uint64_t InodeNumbers::Of(const BackingKey& key) {
     if (const auto found = overrides_.find(key); found != overrides_.end()) return found->second;
   }
   const std::uint64_t number = Derived(key);
-  // Beneath a layer another file system is mounted, or the number is kept by a file that moved away: a fresh one, for this mount's life.
+  // Beneath a layer another file system is mounted, or the number is kept by a file that moved
+  // away: a fresh one, for this mount's life.
   const bool foreign = key.file_system >= kMaxLayers || (key.inode >> 56) != 0;
   if (!foreign && (taken_.empty() || taken_.count(number) == 0)) return number;
   return overrides_.emplace(key, next_fresh_++).first->second;
@@ -87,7 +88,8 @@ NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, con
 NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) {
   auto known = by_key_.find(found.key);
   if (known != by_key_.end() && known->second->type != (found.st.st_mode & S_IFMT)) {
-    // The backing inode was removed and used again underneath; the old node lives on until it is forgotten.
+    // The backing inode was removed and used again underneath; the old node lives on until it is
+    // forgotten.
     by_key_.erase(known);
     known = by_key_.end();
   }

@@ -15,9 +15,10 @@
 
 namespace tierfs {
 
-// Gives out st_ino. A number is the backing inode's own, with the file system's index above it: unique in the view and the same after a
-// remount. A file that moves to another backing inode keeps its number while mounted; the number is then taken and is not given to
-// whatever reuses the old backing inode. Not thread-safe: NodeTable's mutex guards it.
+// Gives out st_ino. A number is the backing inode's own, with the file system's index above it:
+// unique in the view and the same after a remount. A file that moves to another backing inode keeps
+// its number while mounted; the number is then taken and is not given to whatever reuses the old
+// backing inode. Not thread-safe: NodeTable's mutex guards it.
 class InodeNumbers {
  public:
   [[nodiscard]] std::uint64_t Of(const BackingKey& key);
@@ -40,13 +41,16 @@ class NodeTable {
   // Of a superseded node: the one that took its place.
   [[nodiscard]] NodePtr Get(NodeId id) const;
 
-  // The node of the backing inode that was found, made when there is none yet, now known as `name` in `parent`. Takes one kernel
-  // reference. Null when the generation has changed since: by now the key may be another file's.
+  // The node of the backing inode that was found, made when there is none yet, now known as `name`
+  // in `parent`. Takes one kernel reference. Null when the generation has changed since: by now the
+  // key may be another file's.
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const Found& found);
-  // The same for a look of our own, which users' renames may overtake: a node that the kernel knows keeps its name and its parts.
+  // The same for a look of our own, which users' renames may overtake: a node that the kernel knows
+  // keeps its name and its parts.
   [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const Found& found);
-  // Grows whenever a node gets another backing inode or other parts, or its file one more link. If it is unchanged once a node's mutex is
-  // held, what was found before stays valid until the mutex is released.
+  // Grows whenever a node gets another backing inode or other parts, or its file one more link. If
+  // it is unchanged once a node's mutex is held, what was found before stays valid until the mutex
+  // is released.
   [[nodiscard]] std::uint64_t Generation() const { return generation_.load(std::memory_order_acquire); }
   // The node of a backing inode if the kernel holds one; takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
@@ -62,31 +66,36 @@ class NodeTable {
     bool operator==(const Place&) const = default;
   };
   [[nodiscard]] Place PlaceOf(const Node& node) const;
-  // The path relative to the mount's root, without a leading slash; nothing when the node has no name left.
+  // The path relative to the mount's root, without a leading slash; nothing when the node has no
+  // name left.
   [[nodiscard]] std::optional<std::string> PathOf(const Node& node) const;
 
-  // The name `from_name` in `from` is `name` in `parent` now; the file's other names stay. Without `from`: only its parts changed.
+  // The name `from_name` in `from` is `name` in `parent` now; the file's other names stay. Without
+  // `from`: only its parts changed.
   void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from = nullptr,
                const std::string& from_name = "");
   // The file of the node got one more name.
   void Linked() { generation_.fetch_add(1, std::memory_order_release); }
-  // The name is gone; a node that was known by it goes on under another that it was looked up by. `last`: the backing inode is gone too,
-  // once it is closed.
+  // The name is gone; a node that was known by it goes on under another that it was looked up by.
+  // `last`: the backing inode is gone too, once it is closed.
   void Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last);
-  // A backing inode that is about to take the place of the node's: a lookup that finds it before Rekey gets this node.
+  // A backing inode that is about to take the place of the node's: a lookup that finds it before
+  // Rekey gets this node.
   void Reserve(const NodePtr& node, const BackingKey& key);
   void Unreserve(const NodePtr& node, const BackingKey& key);
   // The node's content lives in another backing inode now; the number stays.
   void Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts);
   [[nodiscard]] BackingKey KeyOf(const Node& node) const;
-  // A new node takes over the file: its names, its number, every later request. The old one serves the handles that it has.
+  // A new node takes over the file: its names, its number, every later request. The old one serves
+  // the handles that it has.
   void Supersede(const NodePtr& node);
   [[nodiscard]] bool IsSuperseded(NodeId id) const;
 
   // st_ino of a backing inode, node or not.
   [[nodiscard]] std::uint64_t NumberOf(const BackingKey& key);
 
-  // The state of a directory in the automaton `policy`; computed anew when it is from an older epoch.
+  // The state of a directory in the automaton `policy`; computed anew when it is from an older
+  // epoch.
   [[nodiscard]] policy::State StateOf(Node& directory, const policy::Policy& policy, std::uint64_t epoch);
 
   [[nodiscard]] std::size_t size() const;
@@ -108,8 +117,9 @@ class NodeTable {
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, NodePtr> by_id_ GUARDED_BY(mutex_);
   std::unordered_map<BackingKey, NodePtr, BackingKeyHash> by_key_ GUARDED_BY(mutex_);
-  // Of files with several names: those that the kernel knows besides the one in the node, with their layers. It uses each without asking
-  // again, also when the one in the node is gone. Their directories count them as children.
+  // Of files with several names: those that the kernel knows besides the one in the node, with
+  // their layers. It uses each without asking again, also when the one in the node is gone. Their
+  // directories count them as children.
   std::unordered_map<std::uint64_t, std::map<Name, LayerMask>> other_names_ GUARDED_BY(mutex_);
   InodeNumbers numbers_ GUARDED_BY(mutex_);
   NodePtr root_;

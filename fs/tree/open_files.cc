@@ -11,8 +11,9 @@
 namespace tierfs {
 
 int OpenFiles::BackingFlags(int flags) {
-  // O_DIRECT stays with the kernel's own passthrough open: through the daemon its buffers need not be aligned. O_APPEND is the kernel's
-  // work too: it gives each write its offset, and pages of a mapping are written back by any handle, also by one that appends.
+  // O_DIRECT stays with the kernel's own passthrough open: through the daemon its buffers need not
+  // be aligned. O_APPEND is the kernel's work too: it gives each write its offset, and pages of a
+  // mapping are written back by any handle, also by one that appends.
   return flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_TRUNC);
 }
 
@@ -81,7 +82,8 @@ Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
     ++node->changes;
     node->writers.fetch_add(1, std::memory_order_relaxed);
     if (MayMapForWriting(*file)) node->mappers.fetch_add(1, std::memory_order_relaxed);
-    // A shared mapping changes the file without any request: what the kernel was told about it before no longer holds.
+    // A shared mapping changes the file without any request: what the kernel was told about it
+    // before no longer holds.
     if (MayMapForWriting(*file) && (flags & O_CREAT) == 0) kernel_->InvalidateAttributes(node->id);
   }
   opened.handle = handles_.Add(std::move(file));
@@ -103,7 +105,8 @@ bool OpenFiles::MayMapForWriting(const OpenFile& file) { return file.mode == Dat
 void OpenFiles::Release(HandleId handle) {
   auto file = handles_.Get(handle);
   if (!file) return;
-  // While ReportWriters still sees the handle: there is no instant at which nobody knows what it wrote.
+  // While ReportWriters still sees the handle: there is no instant at which nobody knows what it
+  // wrote.
   UniqueFd reader = ReportClosing(*file);
   (void)handles_.Remove(handle);
   const NodePtr node = file->node;
@@ -120,7 +123,8 @@ void OpenFiles::Release(HandleId handle) {
     open.backing_id = 0;
   }
   if (file->writer) {
-    // A copy that was begun while it was open has not all that it wrote, and the kernel reports no write that goes past the daemon.
+    // A copy that was begun while it was open has not all that it wrote, and the kernel reports no
+    // write that goes past the daemon.
     ++node->changes;
     node->writers.fetch_sub(1, std::memory_order_relaxed);
     if (MayMapForWriting(*file)) {

@@ -12,10 +12,12 @@
 
 namespace tierfs {
 
-// Owns the handles. A node's own count of them is guarded by its mutex. The kernel's rules (fs/fuse/iomode.c): while a passthrough open
-// exists, an inode has one backing file, and every open of it has to be a passthrough open of that file; while a page-cached open exists,
-// no passthrough open may join. So a file that was copied up under passthrough handles to the lower file goes on under a new node: open
-// answers ESTALE, upon which the kernel looks the path up again.
+// Owns the handles. A node's own count of them is guarded by its mutex. The kernel's rules
+// (fs/fuse/iomode.c): while a passthrough open exists, an inode has one backing file, and every
+// open of it has to be a passthrough open of that file; while a page-cached open exists, no
+// passthrough open may join. So a file that was copied up under passthrough handles to the lower
+// file goes on under a new node: open answers ESTALE, upon which the kernel looks the path up
+// again.
 class OpenFiles {
  public:
   OpenFiles(const LayerSet& layers, NodeTable& nodes, Directories& directories, ChangeReporter& reporter, SettleQueue& settle_queue,
@@ -41,7 +43,8 @@ class OpenFiles {
   void Release(HandleId handle);
 
   [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId handle) { return handles_.Get(handle); }
-  // Reports every file that is open for writing, so that the feed looks at what was written up to now.
+  // Reports every file that is open for writing, so that the feed looks at what was written up to
+  // now.
   void ReportWriters();
 
   struct Count {
@@ -55,7 +58,8 @@ class OpenFiles {
   [[nodiscard]] DataMode ModeFor(const NodePtr& node, int fd, int flags) REQUIRES(node->mutex);
   [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);
-  // Before a handle leaves the table; what it returns, a reader of what may stay mapped, is for ReportMapped once the file is closed.
+  // Before a handle leaves the table; what it returns, a reader of what may stay mapped, is for
+  // ReportMapped once the file is closed.
   [[nodiscard]] UniqueFd ReportClosing(const OpenFile& file);
 
   const LayerSet& layers_;

@@ -6,11 +6,13 @@
 
 namespace tierfs {
 
-// A look through the layers one by one may miss a file that moves meanwhile to one already looked at. So movers count, and a look that has
-// missed a file is taken again: at most once more for a move that lasts all the time, because a file disappears from a layer once.
+// A look through the layers one by one may miss a file that moves meanwhile to one already looked
+// at. So movers count, and a look that has missed a file is taken again: at most once more for a
+// move that lasts all the time, because a file disappears from a layer once.
 class Relocations {
  public:
-  // From before a file disappears in a layer until the node table says where it is. With the file's mutex held.
+  // From before a file disappears in a layer until the node table says where it is. With the file's
+  // mutex held.
   class UnderWay {
    public:
     explicit UnderWay(Relocations& relocations) : relocations_(relocations) {

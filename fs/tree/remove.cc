@@ -79,15 +79,17 @@ Status Names::RemoveDirectory(NodeId parent_id, const char* name) {
     TIERFS_TRY(RemoveParts(there));
     nodes_.Unlinked(node, parent, name, true);
   }
-  // With the node's mutex released: a thread with the growth lock may wait for it, to look at the directory without a name. A part that the
-  // directory got meanwhile, of a settling that went by, would bring it back.
+  // With the node's mutex released: a thread with the growth lock may wait for it, to look at the
+  // directory without a name. A part that the directory got meanwhile, of a settling that went by,
+  // would bring it back.
   return directories_.RemoveGrownParts(node, parent, name, there.found.parts);
 }
 
 Status Names::RemoveParts(const Side& there) {
   LayerMask holding = there.found.parts.InTiers();
   const auto remove = [&]() -> Status {
-    // The best protected part last: until it is gone the directory is there, with the attributes that it had.
+    // The best protected part last: until it is gone the directory is there, with the attributes
+    // that it had.
     for (int layer = kTierCount - 1; layer >= 0; --layer) {
       if (!holding.Has(static_cast<LayerIndex>(layer))) continue;
       TIERFS_ASSIGN(const DirFd dir, directories_.Open(there.parent, static_cast<LayerIndex>(layer)));
@@ -98,7 +100,8 @@ Status Names::RemoveParts(const Side& there) {
   TIERFS_ASSIGN(const bool lower, view_.LowerShows(there.parent, there.name));
   if (!lower) return remove();
   if (Whiteouts::ShieldFor(holding) == kNoLayer) {
-    // All four trees have it: the bulk part makes room for the shield, its whiteouts move to the next.
+    // All four trees have it: the bulk part makes room for the shield, its whiteouts move to the
+    // next.
     const LayerIndex bulk = LayerOf(TierId::kBulk);
     TIERFS_ASSIGN(const DirFd above, directories_.Open(there.parent, LayerOf(TierId::kState)));
     TIERFS_TRY(whiteouts_.HideLowerEntries(there.parent, there.name, (*above).get()));

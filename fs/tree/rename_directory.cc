@@ -37,8 +37,8 @@ void Renames::FinishDirectory(const NodePtr& node, const Side& place, LayerMask 
       spdlog::warn("whiteouts in {}: {} ({})", place.name, std::strerror(dropped.error().code), dropped.error().step);
     }
   }
-  // The directory itself belongs to the tier of its new path too, also when it is empty. A full disk is no reason to say that it was not
-  // renamed: settling makes the part once it can.
+  // The directory itself belongs to the tier of its new path too, also when it is empty. A full
+  // disk is no reason to say that it was not renamed: settling makes the part once it can.
   const auto home = directories_.OpenForWriting(node, after.Home());
   if (!home || !before.SameClassesAs(after) || settle_queue_.Pending() > 0) settle_queue_.DirectoryMoved(node);
 }
@@ -49,7 +49,8 @@ std::vector<Action> Renames::DirectoryActions(const Side& source, const Side& ta
   std::vector<Action> actions;
   std::vector<Action> clean_up;
   for (const LayerIndex layer : parts) {
-    // The rename itself replaces an empty directory; what holds whiteouts, or is one, changes places with it and goes then.
+    // The rename itself replaces an empty directory; what holds whiteouts, or is one, changes
+    // places with it and goes then.
     const bool exchanged = taken.Has(layer) && (!target.found.parts.Has(layer) || lower_target);
     const auto kind = exchanged ? Step::Kind::kExchange : Step::Kind::kRename;
     actions.push_back({kind, layer, source.parent, source.name, layer, target.parent, target.name});

@@ -10,8 +10,8 @@
 namespace tierfs {
 namespace {
 
-// Holds the mutexes of two nodes, the lower number first; either may be absent, and they may be one. The analysis cannot follow that:
-// functions that use it assert what they hold.
+// Holds the mutexes of two nodes, the lower number first; either may be absent, and they may be
+// one. The analysis cannot follow that: functions that use it assert what they hold.
 class LockBoth {
  public:
   LockBoth(const NodePtr& a, const NodePtr& b) NO_THREAD_SAFETY_ANALYSIS : first_(a.get()), second_(a == b ? nullptr : b.get()) {
@@ -49,7 +49,8 @@ Result<Renames::Attempt> Renames::RenameFile(const Sides& sides, Request& reques
   const bool one_mount = layers_.SameMount(plan.home, plan.tier);
   const bool across = !request.mapped && !one_mount && Copies::MayTakeThePlaceOf(*node, sides.source.found.st);
   if (across && !request.copy) return Attempt::kCopyFirst;
-  // A file that is changed all the time is not copied again and again: it goes on as an open one does.
+  // A file that is changed all the time is not copied again and again: it goes on as an open one
+  // does.
   plan.publish = across && request.copy->tier == plan.tier && copies_.IsCurrent(*request.copy, node);
   plan.place = plan.publish || one_mount ? plan.tier : plan.home;
 

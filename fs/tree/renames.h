@@ -10,13 +10,15 @@
 
 namespace tierfs {
 
-// A file belongs to the tier of its new path at once. One rename between the trees does it where both are on one mount. Otherwise a copy,
-// made and durable before anything changes, takes the new place and the old file goes. A file that is open, or has other names, is renamed
-// within its tier instead, so that no descriptor loses sight of what another one writes; an open one follows at its last close. So does
-// one that is closed and still mapped for writing.
+// A file belongs to the tier of its new path at once. One rename between the trees does it where
+// both are on one mount. Otherwise a copy, made and durable before anything changes, takes the new
+// place and the old file goes. A file that is open, or has other names, is renamed within its tier
+// instead, so that no descriptor loses sight of what another one writes; an open one follows at its
+// last close. So does one that is closed and still mapped for writing.
 //
-// A directory is renamed in each tier that has a part of it, with the topology locked exclusively. What is in lower layers alone is copied
-// up before; at the new place whiteouts hide what lower layers have there.
+// A directory is renamed in each tier that has a part of it, with the topology locked exclusively.
+// What is in lower layers alone is copied up before; at the new place whiteouts hide what lower
+// layers have there.
 //
 // Owns nothing.
 class Renames {

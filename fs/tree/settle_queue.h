@@ -18,8 +18,9 @@
 
 namespace tierfs {
 
-// Owns the paths that wait to be settled, the thread that does it, and the misplaced files that wait for their close. All of it is in the
-// journal, so that the next mount goes on with it. The mutex is a leaf; those of the files' nodes are the callers' to hold.
+// Owns the paths that wait to be settled, the thread that does it, and the misplaced files that
+// wait for their close. All of it is in the journal, so that the next mount goes on with it. The
+// mutex is a leaf; those of the files' nodes are the callers' to hold.
 class SettleQueue {
  public:
   // `settle` settles what is at a path and beneath it.
@@ -37,7 +38,8 @@ class SettleQueue {
   // Goes on with what the last mount left.
   void Resume(std::vector<SettleTask> tasks) EXCLUDES(mutex_);
 
-  // A file is where its path does not belong: it is settled at once when it is not open, else when it is closed.
+  // A file is where its path does not belong: it is settled at once when it is not open, else when
+  // it is closed.
   void Misplaced(const NodePtr& node) REQUIRES(node->mutex) EXCLUDES(mutex_);
   // The same for a file that cannot be settled before its next close in any case.
   void AtNextClose(const NodePtr& node) REQUIRES(node->mutex) EXCLUDES(mutex_);
@@ -51,7 +53,8 @@ class SettleQueue {
   // The paths of misplaced files that wait for their close.
   [[nodiscard]] std::vector<std::string> WaitingForClose() const EXCLUDES(mutex_);
 
-  // Ends the thread, after the entry that it is at. What still waits is in the journal for the next mount.
+  // Ends the thread, after the entry that it is at. What still waits is in the journal for the next
+  // mount.
   void Stop() EXCLUDES(mutex_);
 
  private:

@@ -103,8 +103,8 @@ Status Settlement::SettleFile(const NodePtr& parent, const std::string& name, co
     auto made = copies_.Stage(node, move.home);
     if (!made && made.error().code == EBUSY) continue;
     if (!made && made.error().code == ETXTBSY) {
-      // Nothing tells when the mapping ends: it is tried again when the file was opened and closed once more, at the next mount, or when
-      // the operator asks.
+      // Nothing tells when the mapping ends: it is tried again when the file was opened and closed
+      // once more, at the next mount, or when the operator asks.
       const ReadLock topology(topology_);
       const Lock lock(node->mutex);
       Add(run.settling.waiting, move.found.st);

@@ -12,8 +12,9 @@
 
 namespace tierfs {
 
-// Moves by one rename where both tiers are on one mount, else by a journalled copy. A file that is open, or has several names and would
-// have to be copied, stays; an open file follows at its last close. May run beside any other operation. Owns nothing.
+// Moves by one rename where both tiers are on one mount, else by a journalled copy. A file that is
+// open, or has several names and would have to be copied, stays; an open file follows at its last
+// close. May run beside any other operation. Owns nothing.
 class Settlement {
  public:
   Settlement(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -31,7 +32,8 @@ class Settlement {
 
   void Attach(Kernel* kernel) { kernel_ = kernel; }
 
-  // Settles what is misplaced at `path` (relative to the mount, "" for all) and beneath it. With a dry run: counts what would move.
+  // Settles what is misplaced at `path` (relative to the mount, "" for all) and beneath it. With a
+  // dry run: counts what would move.
   [[nodiscard]] Status Settle(const std::string& path, bool dry_run, Settling& settling);
 
  private:

@@ -8,8 +8,9 @@
 
 namespace tierfs {
 
-// std::mutex takes forty, and there is one for each of a million files. Works with lock_guard and unique_lock; a waiter sleeps in the
-// kernel (futex(2), by std::atomic's wait). The algorithm is the second of Ulrich Drepper's "Futexes Are Tricky".
+// std::mutex takes forty, and there is one for each of a million files. Works with lock_guard and
+// unique_lock; a waiter sleeps in the kernel (futex(2), by std::atomic's wait). The algorithm is
+// the second of Ulrich Drepper's "Futexes Are Tricky".
 class CAPABILITY("mutex") SmallMutex {
  public:
   SmallMutex() = default;

@@ -8,7 +8,8 @@
 
 namespace tierfs {
 
-// What std::string would take thirty-two for beside the bytes, of which a million are kept. Holds no NUL, as no name does.
+// What std::string would take thirty-two for beside the bytes, of which a million are kept. Holds
+// no NUL, as no name does.
 class SmallName {
  public:
   SmallName() = default;

@@ -123,7 +123,8 @@ Status Transactions::RunAll(const std::string& what, const std::vector<Ready>& s
       TakeBack(what, steps, n, dates, id, done.error());
       return done;
     }
-    // What is removed on another disk afterwards: by then what takes its place has to be there for good.
+    // What is removed on another disk afterwards: by then what takes its place has to be there for
+    // good.
     if (steps[n].to_dir && RemovesElsewhere(steps, n)) {
       if (const Status synced = SyncDirectory(steps[n].To()); !synced) {
         TakeBack(what, steps, n + 1, dates, id, synced.error());

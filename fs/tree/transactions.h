@@ -10,8 +10,8 @@
 
 namespace tierfs {
 
-// A step whose directories are nodes of the view; Step is how it is written down. Of kPublish only the target is in the view: `layer` and
-// `name` are of the work directory.
+// A step whose directories are nodes of the view; Step is how it is written down. Of kPublish only
+// the target is in the view: `layer` and `name` are of the work directory.
 struct Action {
   Step::Kind kind;
   LayerIndex layer;
@@ -22,7 +22,8 @@ struct Action {
   std::string to_name = {};
 };
 
-// Owns nothing. Callers hold the topology and the mutexes of the files that they move: nobody may change those in between.
+// Owns nothing. Callers hold the topology and the mutexes of the files that they move: nobody may
+// change those in between.
 class Transactions {
  public:
   Transactions(const LayerSet& layers, const NodeTable& nodes, Directories& directories, Journal& journal)
@@ -30,8 +31,9 @@ class Transactions {
 
   // Whether the directories that the steps change show it by their dates.
   enum class Dates : std::uint8_t { kMove, kKeep };
-  // Does the actions in order. A single one is atomic by itself. More are written down first, so that the next mount finishes what a crash
-  // interrupts, and are durable on return. A failure takes back what can be taken back; the rest is finished at the next mount.
+  // Does the actions in order. A single one is atomic by itself. More are written down first, so
+  // that the next mount finishes what a crash interrupts, and are durable on return. A failure
+  // takes back what can be taken back; the rest is finished at the next mount.
   [[nodiscard]] Status Perform(const std::string& what, const std::vector<Action>& actions, Dates dates = Dates::kMove);
 
  private:
@@ -42,7 +44,8 @@ class Transactions {
   // Whether a step after this one removes something on another mount than this one's target is on.
   [[nodiscard]] bool RemovesElsewhere(const std::vector<Ready>& steps, std::size_t after) const;
   [[nodiscard]] Status RunAll(const std::string& what, const std::vector<Ready>& steps, Dates dates, IntentId id);
-  // Takes back the first `count` steps, the last one first, and gives up the intent when nothing is left of them.
+  // Takes back the first `count` steps, the last one first, and gives up the intent when nothing is
+  // left of them.
   void TakeBack(const std::string& what, const std::vector<Ready>& steps, std::size_t count, Dates dates, IntentId id, const Error& why);
   [[nodiscard]] static Status SyncAll(const std::vector<Ready>& steps);
 

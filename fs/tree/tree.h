@@ -1,4 +1,5 @@
-// The merged namespace: four tier trees over lower layers, shown as one. Every operation of the file system is one function here.
+// The merged namespace: four tier trees over lower layers, shown as one. Every operation of the
+// file system is one function here.
 //
 // Locks, in the order in which they are taken:
 //   Copies' keyed mutex   one file's turn to be copied up; taken with nothing else held.
@@ -22,7 +23,8 @@
 
 namespace tierfs {
 
-// A facade: it owns the parts and wires them to each other. What an operation promises stands with its part.
+// A facade: it owns the parts and wires them to each other. What an operation promises stands with
+// its part.
 class Tree {
  public:
   Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOptions options);
@@ -60,7 +62,8 @@ class Tree {
   [[nodiscard]] Classifier& classifier() { return classifier_; }
   [[nodiscard]] Settlement& settlement() { return settlement_; }
   [[nodiscard]] SettleQueue& settle_queue() { return settle_queue_; }
-  // Drops every cache of the kernel and of our own, so that changes made underneath are seen at once. The number of nodes told.
+  // Drops every cache of the kernel and of our own, so that changes made underneath are seen at
+  // once. The number of nodes told.
   std::size_t DropCaches();
   struct Counters {
     std::size_t nodes = 0;

@@ -70,8 +70,8 @@ class Answers {
 
   [[nodiscard]] Attributes Describe(const Node& node, struct stat st) const {
     st.st_ino = node.ino;
-    // A mapping for writing changes the file's times behind the kernel's back: the kernel asks again after a clock tick. Those times are
-    // no finer.
+    // A mapping for writing changes the file's times behind the kernel's back: the kernel asks
+    // again after a clock tick. Those times are no finer.
     constexpr double kTick = 0.001;
     return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, timeout_) : timeout_};
   }

@@ -1,4 +1,5 @@
-# fuse3::fuse3: the libfuse that scripts/setup built into .cache/ when the system's is too old, else the system's.
+# fuse3::fuse3: the libfuse that scripts/setup built into .cache/ when the system's is too old, else
+# the system's.
 find_package(PkgConfig REQUIRED)
 file(GLOB tierfs_fuse_prefixes ${PROJECT_SOURCE_DIR}/.cache/libfuse-*/lib/pkgconfig)
 foreach(prefix ${tierfs_fuse_prefixes})

@@ -1,5 +1,6 @@
-// The operations that scripts/bench times one kind at a time. Prints a line `NAME SECONDS OPERATIONS CPU` for each kind; CPU is what the
-// process BENCH_DAEMON (a pid, from the environment) has used meanwhile, in seconds.
+// The operations that scripts/bench times one kind at a time. Prints a line `NAME SECONDS
+// OPERATIONS CPU` for each kind; CPU is what the process BENCH_DAEMON (a pid, from the environment)
+// has used meanwhile, in seconds.
 //
 //   bench_ops files DIR COUNT THREADS    create, stat (the first since), stat-warm, lookup (stat with the kernel's name caches dropped),
 //   absent (stat of names that
@@ -43,7 +44,8 @@ void Must(bool ok, const std::string& what) {
   if (!ok) Die(what);
 }
 
-// CPU time that the daemon of the mount has used so far, all its threads together; 0 where there is none.
+// CPU time that the daemon of the mount has used so far, all its threads together; 0 where there is
+// none.
 double DaemonCpu() {
   static const char* const pid = std::getenv("BENCH_DAEMON");
   clockid_t clock = 0;
@@ -195,7 +197,8 @@ struct Seen {
 
 enum class Each { kList, kStat, kRead };
 
-// Lists `dir` and what is beneath it; each entry is stat'ed as well, each file read as well. Directories are known by their d_type.
+// Lists `dir` and what is beneath it; each entry is stat'ed as well, each file read as well.
+// Directories are known by their d_type.
 void Pass(const std::string& dir, Each each, Seen& seen) {
   static std::string room(std::size_t{1} << 16, 0);
   DIR* const stream = ::opendir(dir.c_str());

@@ -185,7 +185,8 @@ TEST_F(FeedTest, ADirectoryThatWentAndCameBackIsListedWithAllThatWasBeneath) {
   EXPECT_EQ(Since(start), (Lines{"m ", "m d", "m d/e", "m d/e/f", "D d/gone"}));
 }
 
-// A change of a file shows in the rows of all its names, whatever stands at the path that was told of by then.
+// A change of a file shows in the rows of all its names, whatever stands at the path that was told
+// of by then.
 TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
   for (const std::string name : {"file", "whiteout", "directory"}) {
     Write(Path("t2/" + name), "1");

@@ -104,7 +104,8 @@ TEST_F(JournalTest, ADatabaseOfAnotherVersionIsPutAsideWhole) {
   }
 }
 
-// The database that is to take the old one's place is whole from the instant at which the old one is moved aside, and not before.
+// The database that is to take the old one's place is whole from the instant at which the old one
+// is moved aside, and not before.
 TEST_F(JournalTest, AReplacementThatWasCutShortIsCompletedOrDropped) {
   {
     Catalog catalog(Path());

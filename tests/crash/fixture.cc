@@ -118,8 +118,8 @@ void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int fi
     description = std::to_string(static_cast<int>(last.kind)) + " " + last.path + " " + last.to;
     if (last.kind == Operation::Kind::kReplace) unfinished = last.path + ".tmp";
   }
-  // What the last daemon left to the background is moved by this one. A directory that was renamed may not have been settled whole: its
-  // files are where they were, until somebody asks.
+  // What the last daemon left to the background is moved by this one. A directory that was renamed
+  // may not have been settled whole: its files are where they were, until somebody asks.
   const Ran settled = Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
   EXPECT_EQ(settled.code, 0) << settled.out << settled.err;
   const Model found = Found(unfinished);

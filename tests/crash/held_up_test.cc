@@ -1,5 +1,6 @@
-// A copy is held up at a named point while somebody uses the file: what he did is what is there afterwards. Of copies for a rename
-// only the directory and what was opened before can be used: the kernel keeps the file locked until it is answered.
+// A copy is held up at a named point while somebody uses the file: what he did is what is there
+// afterwards. Of copies for a rename only the directory and what was opened before can be used: the
+// kernel keeps the file locked until it is answered.
 #ifdef TIERFS_FAULTS
 
 #include <fcntl.h>

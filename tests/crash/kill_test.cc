@@ -22,9 +22,10 @@ class Kill : public CrashTest {
     }
   }
   static void ExpectEndedByTheKill(const Workload& workload) {
-    // EIO: the kernel had the answer to an open, and the backing file that it names went with the connection.
-    // ECANCELED, EINTR, EFAULT: it was handing the request over, through io_uring, to a thread that was killed, or to its memory.
-    // ECONNREFUSED: the daemon had reported that it is ready and was killed before the kernel had its answer to FUSE_INIT.
+    // EIO: the kernel had the answer to an open, and the backing file that it names went with the
+    // connection. ECANCELED, EINTR, EFAULT: it was handing the request over, through io_uring, to a
+    // thread that was killed, or to its memory. ECONNREFUSED: the daemon had reported that it is
+    // ready and was killed before the kernel had its answer to FUSE_INIT.
     const std::set<int> ends{0, ENOTCONN, ECONNABORTED, ECONNREFUSED, EIO, ECANCELED, EINTR, EFAULT};
     EXPECT_EQ(ends.count(workload.Failure()), 1U) << std::strerror(workload.Failure());
   }
@@ -67,7 +68,8 @@ TEST_P(AtEachNamedPoint, NothingIsLost) {
     Prepare();
   };
   start();
-  // Which points there are, and how often a workload passes each: at the first mount with an empty catalogue, too.
+  // Which points there are, and how often a workload passes each: at the first mount with an empty
+  // catalogue, too.
   Unmount();
   for (const char* part : {"", "-wal", "-shm"}) ::unlink((Base("state/catalog.db") + part).c_str());
   Steer("", Base("trace"));
@@ -126,7 +128,8 @@ TEST_P(AtEachNamedPoint, NothingIsLost) {
   }
 }
 
-// A database that cannot be used gives way to a new one, and what it says is unfinished comes along.
+// A database that cannot be used gives way to a new one, and what it says is unfinished comes
+// along.
 TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
   UseSeveralDisks();
   ASSERT_TRUE(Mount()) << Refusal();
@@ -150,7 +153,8 @@ TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
   }
 }
 
-// The daemon reports that it is ready as it answers FUSE_INIT. A caller may wait for that answer when the daemon dies.
+// The daemon reports that it is ready as it answers FUSE_INIT. A caller may wait for that answer
+// when the daemon dies.
 TEST_F(Kill, BeforeTheKernelHasTheAnswerToInit) {
   Prepare();
   Remember();

@@ -1,5 +1,6 @@
-// The machine loses power: what the disk holds at that instant is all there is. The disk is an image on a loop device; the copy of it that
-// is taken while everything stands still has what was synced, and of the rest what ext4 happened to have written.
+// The machine loses power: what the disk holds at that instant is all there is. The disk is an
+// image on a loop device; the copy of it that is taken while everything stands still has what was
+// synced, and of the rest what ext4 happened to have written.
 #include <sys/mount.h>
 
 #include <csignal>

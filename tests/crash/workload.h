@@ -1,4 +1,5 @@
-// A workload whose every state is known: files that say themselves which version they are, changed by operations that are atomic.
+// A workload whose every state is known: files that say themselves which version they are, changed
+// by operations that are atomic.
 #pragma once
 
 #include <sys/types.h>

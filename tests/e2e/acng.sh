@@ -1,5 +1,6 @@
-# The README's worked example, as it stands there, on a machine of its own: tierfs is installed, the config and the policy are in
-# /etc/tierfs, the line is in fstab, and acng is mounted. Sourced by bash, in place of machine.sh.
+# The README's worked example, as it stands there, on a machine of its own: tierfs is installed, the
+# config and the policy are in /etc/tierfs, the line is in fstab, and acng is mounted. Sourced by
+# bash, in place of machine.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
 readme=$TIERFS_SOURCE/README.md
 

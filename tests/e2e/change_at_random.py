@@ -170,7 +170,8 @@ class Workload:
             try:
                 self.operation()
             except OSError as error:
-                # ENOENT, EEXIST, ENOTDIR, EISDIR, EINVAL, ENOTEMPTY, EXDEV, ENAMETOOLONG, EMLINK, ELOOP: the state does not allow it.
+                # ENOENT, EEXIST, ENOTDIR, EISDIR, EINVAL, ENOTEMPTY, EXDEV, ENAMETOOLONG, EMLINK,
+                # ELOOP: the state does not allow it.
                 if error.errno not in (2, 17, 18, 20, 21, 22, 31, 36, 39, 40):
                     raise
             except shutil.Error:

@@ -1,6 +1,7 @@
-# Nothing that the user of this machine has set reaches a test: not the environment (BORG_REPO, GIT_DIR, TAR_OPTIONS, TMPDIR ...), not the
-# umask, not the files that programs read in a home directory. Sourced by bash, first of all. What a test is told by name stays; the
-# system's programs come before those that the user has put in front of them.
+# Nothing that the user of this machine has set reaches a test: not the environment (BORG_REPO,
+# GIT_DIR, TAR_OPTIONS, TMPDIR ...), not the umask, not the files that programs read in a home
+# directory. Sourced by bash, first of all. What a test is told by name stays; the system's programs
+# come before those that the user has put in front of them.
 for name in $(compgen -e); do
   case $name in
     PATH | TERM | TIERFS | TIERFS_* | TIERCTL | BENCH_OPS | STRESS_SECONDS | APT_CONFIG | *_proxy | *_PROXY) ;;

@@ -1,5 +1,6 @@
-# A tierfs mount for a workload, in a directory of its own; everything is unmounted and removed at the end, whatever happens.
-# Sourced by bash. TIERFS and TIERCTL are the binaries, TIERFS_TEST_OPTIONS go to the mount, TIERFS_TEST_DIR is the disk (/var/tmp).
+# A tierfs mount for a workload, in a directory of its own; everything is unmounted and removed at
+# the end, whatever happens. Sourced by bash. TIERFS and TIERCTL are the binaries,
+# TIERFS_TEST_OPTIONS go to the mount, TIERFS_TEST_DIR is the disk (/var/tmp).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -20,7 +21,8 @@ start_mount() {
   daemon=$(pid_of "$base/e2e.toml")
 }
 
-# Unmounts once nobody looks at it: whoever goes over all mounts, as df does, keeps each busy for a moment.
+# Unmounts once nobody looks at it: whoever goes over all mounts, as df does, keeps each busy for a
+# moment.
 unmount() {  # MOUNTPOINT
   for _ in $(seq 3000); do
     umount "$1" 2>"$base/umount" && return 0
@@ -88,7 +90,8 @@ CONFIG
 "$TIERCTL" init "$base/e2e.toml" >/dev/null
 start_mount
 
-# Everything about a tree but what differs by nature (inode numbers, a directory's size and link count).
+# Everything about a tree but what differs by nature (inode numbers, a directory's size and link
+# count).
 manifest() {
   (
     cd "$1"

@@ -1,13 +1,16 @@
-# A machine of its own, for a workload that installs tierfs and uses it as a user does. It is this machine in namespaces of its own:
-# directories that an installation changes are covered by writable copies in memory, those that hold a user's own by empty ones, and
-# no tierfs is installed, mounted or running. So this machine's files, mounts and daemons are neither seen nor touched, and whatever
-# the workload leaves ends with it. Sourced by bash first of all, in place of lib.sh; ends with the workload.
+# A machine of its own, for a workload that installs tierfs and uses it as a user does. It is this
+# machine in namespaces of its own: directories that an installation changes are covered by writable
+# copies in memory, those that hold a user's own by empty ones, and no tierfs is installed, mounted
+# or running. So this machine's files, mounts and daemons are neither seen nor touched, and whatever
+# the workload leaves ends with it. Sourced by bash first of all, in place of lib.sh; ends with the
+# workload.
 . "$(dirname "${BASH_SOURCE[0]}")/apart.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 stop_mount
 
 overlays=()
-# Directories that are needed stay in their places, also beneath one that is covered. Each is held by an open descriptor.
+# Directories that are needed stay in their places, also beneath one that is covered. Each is held
+# by an open descriptor.
 kept=("$base" "$TIERFS_SOURCE" "$TIERFS_BUILD")
 exec {hold_base}<"$base" {hold_source}<"$TIERFS_SOURCE" {hold_build}<"$TIERFS_BUILD"
 holds=("$hold_base" "$hold_source" "$hold_build")

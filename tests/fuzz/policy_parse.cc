@@ -1,5 +1,6 @@
-// Any bytes as a policy: it is refused with errors that can be shown, or it is rules that can be written down and read
-// again. An input is cut at each byte 0x1C into the policy and the files `1`, `2` ... that may be included.
+// Any bytes as a policy: it is refused with errors that can be shown, or it is rules that can be
+// written down and read again. An input is cut at each byte 0x1C into the policy and the files `1`,
+// `2` ... that may be included.
 #include <algorithm>
 #include <charconv>
 #include <vector>

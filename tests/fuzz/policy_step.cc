@@ -1,6 +1,6 @@
-// Any rules and any paths: the automaton says at each step what the rules say one by one, with much memory and with
-// little, and keeps what its header promises. An input is a policy, the byte 0x1C, then paths, one a line; a slash at
-// the end makes it a directory.
+// Any rules and any paths: the automaton says at each step what the rules say one by one, with much
+// memory and with little, and keeps what its header promises. An input is a policy, the byte 0x1C,
+// then paths, one a line; a slash at the end makes it a directory.
 #include <algorithm>
 #include <vector>
 
@@ -63,7 +63,8 @@ void CheckExplanation(const Policy& policy, std::string_view path) {
   Require(match == explanation.matches.end(), "only rules that match are explained", path);
 }
 
-// Nothing beneath a directory may have another tier than it has by a rule that is not among those announced.
+// Nothing beneath a directory may have another tier than it has by a rule that is not among those
+// announced.
 void CheckWhatMayChangeBelow(const Policy& policy, std::string_view directory, const std::vector<std::string_view>& below) {
   const State state = StateAt(policy, directory);
   const auto announced = policy.Explain(directory, true).may_change_below;

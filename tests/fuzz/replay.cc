@@ -1,4 +1,5 @@
-// Gives each file of the named directories to a fuzz target: what once was found stays mended, in every build.
+// Gives each file of the named directories to a fuzz target: what once was found stays mended, in
+// every build.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

@@ -21,8 +21,9 @@ struct TreeReport {
   std::vector<std::pair<int, std::string>> misplaced_files;  // tier and path, but for those with several names on several disks
 };
 
-// Every file that the mount shows (`shown`) and that no lower layer holds is in exactly one tree. Nothing else is in the trees but the
-// directories that lead there, with the same owner, mode and xattrs in each, and whiteouts where a lower entry would show.
+// Every file that the mount shows (`shown`) and that no lower layer holds is in exactly one tree.
+// Nothing else is in the trees but the directories that lead there, with the same owner, mode and
+// xattrs in each, and whiteouts where a lower entry would show.
 TreeReport CheckTrees(const TierTrees& trees, const Snapshot& shown, const policy::Policy& policy);
 
 }  // namespace tierfs::test

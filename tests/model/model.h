@@ -13,8 +13,8 @@
 
 namespace tierfs::test {
 
-// One operation at a time, chosen at random; what it returns, errno included, has to be the same on both trees. A difference fails the
-// running test with the operations that led to it.
+// One operation at a time, chosen at random; what it returns, errno included, has to be the same on
+// both trees. A difference fails the running test with the operations that led to it.
 class Model {
  public:
   Model(std::uint64_t seed, std::string mounted, std::string reference, bool several_disks)
@@ -27,11 +27,13 @@ class Model {
   void CloseAll();
 
   [[nodiscard]] std::size_t OpenHandles() const { return handles_.size(); }
-  // Since the last Settled: a file may stand in another tier than its class, because it was open or linked while it was renamed.
+  // Since the last Settled: a file may stand in another tier than its class, because it was open or
+  // linked while it was renamed.
   [[nodiscard]] bool MayBeMisplaced() const { return may_be_misplaced_; }
   void ClassesChanged() { may_be_misplaced_ = true; }
   void Settled();
-  // The file, an inode of the reference, had several names since: then it could not follow its path to another disk.
+  // The file, an inode of the reference, had several names since: then it could not follow its path
+  // to another disk.
   [[nodiscard]] bool WasLinked(ino_t inode) const { return linked_.count(inode) != 0; }
   // Inodes of the reference that came into being since the last call; numbers are used again there.
   [[nodiscard]] std::set<ino_t> TakeNewInodes() { return std::exchange(new_inodes_, {}); }
@@ -49,8 +51,8 @@ class Model {
   };
   using Call = std::function<long(const std::string& root)>;
 
-  // Runs the call on both. `tolerated`: an errno that the mount may give where the plain directory need not; it is then left alone.
-  // Returns whether it succeeded.
+  // Runs the call on both. `tolerated`: an errno that the mount may give where the plain directory
+  // need not; it is then left alone. Returns whether it succeeded.
   bool Both(const std::string& what, const Call& call, int tolerated = 0);
   bool BothHandles(const std::string& what, const Handle& handle, const std::function<long(int fd)>& call);
   void Created(const std::string& path);

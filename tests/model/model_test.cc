@@ -1,8 +1,10 @@
 // Random operations on a tierfs mount and on a plain directory, which have to go on looking alike.
 //
-// One run of each layout, always with the same seed, belongs to the test suite. A longer or another one:
+// One run of each layout, always with the same seed, belongs to the test suite. A longer or another
+// one:
 //   TIERFS_MODEL_OPERATIONS=1000000 TIERFS_MODEL_SEED=7 build/tests/model/model_test --gtest_filter='*/disks'
-// TIERFS_MODEL_CHECK_EVERY=1 compares after each operation and so finds the one that went wrong; the seed's sequence stays the same.
+// TIERFS_MODEL_CHECK_EVERY=1 compares after each operation and so finds the one that went wrong;
+// the seed's sequence stays the same.
 #include <dirent.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -81,13 +83,15 @@ void ModelTest::SetUp() {
   }
   MakeDirs(Base("reference"));
   if (layout.lowers) {
-    // The kernel says what the lower layers make together. Held open: the directory that is mounted over can be reached no other way.
+    // The kernel says what the lower layers make together. Held open: the directory that is mounted
+    // over can be reached no other way.
     std::vector<std::string> layers = lowers();
     MakeDirs(Base("over"));
     ASSERT_EQ(::mount(Mnt().c_str(), Base("over").c_str(), nullptr, MS_BIND, nullptr), 0) << std::strerror(errno);
     layers.push_back(Base("over"));
     trees_.lower = MountKernelOverlay(layers);
-    // cp complains of whiteouts that hide nothing: overlayfs lists them and then does not find them.
+    // cp complains of whiteouts that hide nothing: overlayfs lists them and then does not find
+    // them.
     const Ran copied = Shell("cp -a " + trees_.lower + "/. " + Base("reference") + " 2>&1 | grep -v 'cannot stat'");
     ASSERT_EQ(copied.out, "");
   }
@@ -104,7 +108,8 @@ void ModelTest::WaitForSettling() {
   for (int i = 0; i < 3000; ++i) {
     const auto status = AskDaemon(Base("state"), {{"verb", "status"}});
     ASSERT_TRUE(status);
-    // The kernel tells of a close a moment after close(2) has returned; only then what was open goes where it belongs.
+    // The kernel tells of a close a moment after close(2) has returned; only then what was open
+    // goes where it belongs.
     const bool none_may_wait = model_->OpenHandles() == 0 || !model_->MayBeMisplaced();
     const bool closing = none_may_wait && !(*status)["waiting_for_close"].empty();
     if (status->value("settling", 0) == 0 && !closing) return;
@@ -162,7 +167,8 @@ void ModelTest::Settle() {
   CheckAll();
 }
 
-// What tierctl check looks at, the catalogue among it: nothing has been changed that the feed was not told of.
+// What tierctl check looks at, the catalogue among it: nothing has been changed that the feed was
+// not told of.
 void ModelTest::CheckAll() {
   std::string odd;
   // What is closed and settled just now looks odd for a moment: only what stays is a finding.

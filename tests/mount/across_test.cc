@@ -37,7 +37,8 @@ TEST_F(Across, AClosedFileIsInItsTierWhenRenameReturns) {
   ExpectNoWorkFiles();
 }
 
-// A mapping is still there when the descriptor it was made with is closed: what is stored through it is the file's.
+// A mapping is still there when the descriptor it was made with is closed: what is stored through
+// it is the file's.
 TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   ASSERT_TRUE(Mount()) << Refusal();
   constexpr size_t kSize = 4096;
@@ -65,7 +66,8 @@ TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   EXPECT_EQ(TreesWith("data"), std::set<int>{2});
 }
 
-// A file that waits for its mapping to end is written down as unfinished. However it gets home, nothing of that may be left.
+// A file that waits for its mapping to end is written down as unfinished. However it gets home,
+// nothing of that may be left.
 TEST_F(Across, AFileThatWaitedForItsMappingLeavesNoIntent) {
   ASSERT_TRUE(Mount()) << Refusal();
   const std::vector<std::string> names{"settled", "removed", "replaced", "renamed", "reopened"};

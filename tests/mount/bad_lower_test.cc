@@ -1,4 +1,5 @@
-// Lower layers that cannot be right: one line that names the config, the line and the mend, and nothing is mounted.
+// Lower layers that cannot be right: one line that names the config, the line and the mend, and
+// nothing is mounted.
 #include <sys/mount.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ class BadLower : public OverlayTest {
   static constexpr int kLowerLine = 4;
   static int LineOfTier(int tier) { return kLowerLine + 1 + tier; }
 
-  // With `lower` as it stands in the config the mount is refused, with one line that names this one of the config and holds `what`.
+  // With `lower` as it stands in the config the mount is refused, with one line that names this one
+  // of the config and holds `what`.
   void ExpectRefusal(const std::string& lower, const std::string& what, int at = kLowerLine) {
     WriteConfig();
     const Ran init = Execute({TIERCTL_BINARY, "init", ConfigFile()});

@@ -59,7 +59,8 @@ TEST_F(Catalogue, ADatabaseThatIsGarbageIsPutAsideAndTheMountComesUp) {
   EXPECT_NE(Execute({TIERCTL_BINARY, "status", Mnt()}).out.find("damaged-1"), std::string::npos);
 }
 
-// Whatever is wrong with the database: the mount comes up, files can be written and read, and status says what happened.
+// Whatever is wrong with the database: the mount comes up, files can be written and read, and
+// status says what happened.
 TEST_F(Catalogue, EveryKindOfDamage) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (int i = 0; i < 300; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
@@ -83,7 +84,8 @@ TEST_F(Catalogue, EveryKindOfDamage) {
     ASSERT_TRUE(Mount()) << Refusal();
     WriteFile(Mnt("new"), kind);
     EXPECT_EQ(ReadFile(Mnt("new")), kind);
-    // A page may be met as damaged by the first listing alone; the second is of a new database then.
+    // A page may be met as damaged by the first listing alone; the second is of a new database
+    // then.
     (void)Execute({TIERCTL_BINARY, "changes", ConfigFile()});
     const Ran changes = ListingOnceMadeAnew();
     EXPECT_EQ(changes.code, 0) << changes.err;
@@ -95,8 +97,8 @@ TEST_F(Catalogue, EveryKindOfDamage) {
   }
 }
 
-// A program of an older version comes back: the mount comes up, a job with a token of before is told to take everything, and the newer
-// program's database is kept for its return.
+// A program of an older version comes back: the mount comes up, a job with a token of before is
+// told to take everything, and the newer program's database is kept for its return.
 TEST_F(Catalogue, ADatabaseOfALaterVersionIsKeptAndItsTokensMeanEverything) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");

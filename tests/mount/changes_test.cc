@@ -20,7 +20,8 @@ class Changes : public OverlayTest {
     return Execute(arguments);
   }
 
-  // The records since the last call (or the token `since`), without those of directories whose times moved alone.
+  // The records since the last call (or the token `since`), without those of directories whose
+  // times moved alone.
   Lines Since(const std::string& since, int tier = 2, int code = 0) {
     const Ran ran = Tierctl({"changes", "-0", "--tier", std::to_string(tier), "--since", since, ConfigFile()});
     EXPECT_EQ(ran.code, code) << ran.err;
@@ -266,7 +267,8 @@ TEST_F(Changes, CopyUpAndWhiteoutsAreEntriesOfTheTree) {
   for (const json& change : changes["changes"]) EXPECT_EQ(change.value("whiteout", false), change["path"] == "d/gone") << change;
 }
 
-// Names of one file in trees that are recorded and in one that is not: what is done by that one is a change in the others.
+// Names of one file in trees that are recorded and in one that is not: what is done by that one is
+// a change in the others.
 TEST_F(Changes, WhatIsDoneByANameInAnotherTierIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("usr"));
@@ -298,7 +300,8 @@ TEST_F(Changes, WhatIsDoneByANameInAnotherTierIsListed) {
   EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n") << "the link counts of the others are known";
 }
 
-// The mark that hid a lower entry may stand in the tier of an earlier policy: wherever it goes from, a backup of that tree is told.
+// The mark that hid a lower entry may stand in the tier of an earlier policy: wherever it goes
+// from, a backup of that tree is told.
 TEST_F(Changes, AWhiteoutThatAnEarlierPolicyPutIsListedWhenItGoes) {
   const std::string lower = AddLower("lower");
   for (const char* name : {"renamed", "made", "directory"}) WriteFile(lower + "/" + name, "lower");
@@ -352,7 +355,8 @@ TEST_F(Changes, ADatabaseMadeAnewMeansEverything) {
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
 }
 
-// What was rewritten with the bytes that it had, and what only its attributes changed of, costs a backup no content.
+// What was rewritten with the bytes that it had, and what only its attributes changed of, costs a
+// backup no content.
 TEST_F(Changes, TheSameBytesAgainAreMetadata) {
   ASSERT_TRUE(Mount()) << Refusal();
   const std::string text(30000, 'x');

@@ -98,7 +98,8 @@ TEST_F(Check, StrayWhiteouts) {
   EXPECT_FALSE(Exists(Mnt("needed")));
 }
 
-// While it is mounted over nobody can look into the lowest layer: what may hide something there is left.
+// While it is mounted over nobody can look into the lowest layer: what may hide something there is
+// left.
 TEST_F(Check, WhiteoutsOverWhatIsMountedOver) {
   WriteFile(Mnt("needed"), "x");
   UseOver();
@@ -158,7 +159,8 @@ TEST_F(Check, AnOpenIntentIsShownUntilAMountHasFinishedIt) {
   open.Reset();
   EXPECT_EQ(Findings(), (std::set<std::string>{"open-intent ", "misplaced doc"}));
   EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"open-intent ", "misplaced doc"})) << "a mount has to do it";
-  // A database that a later program made is not removed either as long as there is something to be finished in it.
+  // A database that a later program made is not removed either as long as there is something to be
+  // finished in it.
   ASSERT_EQ(Shell("sqlite3 " + Base("state/catalog.db") + " 'PRAGMA user_version = 7'").code, 0);
   EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"catalogue-damaged ", "misplaced doc"}));
   EXPECT_TRUE(Exists(Base("state/catalog.db")));
@@ -227,7 +229,8 @@ TEST_F(Check, VerifyFindsWhatChangedWithoutAWrite) {
   EXPECT_EQ(summary["bytes"], 200001);
   Unmount();
   WriteFile(Tier(2, "grows"), "and says so");
-  // The disk's error: other bytes, and no time moves. The clock is not ours to set, so the record is made to fit the file instead.
+  // The disk's error: other bytes, and no time moves. The clock is not ours to set, so the record
+  // is made to fit the file instead.
   ASSERT_EQ(Shell("printf b | dd of=" + Tier(2, "rots") + " bs=1 seek=5000 conv=notrunc status=none").code, 0);
   const auto ns = [](const timespec& time) { return std::to_string(std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec); };
   const auto sql = [&](const std::string& statement) {

@@ -1,4 +1,5 @@
-// A copy that fails midway: the lower file goes on showing, the error is the disk's, and nothing half made is left anywhere.
+// A copy that fails midway: the lower file goes on showing, the error is the disk's, and nothing
+// half made is left anywhere.
 #include <fcntl.h>
 #include <sys/mount.h>
 
@@ -16,7 +17,8 @@ constexpr std::size_t kSize = 6 << 20;
 
 class CopyUpFails : public OverlayTest {
  protected:
-  // Tier 1 on this directory's file system; etc/file is to be copied there, from a lower layer and from tier 3.
+  // Tier 1 on this directory's file system; etc/file is to be copied there, from a lower layer and
+  // from tier 3.
   void SetUpOn(const std::string& disk) {
     UseTier(1, disk + "/tree");
     UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
@@ -29,7 +31,8 @@ class CopyUpFails : public OverlayTest {
     WriteFile(Mnt("file.tmp"), content_);
     ASSERT_EQ(::mkdir(Mnt("etc/made").c_str(), 0755), 0) << std::strerror(errno);
   }
-  // Every way to copy the lower file up, and a rename that has to copy, fail with this error and change nothing.
+  // Every way to copy the lower file up, and a rename that has to copy, fail with this error and
+  // change nothing.
   void ExpectFailure(int error) {
     const Snapshot before = TakeSnapshot(Mnt());
     const Snapshot tree = TakeSnapshot(Tier(1));
@@ -124,7 +127,8 @@ TEST_F(CopyUpFails, WhereTheDiskIsFull) {
   ExpectItWorksAgain();
 }
 
-// An image on a file system that has no room for what is written into it: the disk takes the data and fails when it has to keep it.
+// An image on a file system that has no room for what is written into it: the disk takes the data
+// and fails when it has to keep it.
 TEST_F(CopyUpFails, WhereTheDiskFailsWhenItIsSynced) {
   const std::string memory = MakeFileSystem(FileSystem::kTmpfs, 8);
   const std::string image = memory + "/image";
@@ -136,7 +140,8 @@ TEST_F(CopyUpFails, WhereTheDiskFailsWhenItIsSynced) {
   SkipKernelComparison();  // nobody knows what such a disk still holds
 }
 
-// An image on a mount whose daemon dies: what is not cached of this disk gives I/O errors from then on.
+// An image on a mount whose daemon dies: what is not cached of this disk gives I/O errors from then
+// on.
 TEST_F(CopyUpFails, WhereTheDiskBreaks) {
   std::string config = "name = \"disk\"\nrules = \"1 none\"\nstate = \"" + Base("disk-state") + "\"\n[tier]\n";
   for (int tier = 1; tier <= 4; ++tier) config += std::to_string(tier) + " = \"" + Base("disk-tier" + std::to_string(tier)) + "\"\n";
@@ -147,7 +152,8 @@ TEST_F(CopyUpFails, WhereTheDiskBreaks) {
   const std::string image = Base("disk/image");
   ASSERT_EQ(Shell("truncate -s 64M " + image + " && mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=0 " + image).code, 0);
   const std::string disk = MountAt({"-o", "loop", image});
-  // Out of everybody's sight: mkfs.btrfs and mount look up the file of every loop device, and fail where it is on a dead mount.
+  // Out of everybody's sight: mkfs.btrfs and mount look up the file of every loop device, and fail
+  // where it is on a dead mount.
   ASSERT_EQ(::umount2(Base("disk").c_str(), MNT_DETACH), 0) << std::strerror(errno);
   SetUpOn(disk);
   ASSERT_EQ(Execute({"sync", "-f", disk}).code, 0);
@@ -169,7 +175,8 @@ TEST_F(CopyUpFails, WhereTheLowerLayerCannotBeRead) {
   content.replace(5500000, 16, "to be damaged on");
   WriteFile(disk + "/etc/file", content);
   ASSERT_EQ(UnmountWhenFree(disk), 0);
-  // In the file's last megabyte, wherever that is on the disk, as the checksums of its file system will notice.
+  // In the file's last megabyte, wherever that is on the disk, as the checksums of its file system
+  // will notice.
   const Ran damaged =
       Shell("at=$(grep -obUa 'to be damaged on' " + image + " | head -n1 | cut -d: -f1); [ -n \"$at\" ] && printf x | dd of=" + image +
             " bs=1 seek=$at conv=notrunc status=none");

@@ -193,7 +193,8 @@ TEST_F(CopyUp, ManyWritersOfOneFileCopyItOnce) {
   EXPECT_EQ(copies, 1);
 }
 
-// Readers, mappings and writers at once: no error, each byte the old or the new one, and who opens after a write sees it.
+// Readers, mappings and writers at once: no error, each byte the old or the new one, and who opens
+// after a write sees it.
 TEST_F(CopyUp, EverybodyAtOnce) {
   constexpr std::size_t kSize = 512 << 10;
   constexpr int kFiles = 24;
@@ -270,7 +271,8 @@ TEST_F(CopyUp, EverybodyAtOnce) {
   }
 }
 
-// As overlayfs without an index does: the name that is changed leaves the others behind, whichever was looked at last.
+// As overlayfs without an index does: the name that is changed leaves the others behind, whichever
+// was looked at last.
 TEST_F(CopyUp, OneNameOfALinkedFileIsCopiedUp) {
   const std::string lower = AddLower("lower");
   for (const char* name : {"one", "other"}) {

@@ -1,5 +1,6 @@
-// Several at work, each with files of its own, over lower layers and tiers on several disks, while one policy after another moves all of
-// it to and fro: nobody notices, and afterwards everything is in order.
+// Several at work, each with files of its own, over lower layers and tiers on several disks, while
+// one policy after another moves all of it to and fro: nobody notices, and afterwards everything is
+// in order.
 #include <fcntl.h>
 
 #include <atomic>

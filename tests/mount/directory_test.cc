@@ -150,8 +150,8 @@ TEST_F(Directory, ATreeWithSymlinksPlantedInItLeadsNowhere) {
   ASSERT_EQ(::symlink(Base("outside").c_str(), Tier(1, "trap").c_str()), 0);
   ASSERT_EQ(::symlink(Base("outside").c_str(), Tier(4, "trap").c_str()), 0);
   ASSERT_TRUE(Mount()) << Refusal();
-  // The directory of the class tier is what shows. What belongs into a tier where a symlink stands in its place is refused there: the
-  // daemon follows no symlink, and nothing is written outside.
+  // The directory of the class tier is what shows. What belongs into a tier where a symlink stands
+  // in its place is refused there: the daemon follows no symlink, and nothing is written outside.
   ASSERT_TRUE(S_ISDIR(Stat(Mnt("trap")).st_mode));
   EXPECT_NE(Errno(::open(Mnt("trap/x.conf").c_str(), O_WRONLY | O_CREAT, 0644)), 0);
   EXPECT_NE(Errno(::mknod(Mnt("trap/x.bin").c_str(), S_IFREG | 0644, 0)), 0);

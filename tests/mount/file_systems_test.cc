@@ -1,4 +1,5 @@
-// Renames and links between tiers, whatever they are on: one disk for all, or one for each, of every kind.
+// Renames and links between tiers, whatever they are on: one disk for all, or one for each, of
+// every kind.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>

@@ -42,7 +42,8 @@ std::string Drain(int fd) {
   return text;
 }
 
-// A minute: a daemon that ends syncs its database, and a disk that other tests keep busy lets it wait for that.
+// A minute: a daemon that ends syncs its database, and a disk that other tests keep busy lets it
+// wait for that.
 bool WaitFor(const std::function<bool()>& done) {
   for (int i = 0; i < 6000; ++i) {
     if (done()) return true;
@@ -64,8 +65,9 @@ std::string Environment(const char* name, const char* otherwise) {
   return value == nullptr || *value == '\0' ? otherwise : value;
 }
 
-// Nothing that the user of this machine has set reaches a test: not the environment of the programs that it runs, not the umask, not
-// what those programs read in a home directory. The system's programs come before those that the user has put in front of them.
+// Nothing that the user of this machine has set reaches a test: not the environment of the programs
+// that it runs, not the umask, not what those programs read in a home directory. The system's
+// programs come before those that the user has put in front of them.
 class PlainSurroundings : public ::testing::Environment {
  public:
   void SetUp() override {
@@ -180,7 +182,8 @@ MountTest::MountTest() {
   for (int number = 1; number <= 4; ++number) UseTier(number, base_ + "/tier" + std::to_string(number));
   fs::create_directory(base_ + "/mnt");
   SetPolicy(kDefaultPolicy);
-  // The daemon's stderr is gone once it serves: what a sanitizer has to say goes to a file that TearDown looks for.
+  // The daemon's stderr is gone once it serves: what a sanitizer has to say goes to a file that
+  // TearDown looks for.
   for (const char* tool : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
     ::setenv(tool, ("log_path=" + base_ + "/sanitizer").c_str(), 1);
 }

@@ -41,12 +41,14 @@ void MakeDirs(const std::string& path);
 // errno of an operation, 0 when it succeeded: EXPECT_EQ(Errno(::unlink(path)), ENOENT)
 inline int Errno(long result) { return result < 0 ? errno : 0; }
 
-// Runs `body` in a child with another identity (user, group, supplementary groups); true when it returned true.
+// Runs `body` in a child with another identity (user, group, supplementary groups); true when it
+// returned true.
 bool As(uid_t uid, gid_t gid, const std::vector<gid_t>& groups, const std::function<bool()>& body);
 
-// Four tiers, a policy and a config in a directory of its own on the disk that TIERFS_TEST_DIR names (/var/tmp). The environment's
-// TIERFS_TEST_OPTIONS go to every mount, so that the whole suite runs with passthrough and without. TearDown unmounts and fails the test
-// when a daemon, a mount or a foreign object in a tree is left.
+// Four tiers, a policy and a config in a directory of its own on the disk that TIERFS_TEST_DIR
+// names (/var/tmp). The environment's TIERFS_TEST_OPTIONS go to every mount, so that the whole
+// suite runs with passthrough and without. TearDown unmounts and fails the test when a daemon, a
+// mount or a foreign object in a tree is left.
 class MountTest : public ::testing::Test {
  protected:
   MountTest();
@@ -67,7 +69,8 @@ class MountTest : public ::testing::Test {
   void AddToConfig(const std::string& lines) { extra_ += lines + "\n"; }
   void WriteConfig();
 
-  // `tierctl init` and `tierfs`; true when the mount answers. The message of a refusal is in Refusal().
+  // `tierctl init` and `tierfs`; true when the mount answers. The message of a refusal is in
+  // Refusal().
   bool Mount(const std::string& options = "");
   [[nodiscard]] const std::string& Refusal() const { return refusal_; }
   void Unmount();

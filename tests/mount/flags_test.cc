@@ -1,5 +1,6 @@
-// Inode flags, as chattr(1) sets them, on files and on directories that are unions. Whoever leaves an immutable entry behind is helped by
-// TearDown: it takes the flags away before the directory of the test is removed.
+// Inode flags, as chattr(1) sets them, on files and on directories that are unions. Whoever leaves
+// an immutable entry behind is helped by TearDown: it takes the flags away before the directory of
+// the test is removed.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>

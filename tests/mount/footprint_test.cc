@@ -1,4 +1,5 @@
-// What a daemon that knows many files costs: memory for each in the hundreds of bytes, no descriptor for any.
+// What a daemon that knows many files costs: memory for each in the hundreds of bytes, no
+// descriptor for any.
 #include <fcntl.h>
 
 #include <filesystem>

@@ -12,8 +12,9 @@ namespace tierfs::test {
 // Unmounts everything beneath `directory`, the innermost first.
 void UnmountBeneath(const std::string& directory);
 
-// While it lives, a child process watches this one: should it die (a crash, a time limit), the child unmounts all that is mounted beneath
-// `directory` and removes it. An ordered end sends the child away.
+// While it lives, a child process watches this one: should it die (a crash, a time limit), the
+// child unmounts all that is mounted beneath `directory` and removes it. An ordered end sends the
+// child away.
 class Guardian {
  public:
   explicit Guardian(const std::string& directory);

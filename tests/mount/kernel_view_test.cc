@@ -1,5 +1,6 @@
-// The trees without tierfs: after each workload the kernel's overlayfs, over the four tiers and the layers of an image on squashfs and
-// ext4, shows what the mount showed. The comparison itself is the fixture's, at the end of each test.
+// The trees without tierfs: after each workload the kernel's overlayfs, over the four tiers and the
+// layers of an image on squashfs and ext4, shows what the mount showed. The comparison itself is
+// the fixture's, at the end of each test.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
@@ -23,7 +24,8 @@ class KernelView : public OverlayTest {
     MakeDirs(base + "/var/cache/apt");
     for (const char* file : {"usr/lib/python/a.py", "usr/lib/python/site/b.py", "var/cache/apt/pkg", "etc/gone"})
       WriteFile(base + "/" + file, file);
-    // What a container tool writes for the next layer: something new, something gone, a directory replaced as a whole.
+    // What a container tool writes for the next layer: something new, something gone, a directory
+    // replaced as a whole.
     MakeDirs(upgrade + "/usr/lib/python");
     MakeDirs(upgrade + "/etc");
     WriteFile(upgrade + "/usr/lib/python/c.py", "new");

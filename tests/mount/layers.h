@@ -15,13 +15,14 @@ enum class FileSystem { kExt4, kXfs, kBtrfs, kTmpfs };
 // Every extent of the file is shared with another file (FIEMAP); by its path in a tree.
 bool SharesBlocks(const std::string& path);
 
-// Lower layers are made and filled before Mount. TearDown looks at D2: the kernel's own overlayfs over the four tier trees and the lower
-// layers has to show what the mount showed.
+// Lower layers are made and filled before Mount. TearDown looks at D2: the kernel's own overlayfs
+// over the four tier trees and the lower layers has to show what the mount showed.
 class OverlayTest : public MountTest {
  protected:
   void TearDown() override;
 
-  // The next lower layer, beneath those named before: a new directory of this name, or one that is there.
+  // The next lower layer, beneath those named before: a new directory of this name, or one that is
+  // there.
   std::string AddLower(const std::string& name);
   void UseLower(const std::string& directory) { lowers_.push_back(directory); }
   // The directory that is mounted over is the lowest layer; fill it by Mnt() before Mount.
@@ -35,8 +36,8 @@ class OverlayTest : public MountTest {
     ASSERT_TRUE(Mount(options)) << Refusal();
   }
 
-  // A new file system of a given size in an image file, or in memory, mounted in a directory of its own; unmounted with the test.
-  // XFS needs 300 MB, btrfs 110.
+  // A new file system of a given size in an image file, or in memory, mounted in a directory of its
+  // own; unmounted with the test. XFS needs 300 MB, btrfs 110.
   std::string MakeFileSystem(FileSystem kind, int megabytes);
   // A read-only squashfs of what `directory` holds, mounted.
   std::string MakeSquashfs(const std::string& directory);
@@ -47,7 +48,8 @@ class OverlayTest : public MountTest {
   // mount(8) with these arguments on a new directory, which it returns.
   std::string MountAt(const std::vector<std::string>& arguments);
 
-  // Unmounts; then compares what the mount showed (`before`) with what the kernel's overlayfs shows.
+  // Unmounts; then compares what the mount showed (`before`) with what the kernel's overlayfs
+  // shows.
   void ExpectKernelShowsTheSame(const Snapshot& before);
   // A test that leaves what overlayfs cannot show the same way says so.
   void SkipKernelComparison() { compare_ = false; }

@@ -1,4 +1,5 @@
-// What the README says that a mount cannot do: these fail with the errno that programs know how to go on from.
+// What the README says that a mount cannot do: these fail with the errno that programs know how to
+// go on from.
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fiemap.h>

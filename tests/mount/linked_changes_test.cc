@@ -1,5 +1,6 @@
-// Random operations on files with several names, in tiers and in a lower layer, while the processor is busy. The judge is the catalogue: it
-// has to say what the trees say, and a listing of changes has to name every path that changed.
+// Random operations on files with several names, in tiers and in a lower layer, while the processor
+// is busy. The judge is the catalogue: it has to say what the trees say, and a listing of changes
+// has to name every path that changed.
 //
 // A short run belongs to the test suite. A longer or another one:
 //   TIERFS_LINKS_OPERATIONS=100000 TIERFS_LINKS_SEED=7 build/tests/mount/mount_test --gtest_filter='*LinkedChanges*'
@@ -347,7 +348,8 @@ void LinkedChanges::Judge() {
 TEST_F(LinkedChanges, ReachTheRecordOfEveryName) {
   const std::uint64_t operations = Setting("TIERFS_LINKS_OPERATIONS", kOperations);
   const BusyLoops busy(2);
-  // In every other run a job asks for what is new all the time, so that the feed looks at everything in many small parts.
+  // In every other run a job asks for what is new all the time, so that the feed looks at
+  // everything in many small parts.
   std::atomic<bool> done = false;
   std::thread asking([&] {
     while (!done && seed_ % 2 == 1) (void)AskDaemon(Base("state"), {{"verb", "seal"}});

@@ -1,4 +1,5 @@
-// Reading a directory while it changes: what was there all the time is listed once, however it is read.
+// Reading a directory while it changes: what was there all the time is listed once, however it is
+// read.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -24,7 +25,8 @@ class Listing : public MountTest {
 };
 
 TEST_F(Listing, NothingThatStaysIsMissedOrListedTwice) {
-  // Two read the directory in turns, files come and go, and the kernel is told to forget what it holds.
+  // Two read the directory in turns, files come and go, and the kernel is told to forget what it
+  // holds.
   DIR* const a = ::opendir(Mnt("d").c_str());
   DIR* const b = ::opendir(Mnt("d").c_str());
   ASSERT_TRUE(a != nullptr && b != nullptr);

@@ -1,4 +1,5 @@
-// Who takes long does not hold up others, though over io_uring one thread gets all requests of a core.
+// Who takes long does not hold up others, though over io_uring one thread gets all requests of a
+// core.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>

@@ -1,4 +1,5 @@
-// Lower layers of every kind: what they hold shows, changes go to the tiers, and they themselves stay what they were.
+// Lower layers of every kind: what they hold shows, changes go to the tiers, and they themselves
+// stay what they were.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-// Files that move between tiers while they are used: to who looks they stay where they are, with every write.
+// Files that move between tiers while they are used: to who looks they stay where they are, with
+// every write.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,5 +1,5 @@
-// The mount answers as the disk beneath it does: each case runs on a plain directory and on the mount, and the two have to agree, errno
-// and all.
+// The mount answers as the disk beneath it does: each case runs on a plain directory and on the
+// mount, and the two have to agree, errno and all.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>

@@ -1,4 +1,5 @@
-// A mount that would be wrong does not start: one line that names file and line and the mend, and nothing is touched.
+// A mount that would be wrong does not start: one line that names file and line and the mend, and
+// nothing is touched.
 #include <sys/mount.h>
 
 #include <algorithm>
@@ -10,7 +11,8 @@ namespace {
 
 class Refused : public MountTest {
  protected:
-  // The mount is refused with one line that starts with `where` and holds `what`; the trees stay as they are.
+  // The mount is refused with one line that starts with `where` and holds `what`; the trees stay as
+  // they are.
   void ExpectRefusal(const std::string& where, const std::string& what, const std::string& options = "") {
     const std::string before = Shell("find " + Base() + " -not -path '*/state*' | sort").out;
     const Ran ran = Execute(options.empty() ? std::vector<std::string>{TIERFS_BINARY, ConfigFile(), Mnt()}

@@ -1,5 +1,5 @@
-// What an operation of a user costs: requests that reach the daemon, and system calls that the daemon makes for them. Not a timed test: it
-// fails when a count rises, whatever the machine.
+// What an operation of a user costs: requests that reach the daemon, and system calls that the
+// daemon makes for them. Not a timed test: it fails when a count rises, whatever the machine.
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -43,7 +43,8 @@ class Cost : public MountTest {
     ASSERT_TRUE(Mount()) << Refusal();
   }
 
-  // Without what the kernel tells of its own accord, which references it dropped, and what others ask of every mount, as df does.
+  // Without what the kernel tells of its own accord, which references it dropped, and what others
+  // ask of every mount, as df does.
   [[nodiscard]] Counts Requests() const {
     const auto status = AskDaemon(Base("state"), {{"verb", "status"}});
     if (!status) return {};
@@ -72,8 +73,8 @@ class Cost : public MountTest {
     EXPECT_EQ(seen, expected) << what << " costs " << Text(seen) << ", expected " << Text(expected);
   }
 
-  // System calls of the daemon while `operation` runs, without those that move requests and make threads ready (sigaltstack: of a
-  // sanitizer), and without the answer to df (fstatfs).
+  // System calls of the daemon while `operation` runs, without those that move requests and make
+  // threads ready (sigaltstack: of a sanitizer), and without the answer to df (fstatfs).
   Counts SystemCalls(const std::function<void()>& operation) {
     const std::string log = Base("strace");
     const std::string said = Base("strace.err");
@@ -173,14 +174,16 @@ TEST_F(Cost, RequestsOfOperationsOnFiles) {
   MakeDirs(Mnt("d"));
   for (const char* name : {"d/a", "d/b", "d/e", "d/f.tmp"}) Touch(name);
   ReadWhole(Mnt("d/a"));
-  // Whatever changes a directory makes the kernel ask for its attributes when it is used next: done here, so that it is not counted below.
+  // Whatever changes a directory makes the kernel ask for its attributes when it is used next: done
+  // here, so that it is not counted below.
   const auto expect = [&](const char* what, const Counts& expected, const std::function<void()>& operation) {
     Stat(Mnt("d"));
     ExpectRequests(what, expected, operation);
   };
   // Its page stays in the kernel's cache, also where data goes through the daemon.
   expect("open, read, close of a known file", {{"open", 1}, {"release", 1}}, [&] { ReadWhole(Mnt("d/a")); });
-  // The first write of an inode's life makes the kernel ask for its file capabilities, which a write takes away.
+  // The first write of an inode's life makes the kernel ask for its file capabilities, which a
+  // write takes away.
   Counts creation{{"lookup", 1}, {"create", 1}, {"getxattr", 1}, {"release", 1}};
   Counts rewriting{{"open", 1}, {"release", 1}};
   if (!Passthrough()) {
@@ -210,7 +213,8 @@ TEST_F(Cost, ColdWalkIsListingsAlone) {
   ExpectRequests("the walk again", {{"getattr", 1}}, walk);
 }
 
-// In a directory that is in one tier alone, and in a tier of which the catalogue records nothing: what its own thread does varies.
+// In a directory that is in one tier alone, and in a tier of which the catalogue records nothing:
+// what its own thread does varies.
 TEST_F(Cost, SystemCallsOfOperationsOnFiles) {
   MakeDirs(Mnt("bulk"));
   for (const char* name : {"bulk/a", "bulk/b", "bulk/c"}) Touch(name);

@@ -1,4 +1,5 @@
-// A changed policy taken live, and what it moves: interrupted, killed, resumed, and settled in the background.
+// A changed policy taken live, and what it moves: interrupted, killed, resumed, and settled in the
+// background.
 #include <fcntl.h>
 #include <sys/wait.h>
 

@@ -1,4 +1,5 @@
-// Every write goes to the tier of its path, and the backing trees hold what the policy says and nothing else.
+// Every write goes to the tier of its path, and the backing trees hold what the policy says and
+// nothing else.
 #include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>

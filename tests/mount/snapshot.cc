@@ -61,7 +61,8 @@ bool IsOverlayfs(const std::string& path) {
 void Read(const std::string& root, const std::string& path, Record record, Snapshot& snapshot) {
   const std::string full = path.empty() ? root : root + "/" + path;
   if (::lstat(full.c_str(), &record.st) != 0) {
-    // The kernel's overlayfs lists a whiteout that hides nothing, where only one layer has the directory.
+    // The kernel's overlayfs lists a whiteout that hides nothing, where only one layer has the
+    // directory.
     if (errno == ENOENT && IsOverlayfs(root)) return;
     ADD_FAILURE() << full << " is listed, and lstat says " << std::strerror(errno);
     return;

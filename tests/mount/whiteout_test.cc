@@ -266,7 +266,8 @@ TEST_F(Whiteout, CannotBeMadeNorMarkedThroughTheMount) {
   }
 }
 
-// The next version of the image has not got the directory any more: what hid an entry of it must not be in the way.
+// The next version of the image has not got the directory any more: what hid an entry of it must
+// not be in the way.
 TEST_F(Whiteout, OneThatHidesNothingAnyMoreIsNotInTheWay) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/d");

@@ -1,4 +1,5 @@
-// States: that they say what the rules say one by one, when two of them are the same, and what they cost.
+// States: that they say what the rules say one by one, when two of them are the same, and what they
+// cost.
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -68,7 +69,8 @@ TEST(Automaton, NamesThatMatchAlikeShareOneState) {
   EXPECT_EQ(policy->MemoryUsed().bytes, before.bytes);
 }
 
-// Rules are few or many: a step costs about the same. Measured as the least of several rounds, so that a busy machine does not count.
+// Rules are few or many: a step costs about the same. Measured as the least of several rounds, so
+// that a busy machine does not count.
 TEST(Automaton, AStepWithFiveThousandRulesCostsLessThanThreeWithFive) {
   const auto cost = [](std::size_t rules) {
     const auto policy = PolicyOf(RulesFor(Kind::kLiteral, rules));

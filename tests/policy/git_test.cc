@@ -1,14 +1,15 @@
-// The patterns against git itself: random lists of patterns and paths, each answered by `git check-ignore` with the
-// line that decides.
+// The patterns against git itself: random lists of patterns and paths, each answered by `git
+// check-ignore` with the line that decides.
 //
-// A list stands in a .gitignore of a directory of its own, so that one process of git answers for a thousand lists.
-// Every third rule is negated, as a second tier. Of git, two things are modelled that tierfs does otherwise:
+// A list stands in a .gitignore of a directory of its own, so that one process of git answers for a
+// thousand lists. Every third rule is negated, as a second tier. Of git, two things are modelled
+// that tierfs does otherwise:
 //   - beneath a directory that is ignored git looks no further: no rule re-includes anything. Here a later rule wins at
 //   any depth.
 //   - a negated pattern on a directory says nothing about what is in it. Here a rule covers everything beneath.
-// And one that git's manual says and git does not: in `ab**/c`, other consecutive asterisks are regular ones; git cuts
-// off the literal beginning `ab` and then takes what is left for `**/c`. Such patterns are left out, and so is an
-// escaped slash.
+// And one that git's manual says and git does not: in `ab**/c`, other consecutive asterisks are
+// regular ones; git cuts off the literal beginning `ab` and then takes what is left for `**/c`.
+// Such patterns are left out, and so is an escaped slash.
 //
 // TIERFS_GIT_ROUNDS (of a thousand lists each) and TIERFS_GIT_SEED ask for more, or for others.
 #include <sys/wait.h>
@@ -183,7 +184,8 @@ TEST(Git, DecidesAsThePolicyDoes) {
     for (const List& list : lists) {
       for (const std::string& path : list.paths) {
         ASSERT_EQ(GitsLine(list, path), *answer) << Show(list, path);
-        // The automaton says what the rules say one by one: the last that matches the path or anything above it.
+        // The automaton says what the rules say one by one: the last that matches the path or
+        // anything above it.
         const bool is_dir = list.directories.contains(path);
         ASSERT_EQ(list.policy->DecisionFor(path, is_dir), ByTheRules(*list.policy, path, is_dir)) << Show(list, path);
         ++cases;

@@ -1,5 +1,5 @@
-// The language of rules: what matches what. git_test.cc checks the patterns against git itself; here stand the cases
-// that people ask for.
+// The language of rules: what matches what. git_test.cc checks the patterns against git itself;
+// here stand the cases that people ask for.
 #include "tests/policy/support.h"
 
 namespace tierfs::policy::testing {

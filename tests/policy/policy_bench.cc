@@ -1,10 +1,12 @@
-// What a step costs with 5 to 5,000 rules, beside the obvious alternative: fnmatch(3) over the rules, the last first.
+// What a step costs with 5 to 5,000 rules, beside the obvious alternative: fnmatch(3) over the
+// rules, the last first.
 //
 //   policy_bench                      all of it
 //   policy_bench --benchmark_filter=literal
 //
-// Each benchmark classifies the same 5,000 files: the automaton in their directory's state, one step a file, as a mount does; fnmatch by
-// the whole path. `ns` is for one file. `memory` is what the compiled policy holds after all of them were met.
+// Each benchmark classifies the same 5,000 files: the automaton in their directory's state, one
+// step a file, as a mount does; fnmatch by the whole path. `ns` is for one file. `memory` is what
+// the compiled policy holds after all of them were met.
 #include <benchmark/benchmark.h>
 #include <fnmatch.h>
 
@@ -71,8 +73,8 @@ void WholePath(benchmark::State& bench, Kind kind) {
   Report(bench, paths.size());
 }
 
-// fnmatch on the whole path, last rule first, until one matches. It knows no `**` and no anchoring, so it answers less than gitignore
-// asks; what it costs is what is compared.
+// fnmatch on the whole path, last rule first, until one matches. It knows no `**` and no anchoring,
+// so it answers less than gitignore asks; what it costs is what is compared.
 void Fnmatch(benchmark::State& bench, Kind kind) {
   const auto rules = static_cast<std::size_t>(bench.range(0));
   const auto policy = Compile(kind, rules);

@@ -1,5 +1,5 @@
-// Every system call of an operation fails in turn. Afterwards the view is the one of before or of after, with nothing in between, and
-// the next mount finds nothing half done.
+// Every system call of an operation fails in turn. Afterwards the view is the one of before or of
+// after, with nothing in between, and the next mount finds nothing half done.
 #ifdef TIERFS_FAULTS
 
 #include <fcntl.h>
@@ -46,7 +46,8 @@ class FailingCalls : public TreeTest {
         ++failures;
         SCOPED_TRACE("call " + std::to_string(number) + ", " + failed);
         const View now = Look();
-        // A step that cannot be taken back is finished by the next mount, and until then the journal says so.
+        // A step that cannot be taken back is finished by the next mount, and until then the
+        // journal says so.
         if (journal().size() == 0) {
           EXPECT_TRUE(now == before || now == after) << Difference(now, before) << "\n or \n" << Difference(now, after);
           if (done) EXPECT_EQ(Difference(now, after), "");

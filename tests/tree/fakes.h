@@ -89,9 +89,7 @@ class FakeJournal : public Journal {
 class FakeFeed : public Feed {
  public:
   FakeFeed() : Feed(LayerMask::Only(0).With(1)) {}
-  void Touched(LayerIndex layer, std::string path, Change /*change*/) override {
-    Remember(std::to_string(layer + 1) + " " + path);
-  }
+  void Touched(LayerIndex layer, std::string path, Change /*change*/) override { Remember(std::to_string(layer + 1) + " " + path); }
   void LinkedTouched(std::uint64_t /*inode*/, Change /*change*/) override { Remember("linked"); }
   void NamelessTouched(std::uint64_t /*inode*/, Change /*change*/) override { Remember("nameless"); }
   void MayBeMapped(UniqueFd /*file*/) override { Remember("mapped"); }

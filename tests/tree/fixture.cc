@@ -130,7 +130,11 @@ void TreeTest::LookInto(NodeId directory, const std::string& path, View& view) {
     const mode_t mode = entry->attributes.st.st_mode;
     char number[16];
     std::snprintf(number, sizeof number, " %o ", mode & 07777U);
-    EXPECT_TRUE(view.emplace(beneath, (S_ISDIR(mode) ? "directory" : S_ISREG(mode) ? "file" : "other") + std::string(number)).second)
+    EXPECT_TRUE(view.emplace(beneath, (S_ISDIR(mode)   ? "directory"
+                                       : S_ISREG(mode) ? "file"
+                                                       : "other") +
+                                          std::string(number))
+                    .second)
         << beneath << " is listed twice";
     if (S_ISDIR(mode)) LookInto(entry->id, beneath, view);
     if (S_ISREG(mode)) {

@@ -28,9 +28,11 @@ class TreeTest : public ::testing::Test {
 
   // Empties every layer. The tree goes.
   void Clear();
-  // Puts a file, or with a trailing slash a directory, into a layer: "tier2/srv/file", "lower/etc/conf".
+  // Puts a file, or with a trailing slash a directory, into a layer: "tier2/srv/file",
+  // "lower/etc/conf".
   void Put(const std::string& place, const std::string& content = "");
-  // Builds the tree over the layers, as a mount does: after what the journal holds was finished or undone.
+  // Builds the tree over the layers, as a mount does: after what the journal holds was finished or
+  // undone.
   void Open();
   void Close();
 

@@ -1,4 +1,5 @@
-// The seam to the operating system: descriptors, opening beneath a root, copies with their holes, attributes.
+// The seam to the operating system: descriptors, opening beneath a root, copies with their holes,
+// attributes.
 #include <fcntl.h>
 #include <sys/xattr.h>
 

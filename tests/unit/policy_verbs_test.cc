@@ -1,4 +1,5 @@
-// tierctl policy check, test and diff, and tierctl explain: on good input and bad, as text and as JSON, with their exit codes.
+// tierctl policy check, test and diff, and tierctl explain: on good input and bad, as text and as
+// JSON, with their exit codes.
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/support.h"

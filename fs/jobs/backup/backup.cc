@@ -27,7 +27,8 @@ constexpr const char* kToolNames[] = {"rsync", "borg", "restic"};
 tl::unexpected<BackupError> Refuse(const std::string& text) { return tl::unexpected(BackupError{true, text}); }
 tl::unexpected<BackupError> Incomplete(const std::string& text) { return tl::unexpected(BackupError{false, text}); }
 
-// The directory that a destination is, if it is one of this machine: a path, or what borg and restic take for one.
+// The directory that a destination is, if it is one of this machine: a path, or what borg and
+// restic take for one.
 std::optional<std::string> LocalPlace(const std::string& destination) {
   for (const char* scheme : {"file://", "local:"}) {
     if (destination.rfind(scheme, 0) == 0) return fs::absolute(destination.substr(std::strlen(scheme))).string();
@@ -84,7 +85,8 @@ std::optional<dev_t> DeviceOf(fs::path path) {
   return st.st_dev;
 }
 
-// Whether the tool would copy nothing with this option, so that the token would move and the copy would not.
+// Whether the tool would copy nothing with this option, so that the token would move and the copy
+// would not.
 bool CopiesNothing(BackupTool tool, const std::string& option) {
   for (const char* name : {"--dr", "--list-only", "--only-write-batch"}) {  // borg takes abbreviations
     if (option.rfind(name, 0) == 0) return true;
@@ -96,7 +98,8 @@ bool CopiesNothing(BackupTool tool, const std::string& option) {
   return option.find('n') < letters;
 }
 
-// A backup that is written into what it backs up would grow for ever, and a copy in a tier's place would delete what the tier holds.
+// A backup that is written into what it backs up would grow for ever, and a copy in a tier's place
+// would delete what the tier holds.
 BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request) {
   const auto local = LocalPlace(request.destination);
   if (!local) return {};
@@ -125,8 +128,9 @@ BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request)
   return {};
 }
 
-// The token that the job itself remembers of its last complete pass. When the destination has another one, another job
-// made its copy, or this machine's state is that of an earlier day: the feed cannot know what has changed since.
+// The token that the job itself remembers of its last complete pass. When the destination has
+// another one, another job made its copy, or this machine's state is that of an earlier day: the
+// feed cannot know what has changed since.
 std::string RememberedHere(const std::string& file) {
   std::ifstream stream(file + ".last");
   std::string token;

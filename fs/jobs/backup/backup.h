@@ -1,7 +1,9 @@
-// Backup jobs: one tier's tree goes to a destination by rsync, borg or restic, and the change feed says what there is to do.
+// Backup jobs: one tier's tree goes to a destination by rsync, borg or restic, and the change feed
+// says what there is to do.
 //
-// The token of the feed up to which a copy is complete is kept at the destination, so that the two cannot drift apart: it is written there
-// when the copy is whole, never before. What changes while a tool reads is listed the next time.
+// The token of the feed up to which a copy is complete is kept at the destination, so that the two
+// cannot drift apart: it is written there when the copy is whole, never before. What changes while
+// a tool reads is listed the next time.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +58,8 @@ struct BackupError {
 template <typename T>
 using BackupResult = tl::expected<T, BackupError>;
 
-// Runs one job; durable at a local destination on return. `progress` hears of the work under way, for a terminal; empty: nobody looks.
-// Two jobs for one tier and destination never run at once.
+// Runs one job; durable at a local destination on return. `progress` hears of the work under way,
+// for a terminal; empty: nobody looks. Two jobs for one tier and destination never run at once.
 [[nodiscard]] BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& request,
                                                    const std::function<void(const std::string&)>& progress);
 

@@ -1,8 +1,10 @@
-// borg: an archive a pass, HOST-MOUNT-tierN-DATE, whose comment says up to which change it is complete, and when borg last read everything.
+// borg: an archive a pass, HOST-MOUNT-tierN-DATE, whose comment says up to which change it is
+// complete, and when borg last read everything.
 //
-// An archive is made under another name and gets its own when it is complete, so that one that was cut short is never built upon. borg
-// walks the tree by itself: handed a list it asks for the attributes of each path as well, which costs the same, and its list reader
-// (borg 1.2) takes a carriage return in a name for the end of a line.
+// An archive is made under another name and gets its own when it is complete, so that one that was
+// cut short is never built upon. borg walks the tree by itself: handed a list it asks for the
+// attributes of each path as well, which costs the same, and its list reader (borg 1.2) takes a
+// carriage return in a name for the end of a line.
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -16,8 +18,8 @@ namespace {
 // Exit codes of borg(1).
 constexpr int kWarning = 1;
 
-// Some messages of borg have a byte that is not UTF-8 as half a surrogate pair, \udcXX, which is no valid JSON; it becomes "?", which the
-// others have.
+// Some messages of borg have a byte that is not UTF-8 as half a surrogate pair, \udcXX, which is no
+// valid JSON; it becomes "?", which the others have.
 nlohmann::json ParseBorg(std::string line) {
   constexpr std::size_t kEscape = 6;  // "\u" and four digits
   for (std::size_t at = 0; at + 1 < line.size(); ++at) {

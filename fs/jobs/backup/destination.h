@@ -59,7 +59,8 @@ class BackupDestination {
 [[nodiscard]] std::unique_ptr<BackupDestination> MakeBorgDestination(const BackupContext& context);
 [[nodiscard]] std::unique_ptr<BackupDestination> MakeResticDestination(const BackupContext& context);
 
-// "HOST-MOUNT-tierN": what an archive or a copy is of, in letters, digits and "._-=" alone; "=XX" stands for another byte.
+// "HOST-MOUNT-tierN": what an archive or a copy is of, in letters, digits and "._-=" alone; "=XX"
+// stands for another byte.
 [[nodiscard]] std::string SubjectOf(const BackupContext& context);
 [[nodiscard]] std::string HostName();
 

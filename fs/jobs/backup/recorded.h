@@ -25,7 +25,8 @@ class RecordedTree {
   void Saw(const std::string& path, const Listed& listed);
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
-  // The paths that differ: absent on one side, or other. Entries of the type `left_out` need not be in the archive.
+  // The paths that differ: absent on one side, or other. Entries of the type `left_out` need not be
+  // in the archive.
   [[nodiscard]] std::vector<std::string> Differing(std::uint32_t left_out) const;
 
  private:

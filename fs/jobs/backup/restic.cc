@@ -1,5 +1,6 @@
-// restic: a snapshot a pass, with tags that say of which mount and tier it is, up to which change it is complete, and when restic last read
-// everything. The token is tagged when the snapshot is complete: one that was cut short has none and is never built upon.
+// restic: a snapshot a pass, with tags that say of which mount and tier it is, up to which change
+// it is complete, and when restic last read everything. The token is tagged when the snapshot is
+// complete: one that was cut short has none and is never built upon.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ namespace {
 // Exit codes of restic(1): 3, a snapshot was made and some of the tree could not be read.
 constexpr int kUnread = 3;
 
-// "2026-11-26T23:00:36.882210458Z" in nanoseconds; restic writes dates with the zone that it runs in.
+// "2026-11-26T23:00:36.882210458Z" in nanoseconds; restic writes dates with the zone that it runs
+// in.
 std::int64_t ParseDate(const std::string& text) {
   std::tm when{};
   const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &when);
@@ -48,7 +50,8 @@ class ResticDestination : public BackupDestination {
   explicit ResticDestination(const BackupContext& context) : context_(context), tag_("tierfs:" + SubjectOf(context)) {}
 
   BackupResult<Remembered> Remember() override {
-    // The lock of a restic that was killed would be in the way of tagging; those of processes that still run stay.
+    // The lock of a restic that was killed would be in the way of tagging; those of processes that
+    // still run stay.
     const ToolLog::Call unlock{Restic({"unlock"}), "", "", {}, {}};
     TIERFS_ASSIGN(const int unlocked, context_.log.Run(unlock));
     if (unlocked != 0) return tl::unexpected(context_.log.Failed(unlock, unlocked));
@@ -64,7 +67,8 @@ class ResticDestination : public BackupDestination {
     snapshot_.clear();
     ToolLog::Call call;
     std::vector<std::string> arguments{"backup", "--json", "--one-file-system", "--tag", tag_};
-    // A full pass reads every file again; otherwise those whose attributes differ from the last complete snapshot's.
+    // A full pass reads every file again; otherwise those whose attributes differ from the last
+    // complete snapshot's.
     if (pass.full) {
       arguments.emplace_back("--force");
     } else {
@@ -207,7 +211,8 @@ class ResticDestination : public BackupDestination {
     return {};
   }
 
-  // Before version 0.16 restic wrote U+FFFD for each byte of a symlink's target that is not UTF-8 (restic issue 3311), and said nothing.
+  // Before version 0.16 restic wrote U+FFFD for each byte of a symlink's target that is not UTF-8
+  // (restic issue 3311), and said nothing.
   BackupResult<void> FindDamaged() {
     int major = 0;
     int minor = 0;

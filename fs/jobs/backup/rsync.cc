@@ -1,4 +1,5 @@
-// rsync: the copy is DESTINATION/tierN; DESTINATION/tierN.token says up to which change it is complete, and when the last full pass was.
+// rsync: the copy is DESTINATION/tierN; DESTINATION/tierN.token says up to which change it is
+// complete, and when the last full pass was.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,7 +61,8 @@ class RsyncDestination : public BackupDestination {
     const ToolLog::Call fetch{Rsync({"-q", copy_ + ".token", TokenFile()}), "", "", {}, {}};
     TIERFS_ASSIGN(const int code, context_.log.Run(fetch));
     if (code != 0 && code != kPartial) return tl::unexpected(context_.log.Failed(fetch, code));
-    // TOKEN, the date of the last full pass, "complete" or "begun", whose copy it is, and the copy's inode number.
+    // TOKEN, the date of the last full pass, "complete" or "begun", whose copy it is, and the
+    // copy's inode number.
     Remembered last;
     std::ifstream file(TokenFile());
     std::string token;
@@ -101,8 +103,9 @@ class RsyncDestination : public BackupDestination {
     TIERFS_ASSIGN(result.partial, Everything(answered, differed));
     if (answered && !last_.cut_short) result.differed = std::move(differed);
     if (!result.partial.empty() || context_.request.dry_run) return result;
-    // Names that were one file in the copy and are several in the tree, say: rsync sets attributes of the shared file and finds its content
-    // right. What still differs is made anew, file by file.
+    // Names that were one file in the copy and are several in the tree, say: rsync sets attributes
+    // of the shared file and finds its content right. What still differs is made anew, file by
+    // file.
     TIERFS_ASSIGN(std::vector<std::string> left, Differences({}));
     if (left.empty()) return result;
     std::vector<ChangedPath> again;
@@ -148,7 +151,8 @@ class RsyncDestination : public BackupDestination {
     return {};
   }
 
-  // -A and -X with whiteouts need root on both sides; -x: what is mounted beneath a tree is none of it.
+  // -A and -X with whiteouts need root on both sides; -x: what is mounted beneath a tree is none of
+  // it.
   [[nodiscard]] std::vector<std::string> Rsync(const std::vector<std::string>& arguments) const {
     std::vector<std::string> all{"rsync"};
     all.insert(all.end(), context_.request.tool_options.begin(), context_.request.tool_options.end());
@@ -175,7 +179,8 @@ class RsyncDestination : public BackupDestination {
   BackupResult<std::string> Everything(bool listed, std::vector<std::string>& differed) {
     ToolLog::Call call;
     std::vector<std::string> options{"--delete", "--force"};
-    // Where the feed cannot name what changed, size and date do not say either that the content is that of an older copy.
+    // Where the feed cannot name what changed, size and date do not say either that the content is
+    // that of an older copy.
     std::error_code ignored;
     if (!listed && (is_remote_ || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
     if (context_.on_terminal) options.emplace_back("--info=progress2");
@@ -194,8 +199,9 @@ class RsyncDestination : public BackupDestination {
 
   BackupResult<std::string> These(const std::vector<std::string>& paths) {
     ToolLog::Call call;
-    // --ignore-times: a listed file is always made anew, never changed in place, so that it parts from what shared it in the copy, and a
-    // change that size and time do not show is copied. "./" before each path: without it a name is taken for a comment (# ;) or an option.
+    // --ignore-times: a listed file is always made anew, never changed in place, so that it parts
+    // from what shared it in the copy, and a change that size and time do not show is copied. "./"
+    // before each path: without it a name is taken for a comment (# ;) or an option.
     call.arguments = Copier({"--ignore-times", "--from0", "--files-from=-", "--delete-missing-args", "--force"});
     bool root = false;
     for (const std::string& path : paths) {

@@ -19,7 +19,8 @@ class ToolLog {
     std::vector<std::string> arguments;
     std::string directory;
     std::string input;
-    // Hears each line of the tool's output, and of its errors; true: the line is for the program alone and not kept.
+    // Hears each line of the tool's output, and of its errors; true: the line is for the program
+    // alone and not kept.
     std::function<bool(const std::string&)> output;
     std::function<bool(const std::string&)> error;
     std::vector<std::string> environment = {};  // NAME=VALUE, besides the caller's own

@@ -23,7 +23,8 @@ struct Finding {
   std::function<Repaired()> repair;  // none: a person has to decide
 };
 
-// What a check works on. `mounted`: a daemon serves the mount, and works on the same trees. Outlives the findings.
+// What a check works on. `mounted`: a daemon serves the mount, and works on the same trees.
+// Outlives the findings.
 struct Subject {
   const Config& config;
   const policy::Policy& policy;
@@ -33,8 +34,8 @@ struct Subject {
 // Is called now and then with the number of entries that were looked at.
 using Progress = std::function<void(std::uint64_t seen)>;
 
-// Names and attributes in the four trees, over the lower layers. Changes nothing but through Finding::repair. The error is one line: a
-// layer cannot be opened.
+// Names and attributes in the four trees, over the lower layers. Changes nothing but through
+// Finding::repair. The error is one line: a layer cannot be opened.
 [[nodiscard]] tl::expected<std::vector<Finding>, std::string> CheckTrees(const Subject& subject, const Progress& progress);
 // The catalogue by itself, its open intents, and its rows against the trees.
 [[nodiscard]] std::vector<Finding> CheckCatalogue(const Subject& subject, const Progress& progress);

@@ -145,7 +145,8 @@ class TreeCheck {
     const auto names = ListXattrs(ProcPath(parent->get(), name.c_str()), false);
     if (!names) return;
     for (const std::string& attribute : *names) {
-      // An overlay mark may come from an image that was unpacked there; all of them are hidden in the mount.
+      // An overlay mark may come from an image that was unpacked there; all of them are hidden in
+      // the mount.
       if (!IsPrivateXattr(attribute)) continue;
       Found({"foreign-attribute", path, "in " + TierName(tier) + " it has the attribute " + attribute + ", which no file may have",
              "--repair removes the attribute", [this, path, tier, attribute]() -> Repaired {
@@ -241,7 +242,8 @@ class TreeCheck {
     Found(std::move(finding));
   }
 
-  // What a layer holds at a path. The directory that is mounted over cannot be looked into from here: nullopt.
+  // What a layer holds at a path. The directory that is mounted over cannot be looked into from
+  // here: nullopt.
   [[nodiscard]] std::optional<Held> HeldIn(LayerIndex layer, const std::string& path) const {
     const std::size_t lower = static_cast<std::size_t>(layer) - kTierCount;
     if (!IsTier(layer) && lower == lowers_.size()) return std::nullopt;
