@@ -74,7 +74,11 @@ Result<PartFds> PartsOf(const PartFds& above, const char* name, const InTiers& h
   PartFds parts;
   for (const UniqueFd& tier : above.tiers) {
     auto part = OpenEntry(tier.get(), name, kDirectory);
-    if (part) parts.tiers.push_back(std::move(*part));
+    const int error = part ? 0 : part.error().code;
+    // Absent, a file, or a symlink there. Any other failure may hide a part that is there.
+    if (error == ENOENT || error == ENOTDIR || error == ELOOP) continue;
+    if (!part) return tl::unexpected(part.error());
+    parts.tiers.push_back(std::move(*part));
   }
   if (!held.whiteout) {
     TIERFS_ASSIGN(parts.lower, LowerDirectories(above.lower, name));

@@ -35,8 +35,18 @@ Status RemoveEmptyPart(int dir, const char* name) {
     whiteouts.emplace_back(entry.d_name);
     return {};
   }));
-  for (const std::string& whiteout : whiteouts) TIERFS_TRY(RemoveEntry(part.get(), whiteout.c_str()));
-  return RemoveDirectoryEntry(dir, name);
+  Status emptied;
+  std::size_t gone = 0;
+  while (emptied && gone < whiteouts.size()) {
+    emptied = RemoveEntry(part.get(), whiteouts[gone].c_str());
+    if (emptied) ++gone;
+  }
+  if (emptied) emptied = RemoveDirectoryEntry(dir, name);
+  // Without its whiteouts the directory would show what they hide.
+  if (!emptied) {
+    for (std::size_t n = 0; n < gone; ++n) TIERFS_TRY(MakeWhiteout(part.get(), whiteouts[n].c_str()));
+  }
+  return emptied;
 }
 
 bool IsOpaque(int dir, const char* name) {

@@ -10,8 +10,8 @@ namespace tierfs {
 // does.
 [[nodiscard]] Status MakeWhiteout(int dir, const char* name);
 
-// rmdir of a directory that holds nothing but whiteouts; ENOTEMPTY when it holds more, and then
-// nothing is changed.
+// rmdir of a directory that holds nothing but whiteouts; ENOTEMPTY if it holds more. On failure the
+// directory keeps its whiteouts.
 [[nodiscard]] Status RemoveEmptyPart(int dir, const char* name);
 
 // An opaque directory shows nothing of the layers beneath it. Tools that unpack images as root

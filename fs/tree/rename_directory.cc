@@ -8,21 +8,24 @@
 
 namespace tierfs {
 
-void Renames::RefreshParts(const NodePtr& directory) {
+Status Renames::RefreshParts(const NodePtr& directory) {
   const auto top = nodes_.PathOf(*directory);
-  if (!top) return;
+  if (!top) return {};
   std::vector<std::pair<std::string, NodePtr>> beneath;
   for (const NodePtr& node : nodes_.All()) {
     if (!node->IsDir()) continue;
     const auto path = nodes_.PathOf(*node);
     if (path && (node == directory || path->rfind(*top + "/", 0) == 0)) beneath.emplace_back(*path, node);
   }
-  std::sort(beneath.begin(), beneath.end());  // a directory before what is in it
+  std::sort(beneath.begin(), beneath.end());  // a directory before its entries
+  Status refreshed;
   for (const auto& [path, node] : beneath) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
     const auto found = view_.Find(place.parent, place.name.c_str());
     if (found && found->IsDir()) nodes_.Renamed(node, place.parent, place.name, found->parts);
+    if (!found && refreshed) refreshed = tl::unexpected(found.error());
   }
+  return refreshed;
 }
 
 void Renames::FinishDirectory(const NodePtr& node, const Side& place, LayerMask parts, bool lower) {
@@ -32,8 +35,10 @@ void Renames::FinishDirectory(const NodePtr& node, const Side& place, LayerMask 
   if (lower) {
     // What is in lower layers does not move with it.
     directories_.ForgetAll();
-    RefreshParts(node);
-    if (const Status dropped = whiteouts_.DropStray(node); !dropped) {
+    // A whiteout is known to be stray only if all the parts are known.
+    Status dropped = RefreshParts(node);
+    if (dropped) dropped = whiteouts_.DropStray(node);
+    if (!dropped) {
       spdlog::warn("whiteouts in {}: {} ({})", place.name, std::strerror(dropped.error().code), dropped.error().step);
     }
   }

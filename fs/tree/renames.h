@@ -104,7 +104,7 @@ class Renames {
   // Once the parts stand at their new place: nothing may fail the rename any more.
   void FinishDirectory(const NodePtr& node, const Side& place, LayerMask parts, bool lower);
   // After it stands at its new place: what the nodes beneath merge.
-  void RefreshParts(const NodePtr& directory);
+  [[nodiscard]] Status RefreshParts(const NodePtr& directory);
 
   const LayerSet& layers_;
   NodeTable& nodes_;

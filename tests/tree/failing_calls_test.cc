@@ -50,7 +50,9 @@ class FailingCalls : public TreeTest {
         // journal says so.
         if (journal().size() == 0) {
           EXPECT_TRUE(now == before || now == after) << Difference(now, before) << "\n or \n" << Difference(now, after);
-          if (done) EXPECT_EQ(Difference(now, after), "");
+          if (done) {
+            EXPECT_EQ(Difference(now, after), "");
+          }
         }
         Open();
         const View next = Look();
@@ -181,6 +183,7 @@ class FailingRename : public FailingCalls, public ::testing::WithParamInterface<
       const Name source = NameAt(from);
       const Name target = NameAt(to);
       (void)Node(from);
+      if ((flags & RENAME_EXCHANGE) != 0) (void)Node(to);
       return [this, source, target, flags] {
         return tree().Rename(source.parent, source.name.c_str(), target.parent, target.name.c_str(), flags);
       };
