@@ -19,7 +19,7 @@ namespace tierfs::test {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kRules = "2 *\n1 /etc/\n3 /cache/\n3 *.tmp\n4 /usr/\n";
+
 constexpr const char* kLayers[] = {"tier1", "tier2", "tier3", "tier4", "lower"};
 
 std::string Read(int fd) {
