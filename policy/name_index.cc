@@ -51,19 +51,27 @@ std::size_t ByteTrie::Bytes() const {
   return nodes_.capacity() * sizeof(Node) + edge_bytes_.capacity() + edge_targets_.capacity() * sizeof(std::uint32_t);
 }
 
-NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions) {
-  using Bucket = std::map<std::string_view, std::vector<Position>>;  // by pattern
-  using Table = std::map<std::string, Bucket>;
+namespace {
+
+using Bucket = std::map<std::string_view, std::vector<Position>>;  // by pattern
+using Table = std::map<std::string, Bucket>;
+
+// Positions by the literal bytes that a name must have to match.
+struct Buckets {
   Bucket others;
   std::unordered_map<std::string_view, Bucket> literals;
   Table suffixes;
   Table prefixes;
   Table runs;
+};
+
+Buckets ByLiteralBytes(const std::vector<Rule>& rules, const std::vector<Position>& positions) {
+  Buckets buckets;
   for (const Position& position : positions) {
     const Glob& glob = rules[position.rule].components[position.component].glob;
     const auto add_to = [&](Bucket& bucket) { bucket[glob.text()].push_back(position); };
     if (glob.literal()) {
-      add_to(literals[*glob.literal()]);
+      add_to(buckets.literals[*glob.literal()]);
       continue;
     }
     const std::string prefix = glob.LiteralPrefix().substr(0, ByteTrie::kMaxKey);
@@ -71,16 +79,22 @@ NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>
     std::reverse(suffix.begin(), suffix.end());
     suffix.resize(std::min(suffix.size(), ByteTrie::kMaxKey));
     if (!suffix.empty() && suffix.size() >= prefix.size()) {
-      add_to(suffixes[suffix]);
+      add_to(buckets.suffixes[suffix]);
     } else if (!prefix.empty()) {
-      add_to(prefixes[prefix]);
+      add_to(buckets.prefixes[prefix]);
     } else if (const std::string run = glob.LongestRun().substr(0, ByteTrie::kMaxKey); !run.empty()) {
-      add_to(runs[run]);
+      add_to(buckets.runs[run]);
     } else {
-      add_to(others);
+      add_to(buckets.others);
     }
   }
+  return buckets;
+}
 
+}  // namespace
+
+NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions) {
+  Buckets buckets = ByLiteralBytes(rules, positions);
   positions_.reserve(positions.size());
   offsets_.push_back(0);
   const auto add = [&](Bucket& bucket) {
@@ -97,18 +111,18 @@ NameIndex::NameIndex(const std::vector<Rule>& rules, const std::vector<Position>
     offsets_.push_back(static_cast<std::uint32_t>(groups_.size()));
     return static_cast<std::uint32_t>(offsets_.size() - 2);
   };
-  has_others_ = !others.empty();
-  add(others);
-  literals_.reserve(literals.size());
-  for (auto& [text, bucket] : literals) literals_.emplace(text, add(bucket));
+  has_others_ = !buckets.others.empty();
+  add(buckets.others);
+  literals_.reserve(buckets.literals.size());
+  for (auto& [text, bucket] : buckets.literals) literals_.emplace(text, add(bucket));
   const auto trie_of = [&](Table& table) {
     std::vector<std::pair<std::string, std::uint32_t>> keys;
     for (auto& [text, bucket] : table) keys.emplace_back(text, add(bucket));
     return ByteTrie(keys);
   };
-  suffixes_ = trie_of(suffixes);
-  prefixes_ = trie_of(prefixes);
-  runs_ = trie_of(runs);
+  suffixes_ = trie_of(buckets.suffixes);
+  prefixes_ = trie_of(buckets.prefixes);
+  runs_ = trie_of(buckets.runs);
   offsets_.shrink_to_fit();
   groups_.shrink_to_fit();
 }

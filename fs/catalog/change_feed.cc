@@ -299,25 +299,53 @@ bool ChangeFeed::CompareAll() {
   return true;
 }
 
-// A merge of two sorted lists: what the walk finds, and the rows, a page at a time.
+namespace {
+
+// The recorded rows beneath a path in order, read a page at a time.
+class RowCursor {
+ public:
+  RowCursor(Database& database, LayerIndex tier, const std::string& start) : database_(database), tier_(tier), start_(start) {}
+
+  // The next row; null at the end. Valid until the next call.
+  Result<const Row*> Peek() {
+    if (in_page_ == page_.size() && more_) {
+      in_page_ = 0;
+      TIERFS_TRY(database_.Read([&](Connection& connection) { page_ = RowsBeneath(connection, tier_, start_, last_, kPage); }));
+      more_ = page_.size() >= kPage;
+      if (!page_.empty()) last_ = page_.back().path;
+    }
+    return in_page_ < page_.size() ? &page_[in_page_] : nullptr;
+  }
+  void Next() { ++in_page_; }
+
+ private:
+  static constexpr int kPage = 2000;
+
+  Database& database_;
+  const LayerIndex tier_;
+  const std::string& start_;
+  std::vector<Row> page_;
+  std::size_t in_page_ = 0;
+  std::optional<std::string> last_;
+  bool more_ = true;
+};
+
+}  // namespace
+
+bool ChangeFeed::MakeRoomForHints() {
+  if (queue_.size() < HintQueue::kCapacity / 4) return false;
+  std::vector<Hint> hints = queue_.TakeAll();
+  std::copy_if(hints.begin(), hints.end(), std::back_inserter(moved_), [](const Hint& hint) { return hint.change == Change::kSubtree; });
+  Unify(moved_);
+  Process(std::move(hints));
+  return true;
+}
+
+// A merge of two sorted lists: the entries of the walk, and the rows.
 Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole) {
-  constexpr int kPage = 2000;
   TreeWalk walk(roots_.at(tier).get(), start);
   Observer observer(roots_.at(tier).get());
-  std::vector<Row> page;
-  std::size_t in_page = 0;
-  std::optional<std::string> last;
-  bool more_rows = true;
-  const auto peek_row = [&]() -> Result<const Row*> {
-    if (in_page == page.size() && more_rows) {
-      in_page = 0;
-      TIERFS_TRY(database_.Read([&](Connection& connection) { page = RowsBeneath(connection, tier, start, last, kPage); }));
-      more_rows = page.size() >= kPage;
-      if (!page.empty()) last = page.back().path;
-    }
-    return in_page < page.size() ? &page[in_page] : nullptr;
-  };
-
+  RowCursor rows(database_, tier, start);
   std::vector<Sight> sights;
   std::vector<Hint> linked;  // a change of such a file may have been told of by its path of before the directory moved
   const auto remember = [&](const Observed& seen) {
@@ -333,7 +361,7 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
   TIERFS_ASSIGN(bool walking, walk.Next(item));
   std::string item_key = StoredPath(item.path);
   for (;;) {
-    TIERFS_ASSIGN(const Row* row, peek_row());
+    TIERFS_ASSIGN(const Row* row, rows.Peek());
     if (!walking && row == nullptr) break;
     const int order = !walking ? 1 : row == nullptr ? -1 : item_key.compare(StoredPath(row->path));
     if (order > 0) {
@@ -343,14 +371,14 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
         TIERFS_ASSIGN(const Observed seen, observer.At(row->path));
         sights.push_back(Sight{tier, Change::kContent, row->path, seen, whole});
       }
-      ++in_page;
+      rows.Next();
     } else {
       const Observed& known = row == nullptr ? Observed{} : row->seen;
       const bool same = order == 0 && known.IsSurely(item.observed);
       if (!same) sights.push_back(Sight{tier, Change::kContent, item.path, item.observed, whole});
       if (order == 0 && known.inode != item.observed.inode) remember(known);
       remember(item.observed);
-      if (order == 0) ++in_page;
+      if (order == 0) rows.Next();
       TIERFS_ASSIGN(walking, walk.Next(item));
       item_key = StoredPath(item.path);
       if (whole) ++compared_;
@@ -358,14 +386,8 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
     if (sights.size() >= kBatch || linked.size() >= kBatch) TIERFS_TRY(apply());
     if (whole && ++walked % 4096 == 0) {
       TIERFS_TRY(apply());
-      // Hints go on coming in; they must not fill the queue meanwhile. What was looked at before
-      // them is looked at anew.
-      if (queue_.size() >= HintQueue::kCapacity / 4) {
-        std::vector<Hint> hints = queue_.TakeAll();
-        std::copy_if(hints.begin(), hints.end(), std::back_inserter(moved_),
-                     [](const Hint& hint) { return hint.change == Change::kSubtree; });
-        Unify(moved_);
-        Process(std::move(hints));
+      // Whatever was looked at before those hints is looked at anew.
+      if (MakeRoomForHints()) {
         observer = Observer(roots_.at(tier).get());
         if (walking) {
           TIERFS_ASSIGN(item.observed, observer.At(item.path));

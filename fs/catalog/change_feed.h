@@ -82,6 +82,9 @@ class ChangeFeed : public Feed {
   [[nodiscard]] bool CompareAll();
   // Tells why not; false, for CompareAll to return.
   [[nodiscard]] bool CannotCompare(LayerIndex tier, const Error& error);
+  // Processes the queued hints if they fill a good part of the queue: hints go on coming in during a
+  // long comparison. False if there was no need to.
+  [[nodiscard]] bool MakeRoomForHints();
   // `whole`: nothing beneath `start` was told of; what is told meanwhile is looked at by itself.
   [[nodiscard]] Status CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole);
   void KeepHouse();

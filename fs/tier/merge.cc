@@ -4,13 +4,13 @@
 #include <unistd.h>
 
 #include <map>
-#include <set>
 
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/keep_time.h"
 #include "fs/os/list_dir.h"
 #include "fs/tier/entry.h"
+#include "fs/tier/merge_rule.h"
 #include "fs/tier/whiteouts.h"
 
 namespace tierfs {
@@ -18,11 +18,10 @@ namespace {
 
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY;
 
-// What the tiers hold of a name.
+// The kinds of entry that the tiers hold at a name.
 struct InTiers {
   bool whiteout = false;
   bool directory = false;
-  bool other = false;
 };
 
 using Names = std::map<std::string, InTiers>;
@@ -46,26 +45,27 @@ Result<Names> NamesInTiers(const std::vector<UniqueFd>& tiers) {
       InTiers& held = names[name];
       held.whiteout = held.whiteout || IsWhiteout(st);
       held.directory = held.directory || S_ISDIR(st.st_mode);
-      held.other = held.other || (!IsWhiteout(st) && !S_ISDIR(st.st_mode));
       return {};
     }));
   }
   return names;
 }
 
+// The layer of one of the lower directories, as MergeRule counts them.
+LayerIndex LowerLayer(std::size_t index) { return static_cast<LayerIndex>(kTierCount + index); }
+
 // The names that the lower directories show together, and whether each is a directory.
 Result<std::map<std::string, bool>> NamesInLower(const std::vector<UniqueFd>& lower) {
-  std::map<std::string, bool> shown;
-  std::set<std::string> hidden;
-  for (const UniqueFd& layer : lower) {
-    TIERFS_TRY(ForEachStat(layer.get(), [&](const std::string& name, const struct stat& st) -> Status {
-      if (IsWhiteout(st))
-        hidden.insert(name);
-      else if (hidden.count(name) == 0)
-        shown.emplace(name, S_ISDIR(st.st_mode));
+  std::map<std::string, MergeRule> rules;
+  for (std::size_t n = 0; n < lower.size(); ++n) {
+    TIERFS_TRY(ForEachStat(lower[n].get(), [&](const std::string& name, const struct stat& st) -> Status {
+      rules[name].Take(LowerLayer(n), HeldAs(st));
       return {};
     }));
-    for (const auto& [name, is_dir] : shown) hidden.insert(name);
+  }
+  std::map<std::string, bool> shown;
+  for (const auto& [name, rule] : rules) {
+    if (rule.Shows()) shown.emplace(name, rule.ShowsDirectory());
   }
   return shown;
 }
@@ -90,14 +90,17 @@ Result<PartFds> PartsOf(const PartFds& above, const char* name, const InTiers& h
 
 Result<std::vector<UniqueFd>> LowerDirectories(const std::vector<UniqueFd>& lower, const char* name) {
   std::vector<UniqueFd> parts;
-  for (const UniqueFd& layer : lower) {
-    const auto st = StatEntry(layer.get(), name);
+  MergeRule rule;
+  for (std::size_t n = 0; n < lower.size() && rule.Wants(LowerLayer(n)); ++n) {
+    const int layer = lower[n].get();
+    const auto st = StatEntry(layer, name);
     if (!st && st.error().code == ENOENT) continue;
     if (!st) return tl::unexpected(st.error());
-    if (!S_ISDIR(st->st_mode)) break;
-    TIERFS_ASSIGN(UniqueFd part, OpenEntry(layer.get(), name, kDirectory));
+    const bool opaque = S_ISDIR(st->st_mode) && IsOpaque(layer, name);
+    rule.Take(LowerLayer(n), opaque ? Held::kOpaqueDirectory : HeldAs(*st));
+    if (!rule.ShowsDirectory() || !rule.parts().Has(LowerLayer(n))) continue;
+    TIERFS_ASSIGN(UniqueFd part, OpenEntry(layer, name, kDirectory));
     parts.push_back(std::move(part));
-    if (IsOpaque(layer.get(), name)) break;
   }
   return parts;
 }

@@ -14,15 +14,15 @@ Status Renames::Rename(NodeId from, const char* from_name, NodeId to, const char
   bool exclusive = false;
   // What has to be copied first is copied with nothing locked; then all is looked at anew.
   for (;;) {
-    Outcome outcome{};
+    Tried tried{};
     if (exclusive) {
       const Lock topology(topology_);
-      TIERFS_ASSIGN(outcome, Try(request, true));
+      TIERFS_ASSIGN(tried, Try(request, true));
     } else {
       const ReadLock topology(topology_);
-      TIERFS_ASSIGN(outcome, Try(request, false));
+      TIERFS_ASSIGN(tried, Try(request, false));
     }
-    switch (outcome.attempt) {
+    switch (tried.attempt) {
       case Attempt::kDone:
         return {};
       case Attempt::kLookAgain:
@@ -31,10 +31,10 @@ Status Renames::Rename(NodeId from, const char* from_name, NodeId to, const char
         exclusive = true;
         continue;
       case Attempt::kCopyUp:
-        TIERFS_TRY(outcome.node->IsDir() ? copies_.CopyUpBeneath(outcome.node) : copies_.CopyUp(outcome.node));
+        TIERFS_TRY(tried.node->IsDir() ? copies_.CopyUpBeneath(tried.node) : copies_.CopyUp(tried.node));
         break;
       case Attempt::kCopyFirst:
-        TIERFS_TRY(CopyFirst(request, outcome.node));
+        TIERFS_TRY(CopyFirst(request, tried.node));
         break;
     }
     exclusive = false;
@@ -49,23 +49,23 @@ Result<Renames::Sides> Renames::Find(const Request& request) {
   return sides;
 }
 
-Result<Renames::Outcome> Renames::Try(Request& request, bool exclusive) {
+Result<Renames::Tried> Renames::Try(Request& request, bool exclusive) {
   TIERFS_ASSIGN(const Sides sides, Find(request));
   // Every path beneath a directory that moves changes: nobody may be walking one.
-  if (sides.Directories(request.exchange) && !exclusive) return Outcome{Attempt::kExclusive, nullptr};
+  if (sides.Directories(request.exchange) && !exclusive) return Tried{Attempt::kExclusive, nullptr};
   TIERFS_TRY(MayRename(request, sides));
   // Two names of one file: POSIX says nothing happens.
-  if (sides.target.found.Exists() && sides.source.found.key == sides.target.found.key) return Outcome{Attempt::kDone, nullptr};
+  if (sides.target.found.Exists() && sides.source.found.key == sides.target.found.key) return Tried{Attempt::kDone, nullptr};
   TIERFS_ASSIGN(const NodePtr lower, NeedsCopyUp(request, sides));
-  if (lower) return Outcome{Attempt::kCopyUp, lower};
+  if (lower) return Tried{Attempt::kCopyUp, lower};
   // Also when only some of the steps could be done.
   const AtEnd report([&] { Report(sides); });
   if (sides.Directories(request.exchange)) {
     TIERFS_TRY(request.exchange ? ExchangeTrees(sides.source, sides.target) : RenameDirectory(sides.source, sides.target));
-    return Outcome{Attempt::kDone, nullptr};
+    return Tried{Attempt::kDone, nullptr};
   }
   TIERFS_ASSIGN(const Attempt attempt, request.exchange ? ExchangeFiles(sides) : RenameFile(sides, request));
-  return Outcome{attempt, sides.source.node};
+  return Tried{attempt, sides.source.node};
 }
 
 Status Renames::MayRename(const Request& request, const Sides& sides) {

@@ -61,7 +61,7 @@ class Renames {
     kCopyUp,     // `node` is in no tier, or something beneath it
     kCopyFirst,  // to another mount: Request::copy is to be filled
   };
-  struct Outcome {
+  struct Tried {
     Attempt attempt;
     NodePtr node;  // that has to be copied first
   };
@@ -73,7 +73,7 @@ class Renames {
   };
 
   // One attempt with the topology held: exclusively when `exclusive`.
-  [[nodiscard]] Result<Outcome> Try(Request& request, bool exclusive);
+  [[nodiscard]] Result<Tried> Try(Request& request, bool exclusive);
   [[nodiscard]] Result<Sides> Find(const Request& request);
   // The errors that rename(2) has for what stands at the two names.
   [[nodiscard]] Status MayRename(const Request& request, const Sides& sides);

@@ -19,7 +19,6 @@ namespace tierfs::test {
 namespace fs = std::filesystem;
 namespace {
 
-
 constexpr const char* kLayers[] = {"tier1", "tier2", "tier3", "tier4", "lower"};
 
 std::string Read(int fd) {

@@ -18,6 +18,7 @@ namespace tierfs::test {
 using View = std::map<std::string, std::string>;
 
 class TreeTest : public ::testing::Test {
+ public:
   // The policy of each test.
   static constexpr const char* kRules = "2 *\n1 /etc/\n3 /cache/\n3 *.tmp\n4 /usr/\n";
 
