@@ -1,17 +1,25 @@
-// The operations that scripts/bench times one kind at a time. Prints a line `NAME SECONDS
-// OPERATIONS CPU` for each kind; CPU is what the process BENCH_DAEMON (a pid, from the environment)
-// has used meanwhile, in seconds.
+// The operations that scripts/bench times, one kind at a time. It prints a line `NAME SECONDS
+// OPERATIONS CPU` for each kind. CPU is the CPU time in seconds that the process BENCH_DAEMON used
+// meanwhile; that variable of the environment holds its pid.
 //
-//   bench_ops files DIR COUNT THREADS    create, stat (the first since), stat-warm, lookup (stat with the kernel's name caches dropped),
-//   absent (stat of names that
-//                                        nobody asked for yet), absent-warm, open-read, rename, unlink of COUNT files of 4 KiB
-//   bench_ops edit DIR COUNT SUFFIX      a file rewritten COUNT times as editors do: written as NAME.SUFFIX, renamed to NAME
-//   bench_ops data DIR MIB               sequential (1 MiB) and random (4 KiB) writes and reads of a file, reads through a mapping
-//   bench_ops fill DIR COUNT             COUNT empty files in one directory, listed twice, listed with a stat of each
-//   bench_ops tree DIR COUNT             COUNT empty files, 1,000 a directory
-//   bench_ops walk DIR                   everything beneath is listed and stat'ed
-//   bench_ops read DIR                   every file beneath is read
-//   bench_ops append DIR                 one byte is appended to every file of the directory
+//   bench_ops files DIR COUNT THREADS
+//       COUNT files of 4 KiB: create, stat (the first after that), stat-warm, lookup (stat with
+//       the kernel's name caches dropped), absent (stat of names not looked up before),
+//       absent-warm, open-read, rename, unlink
+//   bench_ops edit DIR COUNT SUFFIX
+//       a file rewritten COUNT times as editors do: written as NAME.SUFFIX, renamed to NAME
+//   bench_ops data DIR MIB
+//       sequential (1 MiB) and random (4 KiB) writes and reads of a file; reads through a mapping
+//   bench_ops fill DIR COUNT
+//       COUNT empty files in one directory; listed twice; listed with a stat of each
+//   bench_ops tree DIR COUNT
+//       COUNT empty files, 1,000 in each directory
+//   bench_ops walk DIR
+//       lists and stats everything beneath DIR
+//   bench_ops read DIR
+//       reads every file beneath DIR
+//   bench_ops append DIR
+//       appends one byte to every file of the directory
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -44,8 +52,7 @@ void Must(bool ok, const std::string& what) {
   if (!ok) Die(what);
 }
 
-// CPU time that the daemon of the mount has used so far, all its threads together; 0 where there is
-// none.
+// The CPU time that all threads of the mount's daemon have used so far; 0 without a daemon.
 double DaemonCpu() {
   static const char* const pid = std::getenv("BENCH_DAEMON");
   clockid_t clock = 0;
@@ -54,7 +61,7 @@ double DaemonCpu() {
   return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
 }
 
-// `work` returns how many operations it did.
+// `work` returns the number of operations that it did.
 void Timed(const char* name, const std::function<std::size_t()>& work) {
   const double cpu = DaemonCpu();
   const auto start = std::chrono::steady_clock::now();
@@ -171,7 +178,7 @@ void Data(const std::string& dir, std::size_t mib) {
     for (std::size_t i = 0; i < mib; ++i) Must(::read(fd, room.data(), kMiB) == static_cast<ssize_t>(kMiB), path);
     return mib;
   };
-  read_all();  // the warm-up: what is timed is the way to the page cache
+  read_all();  // warm-up: the timed reads come from the page cache
   Timed("seq-read", read_all);
   Timed("rand-read", [&] {
     for (const off_t at : places) Must(::pread(fd, block.data(), kBlock, at) == static_cast<ssize_t>(kBlock), path);
@@ -189,7 +196,7 @@ void Data(const std::string& dir, std::size_t mib) {
   ::unlink(path.c_str());
 }
 
-// What a pass over directories has met.
+// Totals of one pass over directories.
 struct Seen {
   std::size_t entries = 0;
   std::size_t files = 0;
@@ -197,8 +204,8 @@ struct Seen {
 
 enum class Each { kList, kStat, kRead };
 
-// Lists `dir` and what is beneath it; each entry is stat'ed as well, each file read as well.
-// Directories are known by their d_type.
+// Lists `dir` and everything beneath it. kStat and kRead stat each entry; kRead also reads each
+// file. Directories are recognised by their d_type.
 void Pass(const std::string& dir, Each each, Seen& seen) {
   static std::string room(std::size_t{1} << 16, 0);
   DIR* const stream = ::opendir(dir.c_str());

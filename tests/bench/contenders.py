@@ -1,4 +1,4 @@
-"""Who is measured. Each contender makes its mount in a place; all of them keep their files on the same disk, beneath that place."""
+"""The contenders. Each makes its mount in a place and keeps its files beneath it; all places are on one disk."""
 import json, os, re, shlex, shutil, subprocess
 
 from measure import run
@@ -7,7 +7,7 @@ URING = "/sys/module/fuse/parameters/enable_uring"
 
 
 class UringSwitch:
-    """FUSE over io_uring as tierfs' service unit has it: on, where the kernel has it, and afterwards as it was."""
+    """Switches FUSE over io_uring on, as the service unit of tierfs does, and restores the old setting."""
 
     def __init__(self):
         self._before = None
@@ -26,7 +26,7 @@ class UringSwitch:
 
 
 def rules(count):
-    """`count` rules as policies have them: trees, names at any depth, patterns. The work itself is tier 2; its *.tmp are tier 3."""
+    """`count` typical rules: trees, names at any depth, patterns. The work is in tier 2, its *.tmp in tier 3."""
     shapes = ("4 /opt/package-{0}/", "3 /srv/site-{0}/var/cache/", "3 *.ext{0}", "2 /home/user-{0}/keep", "1 /etc/service-{0}/*.conf",
               "3 cache-{0}/", "4 /usr/lib/**/plugin-{0}/", "2 /srv/**/keep-{0}")
     lines = [shapes[i % len(shapes)].format(i) for i in range(count - 1)]
@@ -34,9 +34,9 @@ def rules(count):
 
 
 class Contender:
-    """`name` is what the command line calls it, `label` what tables and picture do."""
+    """The command line uses `name`; the tables and the picture use `label`."""
     fuse = True
-    peer = True       # another FUSE file system: what tierfs is compared with
+    peer = True       # another FUSE file system, with which tierfs is compared
     has_lower = False
     group = "all"     # "policy": only for the rows that compare policies
 
@@ -44,11 +44,11 @@ class Contender:
         self.name, self.label, self.about = name, label, about
 
     def missing(self):
-        """What keeps it from being measured here; None when it can be."""
+        """The reason why this contender cannot be measured here, or None."""
         return None
 
     def tree(self, place):
-        """The directory beneath which files can be put before the mount stands, and are seen in it."""
+        """The directory whose files the mount will show."""
         return place.make("source")[0]
 
     def mount(self, place, lower=False):
@@ -81,7 +81,7 @@ class Tierfs(Contender):
     def __init__(self, name, label, about, tools, options="", count=200, group="all"):
         super().__init__(name, label, about)
         self._tools, self._options, self._count, self.group = tools, options, count, group
-        self.transport = None  # what the last mount said
+        self.transport = None  # as reported by the last mount
 
     def tree(self, place):
         return place.make("tier2")[0]
@@ -102,7 +102,7 @@ class Tierfs(Contender):
 
 
 class Command(Contender):
-    """A program that mounts {source} at {mount}; with {lower} where it takes a lower layer."""
+    """A program that mounts {source} at {mount}, over {lower} if it takes a lower layer."""
 
     def __init__(self, name, label, about, command, program=None, has_lower=False):
         super().__init__(name, label, about)
@@ -119,7 +119,7 @@ class Command(Contender):
 
 
 class Mergerfs(Contender):
-    """Four branches, as tierfs has four tiers. What it documents for speed is on; data past the daemon from 2.41."""
+    """Four branches, like the four tiers of tierfs, with its documented settings for speed. From 2.41, passthrough."""
 
     def missing(self):
         return None if shutil.which("mergerfs") else "mergerfs is not installed"
@@ -139,7 +139,7 @@ class Mergerfs(Contender):
 
 
 def known(tools):
-    """Every contender there is but the peers of the command line, in the order of the tables."""
+    """Every contender except the peers of the command line, in the order of the tables."""
     return [
         Plain("plain", "plain", "the backing directory itself"),
         Overlayfs("overlayfs", "overlayfs", "the kernel's, an upper over one lower layer"),

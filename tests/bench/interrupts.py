@@ -1,10 +1,10 @@
-"""Whoever interrupts a run waits for what is being cleaned up, and no signal is lost."""
+"""Interrupts of a run wait for the clean-up, and no signal is lost."""
 import signal
 from contextlib import contextmanager
 
 
 class Interrupts:
-    """From its making on SIGINT, SIGTERM and SIGHUP are a KeyboardInterrupt; within `shield` it comes at the end."""
+    """Turns SIGINT, SIGTERM and SIGHUP into a KeyboardInterrupt, which `shield` delays until its end."""
 
     def __init__(self):
         self._shields, self._pending = 0, False

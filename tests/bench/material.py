@@ -1,4 +1,4 @@
-"""What workloads work on, made once a run on the disk that is measured, and how large it is."""
+"""The files that workloads use, made once a run on the measured disk, and their sizes."""
 import os, subprocess
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,7 +13,7 @@ SQL = {
 
 @dataclass
 class Sizes:
-    copies: int = 20            # of tierfs' own source, some 300 files each
+    copies: int = 20            # of the source of tierfs, some 300 files each
     edits: int = 1000
     files: int = 10_000
     mib: int = 256
@@ -48,7 +48,7 @@ class Material:
 
     @cached_property
     def entries(self):
-        """Of one copy of the source tree, without its root."""
+        """The number of entries in one copy of the source tree, without its root."""
         return len(run(["tar", "-tf", self.tar]).splitlines()) - 1
 
     def untar(self, where, copies):
@@ -58,7 +58,7 @@ class Material:
 
     @cached_property
     def reference(self):
-        """What an untar leaves, for rsync to compare with."""
+        """An unpacked archive, with which rsync compares."""
         path = self._path("reference")
         os.mkdir(path)
         self.untar(path, self.sizes.copies)
@@ -76,7 +76,7 @@ class Material:
 
     @cached_property
     def git(self):
-        """The environment in which git's answers depend on nobody's configuration."""
+        """An environment in which git's answers depend on no configuration."""
         return dict(os.environ, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null", HOME=self.base)
 
     @cached_property

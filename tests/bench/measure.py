@@ -1,10 +1,10 @@
-"""What is measured and kept: one sample is a contender's time, operations and daemon CPU for one row in one turn."""
+"""The results. One sample is a contender's time, operations and daemon CPU for one row in one turn."""
 import os, re, statistics, subprocess, time
 from dataclasses import dataclass, field
 
 
 class Failed(Exception):
-    """A contender could not do a piece of work. Its other rows are measured all the same."""
+    """A contender could not do a piece of work. Its other rows are still measured."""
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Sample:
 
 @dataclass
 class Results:
-    """samples[row][contender] holds one entry a counted turn; facts[row][contender] is a line for people."""
+    """samples[row][contender] has one entry for each counted turn; facts[row][contender] is a line of text."""
     samples: dict = field(default_factory=dict)
     failures: dict = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Results:
             self.failures.setdefault(row, {})[contender] = reason
 
     def seconds(self, row, contender):
-        """The median; None where nothing was measured, or where it failed in any turn."""
+        """The median, or None if the row was not measured or failed in any turn."""
         samples = self.samples.get(row, {}).get(contender)
         if not samples or contender in self.failures.get(row, {}):
             return None
@@ -50,11 +50,12 @@ class Results:
 
 
 def cpu_seconds(pid):
-    """CPU time of all threads of a process so far, in nanosecond grains; /proc/PID/stat counts in hundredths of a second."""
+    """CPU time of all threads of a process so far, in nanoseconds; /proc/PID/stat has only hundredths of a second."""
     if pid is None:
         return 0.0
     try:
-        return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) answers for a process
+        # The clock that clock_getcpuclockid(3) returns for a process.
+        return time.clock_gettime((~pid << 3) | 2)
     except OSError:
         return 0.0
 
@@ -66,7 +67,7 @@ def drop_caches():
 
 
 def run(words, **options):
-    """A command that must do what it is asked to; what it said is in the exception if it does not."""
+    """Runs a command that must succeed. If it fails, the exception contains its output."""
     done = subprocess.run(words, stdin=options.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors="replace", **options)
     if done.returncode != 0:
@@ -76,7 +77,7 @@ def run(words, **options):
 
 
 class Run:
-    """One contender at one workload in one turn. The page cache holds nothing unwritten when the clock starts."""
+    """One contender, one workload, one turn. The page cache has no dirty pages when the clock starts."""
 
     def __init__(self, place, tree, material, record, fact):
         self.place, self.tree, self.material, self.sizes = place, tree, material, material.sizes
@@ -94,7 +95,7 @@ class Run:
         self.timed(row, operations, lambda: run(words, **options))
 
     def native(self, words, rows):
-        """bench_ops times itself. `rows` maps what it prints to the names of rows; what is not in it is not kept."""
+        """Runs bench_ops, which times itself. `rows` maps its names to rows; other names are dropped."""
         os.sync()
         environment = dict(os.environ, BENCH_DAEMON=str(self.place.daemon)) if self.place.daemon else None
         for line in run([self.material.tools["bench_ops"], *map(str, words)], env=environment).splitlines():

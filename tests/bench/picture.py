@@ -1,12 +1,14 @@
-"""The picture: a row for each kind of work, a dot for each contender at its multiple of the plain directory's time, on a logarithmic
-scale. It is an SVG that follows the reader's light or dark theme; shapes tell contenders apart as well as colours."""
+"""The picture: a row for each kind of work, a dot for each contender at its multiple of the plain
+directory's time, on a logarithmic scale. The SVG follows the reader's light or dark theme. Contenders
+differ by shape and by colour."""
 import math
 from xml.sax.saxutils import escape
 
 from report import machine_text
 
 LEFT, WIDTH, ROW, RIGHT, LEGEND = 236, 580, 19, 24, 24
-# Of the light theme and of the dark one. The first is overlayfs', then come those of tierfs.
+# One list for the light theme, one for the dark. The first colour is overlayfs's, the next are
+# those of tierfs.
 COLOURS = (("#57606a", "#adbac7"), ("#cf222e", "#ff7b72"), ("#bf5700", "#ffa657"), ("#99286e", "#ff9bce"), ("#0550ae", "#58a6ff"),
            ("#1a7f37", "#56d364"), ("#8250df", "#bc8cff"), ("#0a7d7d", "#39c5cf"), ("#7d4e00", "#d29922"))
 
@@ -66,7 +68,7 @@ def draw(workloads, contenders, results, facts):
     for i, row in enumerate(rows):
         y = top + ROW * i + ROW / 2
         out.append(f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end" data-row="{row.name}">{escape(row.title)}</text>')
-        for j, one in reversed(list(enumerate(shown))):  # tierfs lies on top
+        for j, one in reversed(list(enumerate(shown))):  # tierfs is drawn on top
             if values[row.name, one.name]:
                 out.append(shape(j % 4, at(values[row.name, one.name]), y, f"c{j}", 1.3 if one.name == "tierfs" else 1.0))
     out += [f'<text class="small" x="8" y="{bottom + 34}">{escape(machine_text(facts))}</text>', "</svg>"]

@@ -1,9 +1,10 @@
-"""A place is a directory with a mount in it, for one contender at one workload in one turn. Nothing of it is left afterwards."""
+"""A place is a directory with a mount, for one contender, one workload and one turn. It is removed afterwards."""
 import os, shutil, signal, subprocess, tempfile, time
 
 from measure import Failed
 
-MARK = "TIERFS_BENCH_MOUNT"  # in the environment of what was started for a mount: so its daemon is found, and nobody else's
+# Set in the environment of the programs started for a mount. It identifies the daemon of the mount.
+MARK = "TIERFS_BENCH_MOUNT"
 
 
 def mounted(path):
@@ -12,7 +13,7 @@ def mounted(path):
 
 
 def processes(path):
-    """Those that were started for the mount at `path`, and theirs."""
+    """The processes that were started for the mount at `path`, and their children."""
     mark = f"{MARK}={path}".encode()
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -33,10 +34,11 @@ def serves_fuse(pid):
 
 
 def share_priority(pid):
-    """A daemon leaves the session that it was started in, and its autogroup (sched(7)): it gets the priority that the work here has."""
+    """Gives the daemon the priority of this process. It left its session, and so its autogroup (sched(7))."""
     try:
         with open("/proc/self/autogroup") as mine, open(f"/proc/{pid}/autogroup", "w") as its:
-            group = mine.read().split()  # empty where no session was ever begun, as beneath an init of its own
+            # Empty if no session was ever begun, for example under a private init.
+            group = mine.read().split()
             if group:
                 its.write(group[-1])
     except OSError:
@@ -60,7 +62,7 @@ class Place:
         return paths
 
     def start(self, command):
-        """Runs `command`, which either ends when the mount stands or serves it in the foreground."""
+        """Runs `command`, which either ends once it has mounted or serves the mount in the foreground."""
         with open(self.root + "/log", "w") as log:
             self._started = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                                              start_new_session=True, env=dict(os.environ, **{MARK: self.mnt}))
@@ -72,7 +74,8 @@ class Place:
                 raise Failed("nothing is mounted after 15 seconds " + self._said())
             time.sleep(0.01)
         os.stat(self.mnt)
-        deadline = time.monotonic() + 0.5  # who goes to the background may still be here
+        # A command that goes to the background may still be running.
+        deadline = time.monotonic() + 0.5
         while self._started.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         self.daemon = next(filter(serves_fuse, processes(self.mnt)), None)
@@ -97,7 +100,7 @@ class Place:
         self.daemon = None
 
     def _wait(self):
-        """For the end of what was started; it has had its unmount, and who stays is told twice."""
+        """Waits until all started processes end after the unmount, then sends SIGTERM and SIGKILL."""
         for patience, then in ((15, signal.SIGTERM), (5, signal.SIGKILL), (5, None)):
             deadline = time.monotonic() + patience
             while time.monotonic() < deadline:

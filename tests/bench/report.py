@@ -1,4 +1,4 @@
-"""The results for eyes and for programs."""
+"""The results as a table and as JSON."""
 import json, os, platform, re, subprocess
 
 
@@ -20,7 +20,7 @@ def machine_text(facts):
 
 
 def goal_of(row, workload, contenders, results):
-    """(text, met) of what tierfs is to reach in this row; None where there is no goal, or nothing to judge by."""
+    """(text, met) of the goal of tierfs in this row; None without a goal, or without results."""
     subject = contenders[-1].name if workload.group == "policy" else "tierfs"
     ratio = results.ratio(row.name, subject, workload.base)
     if ratio is None:

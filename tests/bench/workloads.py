@@ -1,4 +1,4 @@
-"""The work that is measured. A workload gets a fresh mount, prepares what it needs there, and times one row or several."""
+"""The measured work. A workload gets a fresh mount, prepares its files there, and times one or more rows."""
 import os, shutil
 from dataclasses import dataclass
 
@@ -9,8 +9,9 @@ from measure import Failed, drop_caches, memory_and_descriptors, run
 class Row:
     name: str
     title: str
-    goal: float = None      # at most so many times the plain directory's time
-    ahead: bool = False     # a metadata row: tierfs has to be ahead of every other FUSE file system
+    goal: float = None      # at most this many times the plain directory's time
+    # A metadata row: tierfs has to be faster than every other FUSE file system.
+    ahead: bool = False
 
 
 @dataclass
@@ -19,14 +20,16 @@ class Workload:
     about: str
     rows: list
     work: object            # work(run): measures
-    lower: object = None    # lower(run): fills the lower layer before the mount stands; only contenders with one (and plain) take part
-    below: object = None    # below(run, tree): puts files beneath before the mount stands
+    # lower(run) fills the lower layer before the mount. Only contenders with one, and plain, take
+    # part.
+    lower: object = None
+    below: object = None    # below(run, tree): puts files beneath before the mount
     group: str = "all"
-    base: str = "plain"     # what ratios of its rows are taken to
-    turns: int = None       # at most
+    base: str = "plain"     # the contender to which its rows are relative
+    turns: int = None       # the highest number of turns
     warm_up: bool = True
     quick: bool = True      # part of a --quick run
-    only: tuple = None      # contenders that take part; None: all
+    only: tuple = None      # the contenders that take part; None: all
 
     def takes(self, contender):
         if contender.group != self.group or (self.only is not None and contender.name not in self.only):
@@ -41,12 +44,14 @@ def tree(run_):
     run_.timed("untar", entries, lambda: material.untar(mnt, copies))
     drop_caches()
     run_.native(["walk", mnt], {"walk": "walk-cold"})
-    run_.native(["walk", mnt], {})  # a listing moves access times, which the kernel asks for once more
+    # A listing changes access times, so the kernel asks for the attributes once more.
+    run_.native(["walk", mnt], {})
     run_.native(["walk", mnt], {"walk": "walk-warm"})
     drop_caches()
     run_.native(["read", mnt], {"read": "read-cold"})
     run_.native(["read", mnt], {"read": "read-warm"})
-    # A scan of what was stat'ed before, on both sides: reading just now has moved access times, which the kernel asks for once more.
+    # A scan after an earlier stat, on both sides. The reads have changed access times, so the
+    # kernel asks for the attributes once more.
     for side in (mnt, reference):
         run_.native(["walk", side], {})
     run_.timed("rsync", entries, lambda: compare(mnt, reference))
@@ -55,13 +60,13 @@ def tree(run_):
 
 def compare(mnt, reference):
     said = run(["rsync", "-ain", "--delete", mnt + "/", reference + "/"]).splitlines()
-    differences = [line for line in said if not line.endswith(" ./")]  # the root itself is younger
+    differences = [line for line in said if not line.endswith(" ./")]  # the root itself is newer
     if differences:
         raise Failed(f"rsync sees {len(differences)} differences: {differences[0]}")
 
 
 def beneath(run_):
-    """A directory to work in: nobody works at the top of a mount, where that of all tiers is merged."""
+    """A directory to work in. Real work is not at the top of a mount, which is merged from all tiers."""
     os.mkdir(run_.mnt + "/work")
     return run_.mnt + "/work"
 
@@ -95,7 +100,7 @@ def git(run_):
     files_ = run_.sizes.git_copies * run_.material.entries
     run_.command("git-clone", files_, ["git", "clone", "-q", "file://" + repository, clone], env=environment)
     status = ["git", "-C", clone, "status", "--porcelain"]
-    run(status, env=environment)  # the first one writes the index anew
+    run(status, env=environment)  # the first run rewrites the index
     run_.command("git-status", files_, status, env=environment)
 
 

@@ -1,4 +1,4 @@
-// The feed on plain directories, told what changed as the tree tells it.
+// The feed on plain directories. The test reports changes as the tree would.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@ class FeedTest : public InDirectory {
 
   void Open(std::int64_t kept = 1000) {
     catalog_.reset();
-    ::usleep(20000);  // what is seen within a tick of its change counts as changed whenever it is compared
+    // A file recorded within one clock tick of its change counts as changed at the next comparison.
+    ::usleep(20000);
     FeedOptions options;
     options.trees = {{0, Path("t1")}, {1, Path("t2")}};
     options.kept_deletions = kept;
@@ -40,7 +41,7 @@ class FeedTest : public InDirectory {
     EXPECT_TRUE(token) << token.error().step;
     return token ? *token : Token{};
   }
-  // "A a", "M b/c", ...
+  // Returns lines such as "A a" and "M b/c".
   std::vector<std::string> Since(const std::optional<Token>& token, LayerIndex tier = 1, Full expected = Full::kNo) {
     std::vector<std::string> lines;
     Full full{};
@@ -59,7 +60,7 @@ class FeedTest : public InDirectory {
     EXPECT_EQ(::lstat(Path("t2/" + path).c_str(), &st), 0) << path;
     return st.st_ino;
   }
-  // The entries of the trees that are not recorded as they are.
+  // The number of entries whose record differs from the tree.
   std::uint64_t Unrecorded() {
     const auto differed = catalog_->feed()->Rescan();
     EXPECT_TRUE(differed);
@@ -76,11 +77,12 @@ class FeedTest : public InDirectory {
 
 using Lines = std::vector<std::string>;
 
-TEST_F(FeedTest, EachPathOnceWithItsLastState) {
+TEST_F(FeedTest, EachPathIsListedOnceWithItsLastState) {
   fs::create_directories(Path("t2/d"));
   Write(Path("t2/d/old"), "old");
   Write(Path("t2/gone"), "gone");
-  ::usleep(20000);  // what is seen within a tick of its change counts as changed when it is seen again
+  // See Open: a recording within one clock tick of the change would count as a change.
+  ::usleep(20000);
   Open();
   const Token start = Seal();
   EXPECT_EQ(Since(std::nullopt, 1, Full::kNoToken), (Lines{"A ", "A d", "A d/old", "A gone"}));
@@ -103,7 +105,7 @@ TEST_F(FeedTest, EachPathOnceWithItsLastState) {
   EXPECT_EQ(Since(start), (Lines{"m ", "M d/old", "D gone", "A new"}));
 }
 
-TEST_F(FeedTest, IdenticalBytesAreMetadata) {
+TEST_F(FeedTest, RewritingTheSameBytesIsAMetadataChange) {
   Open();
   Seal();
   Put("a", "the same");
@@ -115,13 +117,13 @@ TEST_F(FeedTest, IdenticalBytesAreMetadata) {
   Put("b", "two");
   const Token second = Seal();
   EXPECT_EQ(Since(first), (Lines{"m a", "M b"}));
-  // The content that somebody was told of is the one to compare with.
+  // A later write is compared with the content that the last token covered.
   Put("b", "one");
   Seal();
   EXPECT_EQ(Since(second), (Lines{"M b"}));
 }
 
-TEST_F(FeedTest, RenamedDirectoriesAreGoneHereAndNewThere) {
+TEST_F(FeedTest, ARenamedDirectoryIsListedAsDeletedAndAdded) {
   fs::create_directories(Path("t2/a/x"));
   fs::create_directories(Path("t2/a!"));
   Write(Path("t2/a/x/f"), "f");
@@ -135,7 +137,7 @@ TEST_F(FeedTest, RenamedDirectoriesAreGoneHereAndNewThere) {
   EXPECT_EQ(Since(start), (Lines{"m ", "D a", "D a/x", "D a/x/f", "A b", "A b/x", "A b/x/f"}));
 }
 
-TEST_F(FeedTest, WhatChangedWhileNobodyTold) {
+TEST_F(FeedTest, AChangeWithoutAHintIsListedAfterARestart) {
   Write(Path("t2/a"), "a");
   Write(Path("t2/b"), "b");
   fs::create_directories(Path("t2/d/e"));
@@ -152,7 +154,7 @@ TEST_F(FeedTest, WhatChangedWhileNobodyTold) {
   EXPECT_EQ(Since(start), (Lines{"m ", "M a", "D b", "M d", "D d/e", "D d/e/f"}));
 }
 
-TEST_F(FeedTest, HardLinksAndWhiteouts) {
+TEST_F(FeedTest, HardLinksAndWhiteoutsAreListed) {
   Write(Path("t2/one"), "1");
   fs::create_hard_link(Path("t2/one"), Path("t2/two"));
   Open();
@@ -165,8 +167,8 @@ TEST_F(FeedTest, HardLinksAndWhiteouts) {
   EXPECT_EQ(Since(start), (Lines{"m ", "A hidden", "M one", "M two"}));
 }
 
-// A reader that looks while a directory is away sees it go, though the feed never did.
-TEST_F(FeedTest, ADirectoryThatWentAndCameBackIsListedWithAllThatWasBeneath) {
+// A backup that reads while the directory is away sees it gone, though the feed never did.
+TEST_F(FeedTest, ADirectoryMovedAwayAndBackIsListedWithEverythingBeneath) {
   fs::create_directories(Path("t2/d/e"));
   Write(Path("t2/d/e/f"), "1");
   Write(Path("t2/d/gone"), "1");
@@ -185,9 +187,9 @@ TEST_F(FeedTest, ADirectoryThatWentAndCameBackIsListedWithAllThatWasBeneath) {
   EXPECT_EQ(Since(start), (Lines{"m ", "m d", "m d/e", "m d/e/f", "D d/gone"}));
 }
 
-// A change of a file shows in the rows of all its names, whatever stands at the path that was told
-// of by then.
-TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
+// A change of a file reaches the records of all its names, even if another entry has taken the
+// reported path by then.
+TEST_F(FeedTest, AFileWhoseNameWasReusedIsListedByItsOtherNames) {
   for (const std::string name : {"file", "whiteout", "directory"}) {
     Write(Path("t2/" + name), "1");
     Link(name, name + ".other");
@@ -210,7 +212,7 @@ TEST_F(FeedTest, AFileWhoseNameWasTakenByAnotherIsFollowedToItsOtherNames) {
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
-TEST_F(FeedTest, AFileInADirectoryThatMovedIsFollowedToItsOtherNames) {
+TEST_F(FeedTest, AFileInAMovedDirectoryIsListedByItsOtherNames) {
   fs::create_directories(Path("t2/d"));
   fs::create_directories(Path("t2/e"));
   Write(Path("t2/d/a"), "1");
@@ -229,8 +231,8 @@ TEST_F(FeedTest, AFileInADirectoryThatMovedIsFollowedToItsOtherNames) {
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
-// A path that was looked at between a change and its hint shows nothing new when the hint comes.
-TEST_F(FeedTest, AHintLeadsToTheOtherNamesAlsoWhereItsOwnShowsNoChange) {
+// If the feed looks at a path between a change and its hint, the hint shows nothing new there.
+TEST_F(FeedTest, AHintReachesTheOtherNamesEvenIfItsOwnNameShowsNoChange) {
   Write(Path("t2/a"), "1");
   Link("a", "b");
   Open();
@@ -255,7 +257,7 @@ TEST_F(FeedTest, AHintLeadsToTheOtherNamesAlsoWhereItsOwnShowsNoChange) {
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
-TEST_F(FeedTest, ANameThatCameAndWentLeadsToTheOthersByTheInode) {
+TEST_F(FeedTest, AShortLivedLinkUpdatesTheOtherNamesOfItsInode) {
   Write(Path("t2/a"), "1");
   Link("a", "b");
   Write(Path("t2/single"), "1");
@@ -268,7 +270,7 @@ TEST_F(FeedTest, ANameThatCameAndWentLeadsToTheOthersByTheInode) {
   catalog().feed()->LinkedTouched(InodeOf("a"), Change::kName);
   Seal();
   EXPECT_EQ(Since(start), (Lines{"m ", "m a", "m b"}));
-  // The one name that is left is not among those of files with several.
+  // The file has one name only, so it is not recorded among files with several names.
   Write(Path("t2/single"), "2");
   catalog().feed()->NamelessTouched(InodeOf("single"), Change::kContent);
   Seal();
@@ -276,7 +278,7 @@ TEST_F(FeedTest, ANameThatCameAndWentLeadsToTheOthersByTheInode) {
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
-TEST_F(FeedTest, WhatMayHaveChangedWithoutANewTimeIsListedByEachName) {
+TEST_F(FeedTest, AFileThatMayHaveChangedWithoutANewTimeIsListedByEachName) {
   Write(Path("t2/a"), "1");
   Link("a", "b");
   ::usleep(20000);
@@ -287,7 +289,7 @@ TEST_F(FeedTest, WhatMayHaveChangedWithoutANewTimeIsListedByEachName) {
   EXPECT_EQ(Since(start), (Lines{"M a", "M b"}));
 }
 
-TEST_F(FeedTest, ManyNamesOfOneFile) {
+TEST_F(FeedTest, AFileWithThousandsOfNamesIsListedByEachName) {
   constexpr int kNames = 3000;
   fs::create_directories(Path("t2/d"));
   Write(Path("t2/a"), "1");
@@ -299,7 +301,7 @@ TEST_F(FeedTest, ManyNamesOfOneFile) {
   }
   Touch("a", Change::kName);
   Seal();
-  EXPECT_EQ(Since(start).size(), kNames + 2U) << "a, d, and what is in it";
+  EXPECT_EQ(Since(start).size(), kNames + 2U) << "a, d, and the entries of d";
   ::usleep(20000);
   const Token second = Seal();
   ::chmod(Path("t2/a").c_str(), 0600);
@@ -307,11 +309,11 @@ TEST_F(FeedTest, ManyNamesOfOneFile) {
   Touch("d", Change::kSubtree);
   Touch("e", Change::kSubtree);
   Seal();
-  EXPECT_EQ(Since(second).size(), 2 * kNames + 4U) << "the root, a, d, e, and what was and is in them";
+  EXPECT_EQ(Since(second).size(), 2 * kNames + 4U) << "the root, a, d, e, and the entries of d before and after";
   EXPECT_EQ(Unrecorded(), 0U);
 }
 
-TEST_F(FeedTest, TokensThatCannotBeAnswered) {
+TEST_F(FeedTest, TokensThatCannotBeAnsweredAreRefused) {
   Open(10);
   const Token start = Seal();
   for (int i = 0; i < 50; ++i) Put("f" + std::to_string(i), "x");
@@ -336,7 +338,7 @@ TEST_F(FeedTest, TokensThatCannotBeAnswered) {
   EXPECT_EQ(Token::Parse(start.Render())->seq, start.seq);
 }
 
-TEST_F(FeedTest, ALostDatabaseIsBuiltAgainAndItsTokensAreKnownAsForeign) {
+TEST_F(FeedTest, ALostDatabaseIsRebuiltAndOldTokensAreForeign) {
   Write(Path("t2/a"), "a");
   Open();
   const Token start = Seal();
@@ -346,7 +348,7 @@ TEST_F(FeedTest, ALostDatabaseIsBuiltAgainAndItsTokensAreKnownAsForeign) {
   EXPECT_EQ(Since(start, 1, Full::kOtherDatabase), (Lines{"A ", "A a"}));
 }
 
-TEST_F(FeedTest, MoreHintsThanTheQueueHoldsLoseNothing) {
+TEST_F(FeedTest, AnOverflowingQueueOfHintsLosesNoChange) {
   Open();
   const Token start = Seal();
   fs::create_directories(Path("t2/d"));

@@ -12,7 +12,7 @@ Intent Example(const std::string& what) {
                 {{Step::Kind::kPublish, 1, 2, std::string("a/\xff\n", 4), "to", 77}, {Step::Kind::kRemove, 3, 0, "a/b", "", 1ULL << 63}}};
 }
 
-TEST_F(JournalTest, WhatIsNotFinishedIsFoundAgainInOrder) {
+TEST_F(JournalTest, UnfinishedIntentsAreFoundAgainInOrder) {
   {
     Catalog catalog(Path());
     const auto first = catalog.journal().Begin(Example("first"));
@@ -76,8 +76,9 @@ TEST_F(JournalTest, OpenIntentsOfADatabaseFromTheFutureAreCarriedOver) {
   EXPECT_EQ((*open)[0].second.what, "first");
 }
 
-// Whoever made a file of another kind, or a program of another version, finds it again as it was.
-TEST_F(JournalTest, ADatabaseOfAnotherVersionIsPutAsideWhole) {
+// A database of another application or another schema version is kept unchanged, under another
+// name.
+TEST_F(JournalTest, ADatabaseOfAnotherVersionIsKeptAside) {
   for (const auto& [version, why] : std::map<int, std::string>{{7, "version 7"}, {-1, "version -1"}, {0, "it is not a catalogue"}}) {
     SCOPED_TRACE(version);
     for (const auto& entry : std::filesystem::directory_iterator(Path())) std::filesystem::remove(entry.path());
@@ -104,9 +105,9 @@ TEST_F(JournalTest, ADatabaseOfAnotherVersionIsPutAsideWhole) {
   }
 }
 
-// The database that is to take the old one's place is whole from the instant at which the old one
-// is moved aside, and not before.
-TEST_F(JournalTest, AReplacementThatWasCutShortIsCompletedOrDropped) {
+// The replacement database is complete before the old one is moved aside. An incomplete replacement
+// is dropped.
+TEST_F(JournalTest, AnInterruptedReplacementIsCompletedOrDropped) {
   {
     Catalog catalog(Path());
     ASSERT_TRUE(catalog.journal().Begin(Example("under way")));
@@ -128,8 +129,8 @@ TEST_F(JournalTest, AReplacementThatWasCutShortIsCompletedOrDropped) {
   EXPECT_FALSE(std::filesystem::exists(Path("catalog.db.new")));
 }
 
-// What a program that was killed while it made the file leaves: nothing, or a file without a table.
-TEST_F(JournalTest, AnEmptyFileIsMadeACatalogue) {
+// A program killed while it creates the database leaves an empty file, or one without tables.
+TEST_F(JournalTest, AnEmptyFileBecomesACatalogue) {
   for (const bool has_header : {false, true}) {
     for (const auto& entry : std::filesystem::directory_iterator(Path())) std::filesystem::remove(entry.path());
     Write(Path("catalog.db"), "");
@@ -142,7 +143,7 @@ TEST_F(JournalTest, AnEmptyFileIsMadeACatalogue) {
   }
 }
 
-TEST_F(JournalTest, WithoutAPlaceForTheDatabaseOperationsGoOn) {
+TEST_F(JournalTest, IntentsWorkWithoutADatabase) {
   Catalog catalog(Path("nowhere"));
   EXPECT_NE(catalog.health().CurrentTrouble(), "");
   const auto id = catalog.journal().Begin(Example("first"));
@@ -152,7 +153,7 @@ TEST_F(JournalTest, WithoutAPlaceForTheDatabaseOperationsGoOn) {
   EXPECT_TRUE(catalog.journal().UnderWay().empty());
 }
 
-TEST_F(JournalTest, ADatabaseThatBreaksWhileInUseIsMadeAnewWithWhatIsUnderWay) {
+TEST_F(JournalTest, ADatabaseThatBreaksInUseIsRebuiltWithTheOpenIntents) {
   Catalog catalog(Path());
   ASSERT_TRUE(catalog.journal().Begin(Example("first")));
   {

@@ -1,4 +1,4 @@
-// A directory of its own for each test.
+// The fixture of the catalogue tests: each test has its own directory.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kTracked[] = {1, 2};
 
-// The records of a listing by path; the token is that of the last record.
+// The records of a listing, by path. `token` is set to the token of the last record.
 std::map<std::string, char> Records(const std::string& out, std::string& token) {
   std::map<std::string, char> records;
   std::string last;
@@ -118,8 +118,8 @@ void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int fi
     description = std::to_string(static_cast<int>(last.kind)) + " " + last.path + " " + last.to;
     if (last.kind == Operation::Kind::kReplace) unfinished = last.path + ".tmp";
   }
-  // What the last daemon left to the background is moved by this one. A directory that was renamed
-  // may not have been settled whole: its files are where they were, until somebody asks.
+  // This daemon moves the files that its predecessor left to the background. A renamed directory
+  // may be settled only in part: the remaining files stay in their old tier until `settle` runs.
   const Ran settled = Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
   EXPECT_EQ(settled.code, 0) << settled.out << settled.err;
   const Model found = Found(unfinished);

@@ -1,4 +1,4 @@
-// A mount with a workload on it, and what has to hold after the daemon or the machine has died.
+// A mount with a workload on it, and the checks after a crash of the daemon or the machine.
 #pragma once
 
 #include "tests/crash/workload.h"
@@ -8,21 +8,22 @@ namespace tierfs::test {
 
 class CrashTest : public OverlayTest {
  protected:
-  // Tiers 1 and 3 on file systems of their own; before Prepare.
+  // Puts tiers 1 and 3 on file systems of their own. Call it before Prepare.
   void UseSeveralDisks();
 
-  // Lower files and directories, the first mount, the first files. Once more: everything from the
-  // beginning.
+  // Creates the lower files and directories, mounts, and creates the first files. A second call
+  // starts over from empty trees.
   void Prepare();
 
-  // Remembers the trees of tiers 1 and 2 and the tokens for them as they are.
+  // Remembers the current trees of tiers 1 and 2, and a token for each.
   void Remember();
-  // The operations that follow from the state the mount is in.
+  // Makes `count` operations that continue from the current state of the mount.
   [[nodiscard]] std::vector<Operation> Continue(int count);
 
-  // After the crash and the next mount: what is there is the state after `finished` operations, or
-  // after `started`; each file is in one tree; once settled, check finds nothing; everything that
-  // differs from what was remembered is listed. Goes on from the state that was found.
+  // Call it after the crash and the next mount. The tree has to be in the state after `finished` or
+  // after `started` operations, and each file in exactly one tier. Once settled, `check` finds
+  // nothing, and a listing names everything that differs from the remembered trees. The test
+  // continues from the state found.
   void ExpectRecovered(const std::vector<Operation>& operations, int finished, int started);
 
   std::mt19937 random_{12345};

@@ -1,6 +1,6 @@
-// A copy is held up at a named point while somebody uses the file: what he did is what is there
-// afterwards. Of copies for a rename only the directory and what was opened before can be used: the
-// kernel keeps the file locked until it is answered.
+// A copy is stopped at a named fault point while another process uses the file. The result has to
+// show the other process's change. During a copy for a rename only the directory and files opened
+// earlier can be used: the kernel holds the file's lock until the daemon replies.
 #ifdef TIERFS_FAULTS
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@ namespace {
 constexpr auto kBeforeTheCopy = "copy.wanted";
 constexpr auto kAfterTheCopy = "copy.made";
 
-// Tier 3 is on a file system of its own.
+// Puts tier 3 on a file system of its own.
 class HeldUp : public OverlayTest {
  protected:
   void SetUp() override {
@@ -37,17 +37,17 @@ class HeldUp : public OverlayTest {
     OverlayTest::TearDown();
   }
 
-  // `move` runs beside the test; it is held up at each of these points.
+  // Runs `move` in another thread, which stops at each of these points.
   void Begin(const std::vector<const char*>& points, std::function<int()> move) {
     for (const char* point : points) WriteFile(Base("hold/") + point, "");
     mover_ = std::async(std::launch::async, std::move(move));
   }
   void WaitAt(const char* point) const {
     for (int i = 0; i < 10'000 && !Exists(Base("hold/") + point + ".held"); ++i) ::usleep(1000);
-    ASSERT_TRUE(Exists(Base("hold/") + point + ".held")) << point << " was not passed";
+    ASSERT_TRUE(Exists(Base("hold/") + point + ".held")) << point << " was not reached";
   }
   void LetGo(const char* point) const { ::unlink((Base("hold/") + point).c_str()); }
-  // What `move` returned.
+  // Waits for `move` and returns its result.
   int End() { return mover_.get(); }
 
   [[nodiscard]] std::function<int()> Retier(const std::string& rules) {
@@ -65,14 +65,14 @@ class HeldUp : public OverlayTest {
   std::future<int> mover_;
 };
 
-// The truncation is a change from before the copy, and the write none that the daemon sees.
-TEST_F(HeldUp, AWriteOfWhoTruncatedBeforeTheCopyIsKeptByRetier) {
+// The truncation happens before the copy, and the daemon does not see the write.
+TEST_F(HeldUp, RetierKeepsAWriteAfterATruncationBeforeTheCopy) {
   Begin({kBeforeTheCopy}, Retier("2 *\n3 cache/\n3 /srv/file\n"));
   WaitAt(kBeforeTheCopy);
   UniqueFd writer(::open(Mnt("srv/file").c_str(), O_WRONLY | O_TRUNC));
   ASSERT_TRUE(writer);
   LetGo(kBeforeTheCopy);
-  EXPECT_EQ(End(), 1);  // it waits for the close
+  EXPECT_EQ(End(), 1);  // the move waits for the close
   ASSERT_EQ(::write(writer.get(), "new text", 8), 8);
   writer.Reset();
   Settled();
@@ -80,13 +80,13 @@ TEST_F(HeldUp, AWriteOfWhoTruncatedBeforeTheCopyIsKeptByRetier) {
   EXPECT_EQ(TreesWith("srv/file"), std::set<int>{3});
 }
 
-TEST_F(HeldUp, AWriterWhoIsStillThereKeepsHisFile) {
+TEST_F(HeldUp, AnOpenWriterKeepsItsFile) {
   Begin({kAfterTheCopy}, Retier("2 *\n3 cache/\n3 /srv/file\n"));
   WaitAt(kAfterTheCopy);
   UniqueFd writer(::open(Mnt("srv/file").c_str(), O_WRONLY | O_APPEND));
   ASSERT_TRUE(writer);
   LetGo(kAfterTheCopy);
-  EXPECT_EQ(End(), 1);  // it waits for the close
+  EXPECT_EQ(End(), 1);  // the move waits for the close
   ASSERT_EQ(::write(writer.get(), " and new", 8), 8);
   EXPECT_EQ(ReadFile(Mnt("srv/file")), "old and new");
   writer.Reset();
@@ -127,7 +127,7 @@ TEST_F(HeldUp, AFileThatIsRemovedDuringTheCopyDoesNotComeBack) {
   EXPECT_EQ(TreesWith("srv/file"), std::set<int>{});
 }
 
-TEST_F(HeldUp, ASecondNameDuringTheCopyStaysTheSameFile) {
+TEST_F(HeldUp, ALinkMadeDuringTheCopyStaysTheSameFile) {
   Begin({kAfterTheCopy}, Retier("2 *\n3 cache/\n3 /srv/file\n"));
   WaitAt(kAfterTheCopy);
   ASSERT_EQ(::link(Mnt("srv/file").c_str(), Mnt("srv/other").c_str()), 0);
@@ -138,10 +138,10 @@ TEST_F(HeldUp, ASecondNameDuringTheCopyStaysTheSameFile) {
   EXPECT_EQ(ReadFile(Mnt("srv/file")), "both");
 }
 
-TEST_F(HeldUp, ALowerFileIsRenamedWhileItIsCopiedUp) {
+TEST_F(HeldUp, ALowerFileCanBeRenamedWhileItIsCopiedUp) {
   Begin({kAfterTheCopy}, Chmod("srv/low"));
   WaitAt(kAfterTheCopy);
-  // It waits for the copy, and finds the file where it is then.
+  // The rename waits for the copy, then finds the file in its new place.
   auto renamed = std::async(std::launch::async, Rename("srv/low", "srv/moved"));
   ::usleep(50'000);
   LetGo(kAfterTheCopy);
@@ -152,7 +152,7 @@ TEST_F(HeldUp, ALowerFileIsRenamedWhileItIsCopiedUp) {
   EXPECT_FALSE(Exists(Mnt("srv/low")));
 }
 
-TEST_F(HeldUp, TheDirectoryIsRenamedWhileAFileIsCopiedUp) {
+TEST_F(HeldUp, TheDirectoryCanBeRenamedWhileAFileIsCopiedUp) {
   Begin({kAfterTheCopy}, Chmod("srv/low"));
   WaitAt(kAfterTheCopy);
   auto renamed = std::async(std::launch::async, Rename("srv", "cache/srv"));

@@ -1,4 +1,4 @@
-// The daemon is killed: at random instants, and as it passes each of its named fault points.
+// The daemon is killed at random instants, and at each of its named fault points.
 #include <sys/mount.h>
 
 #include <csignal>
@@ -15,17 +15,20 @@ class Kill : public CrashTest {
  protected:
   ~Kill() override { Steer("", ""); }
 
-  // What the next daemon's fault points do.
+  // Sets the fault point at which the next daemon dies, and the file for its trace.
   static void Steer(const std::string& fault, const std::string& trace) {
     for (const auto& [name, value] : {std::pair("TIERFS_FAULT", fault), std::pair("TIERFS_FAULT_TRACE", trace)}) {
       value.empty() ? ::unsetenv(name) : ::setenv(name, value.c_str(), 1);
     }
   }
   static void ExpectEndedByTheKill(const Workload& workload) {
-    // EIO: the kernel had the answer to an open, and the backing file that it names went with the
-    // connection. ECANCELED, EINTR, EFAULT: it was handing the request over, through io_uring, to a
-    // thread that was killed, or to its memory. ECONNREFUSED: the daemon had reported that it is
-    // ready and was killed before the kernel had its answer to FUSE_INIT.
+    // The errors that a caller may see when the daemon dies:
+    // EIO: the kernel had the reply to an open, but the backing file that it names was gone with
+    // the connection.
+    // ECANCELED, EINTR, EFAULT: the kernel was passing the request over io_uring to a thread, or
+    // into memory, of the killed daemon.
+    // ECONNREFUSED: the daemon had reported ready, but died before the kernel had its reply to
+    // FUSE_INIT.
     const std::set<int> ends{0, ENOTCONN, ECONNABORTED, ECONNREFUSED, EIO, ECANCELED, EINTR, EFAULT};
     EXPECT_EQ(ends.count(workload.Failure()), 1U) << std::strerror(workload.Failure());
   }
@@ -47,7 +50,8 @@ TEST_P(RandomInstants, NothingIsLost) {
     const int daemon = DaemonPid();
     ASSERT_GT(daemon, 0);
     ::kill(daemon, SIGKILL);
-    workload.Join();  // before the dead mount goes: what is beneath it is none of the workload's
+    // Join before the dead mount goes away: the workload must not write to the directory beneath.
+    workload.Join();
     TakeDeadMountAway();
     ExpectEndedByTheKill(workload);
     ASSERT_TRUE(Mount()) << Refusal();
@@ -64,12 +68,12 @@ class AtEachNamedPoint : public Kill, public ::testing::WithParamInterface<bool>
 TEST_P(AtEachNamedPoint, NothingIsLost) {
   if (GetParam()) UseSeveralDisks();
   const auto start = [this] {
-    random_.seed(7);  // the same operations each time
+    random_.seed(7);  // the same operations in each run
     Prepare();
   };
   start();
-  // Which points there are, and how often a workload passes each: at the first mount with an empty
-  // catalogue, too.
+  // Traces the fault points and how often a workload passes each one. The first mount has an empty
+  // catalogue, so that the points on that path are traced as well.
   Unmount();
   for (const char* part : {"", "-wal", "-shm"}) ::unlink((Base("state/catalog.db") + part).c_str());
   Steer("", Base("trace"));
@@ -111,10 +115,10 @@ TEST_P(AtEachNamedPoint, NothingIsLost) {
       if (mounted) {
         Workload workload(Mnt(), operations, false);
         workload.Join();
-        // Some points are passed by the background alone, or when somebody asks.
+        // Only the background thread or a request by `tierctl changes` passes some points.
         if (workload.Failure() == 0) (void)Execute({TIERCTL_BINARY, "changes", ConfigFile()});
         for (int i = 0; i < 300 && DaemonPid() > 0; ++i) ::usleep(10'000);
-        EXPECT_LE(DaemonPid(), 0) << "the point was not passed";
+        EXPECT_LE(DaemonPid(), 0) << "the fault point was not reached";
         if (DaemonPid() > 0) KillDaemon();
         ExpectEndedByTheKill(workload);
         finished = workload.Finished();
@@ -122,15 +126,14 @@ TEST_P(AtEachNamedPoint, NothingIsLost) {
       }
       TakeDeadMountAway();
       ASSERT_TRUE(Mount()) << Refusal();
-      if (name == "catalogue.made") Remember();  // the tokens went with the catalogue
+      if (name == "catalogue.made") Remember();  // the new catalogue has no tokens
       ExpectRecovered(operations, finished, started);
     }
   }
 }
 
-// A database that cannot be used gives way to a new one, and what it says is unfinished comes
-// along.
-TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
+// A new database replaces one that cannot be used, and takes over its open intents.
+TEST_F(Kill, AKillWhileTheDatabaseIsReplacedLosesNoIntent) {
   UseSeveralDisks();
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* point : {"catalogue.made:1", "catalogue.renewed:1", "catalogue.aside:1", "catalogue.aside:2", "catalogue.aside:3"}) {
@@ -143,7 +146,7 @@ TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
     open.Reset();
     ASSERT_EQ(Shell("sqlite3 " + Base("state/catalog.db") + " 'PRAGMA user_version = 7'").code, 0);
     Steer(point, "");
-    EXPECT_FALSE(Mount()) << "the point was not passed";
+    EXPECT_FALSE(Mount()) << "the fault point was not reached";
     Steer("", "");
     ASSERT_TRUE(Mount()) << Refusal();
     Settled();
@@ -153,9 +156,9 @@ TEST_F(Kill, WhileTheDatabaseIsReplacedNoIntentIsLost) {
   }
 }
 
-// The daemon reports that it is ready as it answers FUSE_INIT. A caller may wait for that answer
-// when the daemon dies.
-TEST_F(Kill, BeforeTheKernelHasTheAnswerToInit) {
+// The daemon reports that it is ready when it replies to FUSE_INIT. A caller may be waiting for
+// that reply when the daemon dies.
+TEST_F(Kill, AKillBeforeTheReplyToInitLosesNothing) {
   Prepare();
   Remember();
   Unmount();

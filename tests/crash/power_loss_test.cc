@@ -1,6 +1,6 @@
-// The machine loses power: what the disk holds at that instant is all there is. The disk is an
-// image on a loop device; the copy of it that is taken while everything stands still has what was
-// synced, and of the rest what ext4 happened to have written.
+// The machine loses power, so only the data on the disk at that instant is left. The disk is an
+// image on a loop device. The test stops all processes and copies the image: the copy holds all
+// synced data, and whatever else ext4 happened to have written.
 #include <sys/mount.h>
 
 #include <csignal>
@@ -28,7 +28,7 @@ class PowerLoss : public CrashTest {
   }
 };
 
-TEST_F(PowerLoss, WhatWasSyncedIsThere) {
+TEST_F(PowerLoss, SyncedDataSurvives) {
   MakeDirs(Base("disk"));
   MakeDirs(Base("state"));
   ASSERT_EQ(Shell("truncate -s 128M " + Base("image") + " && mkfs.ext4 -q -F " + Base("image")).code, 0);

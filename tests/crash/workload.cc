@@ -113,7 +113,7 @@ std::vector<Operation> MakeOperations(Model model, int first_version, int count,
   const auto below = [&random](std::size_t limit) { return static_cast<std::size_t>(random() % limit); };
   const auto any_place = [&] {
     const std::string directory = WorkloadDirectories()[below(WorkloadDirectories().size())];
-    // Half of the files are in a directory that moves about, when it is here.
+    // Half of the files are in the directory that is renamed to and fro, while it is here.
     const bool has_moving = directory != "low" && below(2) == 0 && std::any_of(model.begin(), model.end(), [&](const auto& each) {
                               return each.first.rfind(directory + "/moving/", 0) == 0;
                             });
@@ -156,7 +156,7 @@ std::vector<Operation> MakeOperations(Model model, int first_version, int count,
         operation.path = any_file();
     }
     if (operation.path == operation.to) continue;
-    // The directory that moves never becomes empty, so that it is where a file of it is.
+    // The renamed directory never becomes empty: a file's path shows where the directory is.
     const std::size_t moving = operation.path.find("/moving/");
     const bool takes = operation.kind == Operation::Kind::kRename || operation.kind == Operation::Kind::kUnlink;
     if (takes && moving != std::string::npos) {
@@ -195,7 +195,7 @@ void Workload::Pause() {
   ::kill(child_, SIGSTOP);
   int status = 0;
   ::waitpid(child_, &status, WUNTRACED);
-  if (!WIFSTOPPED(status)) child_ = -1;  // it had ended
+  if (!WIFSTOPPED(status)) child_ = -1;  // the process had already ended
 }
 
 void Workload::Join() {

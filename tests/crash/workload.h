@@ -1,5 +1,5 @@
-// A workload whose every state is known: files that say themselves which version they are, changed
-// by operations that are atomic.
+// A workload whose every state is known. Each file contains its own version number, and every
+// operation is atomic.
 #pragma once
 
 #include <sys/types.h>
@@ -23,22 +23,24 @@ struct Operation {
   int version = 0;
 
   void ApplyTo(Model& model) const;
-  // By plain system calls beneath `root`; durable when it returns if `durable`. errno, or 0.
+  // Runs the operation beneath `root` by plain system calls. If `durable` is set, it is on the disk
+  // when this returns. Returns 0 or an errno.
   [[nodiscard]] int Run(const std::string& root, bool durable) const;
 };
 
-// What a file of a version holds: no prefix and no mixture of two passes for one.
+// The content of a file of this version. No prefix of it, and no mixture of two, is a valid
+// content.
 [[nodiscard]] std::string ContentOf(int version);
-// -1 when it is of no version.
+// The version of this content, or -1 if it is not valid.
 [[nodiscard]] int VersionOf(const std::string& content);
 
-// The directories that the workload's files are in; their tiers differ.
+// The directories of the workload's files; they belong to different tiers.
 [[nodiscard]] const std::vector<std::string>& WorkloadDirectories();
 
-// Operations that go on from a state, `first_version` the first new one.
+// Makes operations that continue from a state. `first_version` is the first unused version.
 [[nodiscard]] std::vector<Operation> MakeOperations(Model model, int first_version, int count, std::mt19937& random);
 
-// Runs operations in a process of its own, and knows how far it is.
+// Runs operations in a process of its own and tracks its progress.
 class Workload {
  public:
   Workload(const std::string& root, const std::vector<Operation>& operations, bool durable);
@@ -47,15 +49,16 @@ class Workload {
   Workload& operator=(const Workload&) = delete;
 
   void Pause();
-  // Waits for its end. It ends by itself when an operation fails.
+  // Waits until the process ends. It ends early if an operation fails.
   void Join();
-  // Ends it at once.
+  // Kills the process.
   void Kill();
   [[nodiscard]] bool Running();
 
   [[nodiscard]] int Started() const { return state_->started; }
   [[nodiscard]] int Finished() const { return state_->finished; }
-  [[nodiscard]] int Failure() const { return state_->failure; }  // errno of the operation that ended it
+  // The errno of the operation that failed, or 0.
+  [[nodiscard]] int Failure() const { return state_->failure; }
 
  private:
   struct State {

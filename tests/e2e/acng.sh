@@ -1,14 +1,14 @@
-# The README's worked example, as it stands there, on a machine of its own: tierfs is installed, the
+# The README's worked example, exactly as printed, on a machine of its own: tierfs is installed, the
 # config and the policy are in /etc/tierfs, the line is in fstab, and acng is mounted. Sourced by
-# bash, in place of machine.sh.
+# bash in place of machine.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
 readme=$TIERFS_SOURCE/README.md
 
-# The fenced block after the line that begins with $1.
+# Prints the fenced block after the line that begins with $1.
 block() { awk -v after="$1" 'index($0, after) == 1 { seen = 1 } seen && /^```/ { if (open) exit; open = 1; next } open' "$readme"; }
-# Fails when the README does not have this line: then this test says what the README no longer does.
+# Fails if the README lacks this line: the test must use the README's own commands.
 says() { grep -qF -- "$1" "$readme" || fail "the README no longer says: $1"; }
-# Runs a command that stands in the README.
+# Runs a command of the README.
 run() {
   says "$1"
   bash -euo pipefail -c "cd /etc/tierfs && $1" >"$base/out" 2>&1 || fail "$1 ($?): $(cat "$base/out")"

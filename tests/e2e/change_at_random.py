@@ -3,7 +3,8 @@
 
     change_at_random.py DIRECTORY SEED OPERATIONS
 
-The same seed on the same directory does the same. Operations that the state of the directory does not allow are passed over.
+The same seed on the same directory gives the same changes. Operations that the directory does not allow
+are skipped.
 """
 import os
 import random
@@ -12,7 +13,7 @@ import stat
 import sys
 
 NAMES = [
-    b'a', b'b', b'c', b'd', b'e',  # few, so that an entry often changes its type and comes again
+    b'a', b'b', b'c', b'd', b'e',  # few, so that an entry often changes its type and comes back
     b'#comment', b'#x#', b';semicolon', b'-rf', b'--delete', b':colon', b'= token', b'D gone', b'+ rule', b'~', b'*', b'[x]', b'?',
     b'line\nbreak', b'\n', b'\rreturn', b'return\r', b'\r\n', b'\ttab', b' leading', b'trailing  ', b'\\#012', b'\\', b'"quoted"',
     b'*deleting   x', b'\xff', b'\xfe\xff bytes', b'\xed\xa0\x80', b'\xc3\xbc', b'{braces}', b'$(dollar)', b"it's", b'%n %s',
@@ -39,7 +40,7 @@ class Workload:
         return sorted(found)
 
     def place(self):
-        """A path that may exist, in a directory that does."""
+        """A path in an existing directory; the path itself may be absent."""
         near = [directory for directory in self.directories() if directory[len(self.root):].count(b'/') < 3]
         return os.path.join(self.random.choice(near), self.random.choice(NAMES))
 
@@ -57,7 +58,7 @@ class Workload:
             os.unlink(path)
 
     def point(self, path, to):
-        """A symlink. restic before 0.16 keeps no target that is not UTF-8 (and says so); another test has those."""
+        """Makes a symlink with a UTF-8 target. restic before 0.16 stores no others; another test has those."""
         target = os.path.relpath(to, os.path.dirname(path))
         try:
             target.decode()
@@ -65,7 +66,7 @@ class Workload:
             target = b'nowhere'
         os.symlink(target, path)
 
-    # One of each type at a place, whatever was there.
+    # One of each type, in place of any existing entry.
     def make(self, path, kind):
         self.remove(path)
         if kind == 'file':
@@ -98,7 +99,8 @@ class Workload:
             path = self.entry()
             if path:
                 self.make(path, self.kind())
-        elif pick == 7:  # a deploy: a directory gives way to a symlink to one with entries of the same names
+        elif pick == 7:
+            # A deploy: a symlink to a directory with the same names replaces a directory.
             path = self.entry(stat.S_ISDIR)
             if path:
                 release = self.place()
@@ -106,7 +108,7 @@ class Workload:
                     shutil.copytree(path, release, symlinks=True, copy_function=self.copy)
                     shutil.rmtree(path)
                     self.point(path, release)
-        elif pick == 8:  # a symlink for a moment, in a directory's place
+        elif pick == 8:  # for a moment, a symlink replaces a directory
             path = self.entry(stat.S_ISDIR)
             if path:
                 moved = os.path.join(os.path.dirname(path), b'moved')
@@ -129,7 +131,7 @@ class Workload:
             if path:
                 with open(path, 'ab') as file:
                     file.write(self.text())
-        elif pick == 12:  # other bytes, the size and the date of before
+        elif pick == 12:  # other bytes, but the old size and date
             path = self.entry(stat.S_ISREG)
             if path:
                 before = os.stat(path)
@@ -148,7 +150,8 @@ class Workload:
             path = self.entry()
             if path:
                 os.lchown(path, self.random.choice([0, 1, 65534]), self.random.choice([0, 1]))
-        elif pick == 16:  # one name of a file becomes a file of its own, with the same bytes and date, and another mode
+        elif pick == 16:
+            # One name of a file becomes a separate file with the same bytes and date but another mode.
             path = self.entry(lambda mode: stat.S_ISREG(mode))
             if path:
                 copy = os.path.join(os.path.dirname(path), b'copy')
@@ -170,8 +173,8 @@ class Workload:
             try:
                 self.operation()
             except OSError as error:
-                # ENOENT, EEXIST, ENOTDIR, EISDIR, EINVAL, ENOTEMPTY, EXDEV, ENAMETOOLONG, EMLINK,
-                # ELOOP: the state does not allow it.
+                # ENOENT, EEXIST, ENOTDIR, EISDIR, EINVAL, ENOTEMPTY, EXDEV, ENAMETOOLONG, EMLINK
+                # and ELOOP: the current tree does not allow the operation.
                 if error.errno not in (2, 17, 18, 20, 21, 22, 31, 36, 39, 40):
                     raise
             except shutil.Error:

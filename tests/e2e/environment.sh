@@ -1,7 +1,6 @@
-# Nothing that the user of this machine has set reaches a test: not the environment (BORG_REPO,
-# GIT_DIR, TAR_OPTIONS, TMPDIR ...), not the umask, not the files that programs read in a home
-# directory. Sourced by bash, first of all. What a test is told by name stays; the system's programs
-# come before those that the user has put in front of them.
+# Removes the user's settings: environment variables (BORG_REPO, GIT_DIR, TAR_OPTIONS, TMPDIR ...),
+# the umask, the files that programs read in a home directory. Keeps variables addressed to the test
+# by name. The system's programs come first in PATH. Sourced by bash, first of all.
 for name in $(compgen -e); do
   case $name in
     PATH | TERM | TIERFS | TIERFS_* | TIERCTL | BENCH_OPS | STRESS_SECONDS | APT_CONFIG | *_proxy | *_PROXY) ;;

@@ -1,6 +1,6 @@
-# A tierfs mount for a workload, in a directory of its own; everything is unmounted and removed at
-# the end, whatever happens. Sourced by bash. TIERFS and TIERCTL are the binaries,
-# TIERFS_TEST_OPTIONS go to the mount, TIERFS_TEST_DIR is the disk (/var/tmp).
+# A tierfs mount for a workload, in a directory of its own. At the end everything is unmounted and
+# removed, on success and on failure. Sourced by bash. TIERFS and TIERCTL are the binaries.
+# TIERFS_TEST_OPTIONS are options of the mount, TIERFS_TEST_DIR is the disk (default: /var/tmp).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -21,7 +21,7 @@ start_mount() {
   daemon=$(pid_of "$base/e2e.toml")
 }
 
-# Unmounts once nobody looks at it: whoever goes over all mounts, as df does, keeps each busy for a
+# Unmounts once the mount is free. Programs such as df visit all mounts and keep each one busy for a
 # moment.
 unmount() {  # MOUNTPOINT
   for _ in $(seq 3000); do
@@ -31,7 +31,7 @@ unmount() {  # MOUNTPOINT
   fail "umount: $(cat "$base/umount")"
 }
 
-# Fails when the daemon does not end. It may have to wait for a busy disk.
+# Fails if the daemon does not end. It may have to wait for a busy disk.
 stop_mount() {
   unmount "$mnt"
   for _ in $(seq 3000); do
@@ -41,13 +41,13 @@ stop_mount() {
   fail "the daemon stays after the unmount"
 }
 
-# Immutable and append-only entries, which a workload that was cut off may leave, resist rm.
+# rm cannot remove immutable and append-only entries, which an interrupted workload may leave.
 wipe() {
   chattr -R -f -i -a "$@" 2>/dev/null || true
   rm -rf "$@"
 }
 
-undo() { :; }  # a workload's own, for what it has to take back before its directory goes
+undo() { :; }  # a workload redefines this to undo its changes before its directory is removed
 
 finish() {
   local status=$?
@@ -90,8 +90,8 @@ CONFIG
 "$TIERCTL" init "$base/e2e.toml" >/dev/null
 start_mount
 
-# Everything about a tree but what differs by nature (inode numbers, a directory's size and link
-# count).
+# Prints everything about a tree except properties that always differ: inode numbers, and the size
+# and link count of directories.
 manifest() {
   (
     cd "$1"

@@ -1,16 +1,15 @@
-# A machine of its own, for a workload that installs tierfs and uses it as a user does. It is this
-# machine in namespaces of its own: directories that an installation changes are covered by writable
-# copies in memory, those that hold a user's own by empty ones, and no tierfs is installed, mounted
-# or running. So this machine's files, mounts and daemons are neither seen nor touched, and whatever
-# the workload leaves ends with it. Sourced by bash first of all, in place of lib.sh; ends with the
-# workload.
+# A machine of its own for a workload that installs and uses tierfs as a user does. It is this
+# machine in namespaces of its own. Directories that an installation changes are covered by writable
+# copies in memory, and those with a user's own files by empty ones. No tierfs is installed, mounted
+# or running. So the workload neither sees nor changes this machine's files, mounts and daemons, and
+# everything it leaves ends with it. Sourced by bash first of all, in place of lib.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/apart.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 stop_mount
 
 overlays=()
-# Directories that are needed stay in their places, also beneath one that is covered. Each is held
-# by an open descriptor.
+# Required directories stay in their places, even beneath a covered one. An open descriptor holds
+# each.
 kept=("$base" "$TIERFS_SOURCE" "$TIERFS_BUILD")
 exec {hold_base}<"$base" {hold_source}<"$TIERFS_SOURCE" {hold_build}<"$TIERFS_BUILD"
 holds=("$hold_base" "$hold_source" "$hold_build")
@@ -23,7 +22,7 @@ bring_back() {
   done
 }
 
-# A writable copy of DIRECTORY in its place.
+# Covers DIRECTORY with a writable copy.
 cover() {  # DIRECTORY
   local work=$base/memory/cover${1//\//-}
   mkdir "$work" "$work/upper" "$work/work"
@@ -32,7 +31,7 @@ cover() {  # DIRECTORY
   bring_back
 }
 
-# An empty directory of the disk in place of DIRECTORY.
+# Covers DIRECTORY with an empty directory of the disk.
 replace() {  # DIRECTORY
   mkdir "$base/instead${1//\//-}"
   mount -n --bind "$base/instead${1//\//-}" "$1"
@@ -40,7 +39,7 @@ replace() {  # DIRECTORY
   bring_back
 }
 
-undo_more() { :; }  # a workload's own
+undo_more() { :; }  # a workload may redefine this
 
 undo() {
   undo_more

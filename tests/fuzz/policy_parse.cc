@@ -1,6 +1,6 @@
-// Any bytes as a policy: it is refused with errors that can be shown, or it is rules that can be
-// written down and read again. An input is cut at each byte 0x1C into the policy and the files `1`,
-// `2` ... that may be included.
+// Parses any bytes as a policy. Either it is refused with errors that can be shown, or its rules
+// can be written out and parsed again. Each byte 0x1C of an input starts a new file: first the
+// policy, then the files `1`, `2` and so on that it may include.
 #include <algorithm>
 #include <charconv>
 #include <vector>

@@ -1,6 +1,6 @@
-// Any rules and any paths: the automaton says at each step what the rules say one by one, with much
-// memory and with little, and keeps what its header promises. An input is a policy, the byte 0x1C,
-// then paths, one a line; a slash at the end makes it a directory.
+// Runs any rules on any paths. At each step the automaton has to agree with a rule-by-rule match,
+// with much memory and with little, and keep the promises of its header. An input is a policy, the
+// byte 0x1C, then one path a line; a trailing slash makes it a directory.
 #include <algorithm>
 #include <vector>
 
@@ -14,7 +14,7 @@ namespace {
 using tierfs::testing::Require;
 
 constexpr std::size_t kMaxPaths = 12;
-constexpr std::size_t kMaxPairs = 24;  // rules of which each is compared with each
+constexpr std::size_t kMaxPairs = 24;  // up to this many rules, each is compared with each
 
 std::vector<std::string_view> Paths(std::string_view text) {
   std::vector<std::string_view> paths;
@@ -63,8 +63,8 @@ void CheckExplanation(const Policy& policy, std::string_view path) {
   Require(match == explanation.matches.end(), "only rules that match are explained", path);
 }
 
-// Nothing beneath a directory may have another tier than it has by a rule that is not among those
-// announced.
+// A rule can give an entry beneath a directory another tier only if it is among the announced
+// rules.
 void CheckWhatMayChangeBelow(const Policy& policy, std::string_view directory, const std::vector<std::string_view>& below) {
   const State state = StateAt(policy, directory);
   const auto announced = policy.Explain(directory, true).may_change_below;

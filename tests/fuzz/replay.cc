@@ -1,5 +1,5 @@
-// Gives each file of the named directories to a fuzz target: what once was found stays mended, in
-// every build.
+// Runs a fuzz target on each file of the named directories, so that every build repeats the inputs
+// that once failed.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

@@ -43,7 +43,8 @@ TreeReport CheckTrees(const TierTrees& trees, const Snapshot& shown, const polic
       }
       if (S_ISDIR(st.st_mode)) {
         Record expected = seen->second;
-        expected.st.st_mtim = record.st.st_mtim;  // the newest of the parts shows
+        // The mount shows the newest time of the parts.
+        expected.st.st_mtim = record.st.st_mtim;
         if (const std::string what = Difference(expected, record); !what.empty()) say(tier, path, what);
         continue;
       }

@@ -1,4 +1,4 @@
-// What holds of the tier trees whenever nobody writes.
+// The invariants of the tier trees while no process writes.
 #pragma once
 
 #include <string>
@@ -11,19 +11,25 @@ namespace tierfs::test {
 
 struct TierTrees {
   std::vector<std::string> roots;  // tier 1 to 4
-  std::string lower;               // what the lower layers alone show, merged by the kernel; empty without lower layers
-  bool several_disks;              // a link may then stand with its inode in another tier than its own class
+  // The merged view of the lower layers alone, by the kernel's overlayfs; empty without lower
+  // layers.
+  std::string lower;
+  // The tiers are on several disks: a hard link may then share its inode's tier instead of its own.
+  bool several_disks;
 };
 
 struct TreeReport {
-  std::string problems;                                      // a line each, empty when all holds
-  std::size_t misplaced = 0;                                 // files in another tier than their class, as `tierctl status` counts them
-  std::vector<std::pair<int, std::string>> misplaced_files;  // tier and path, but for those with several names on several disks
+  // One a line; empty if every invariant holds.
+  std::string problems;
+  // The number of files in another tier than their class, counted as `tierctl status` does.
+  std::size_t misplaced = 0;
+  // Their tiers and paths, without files that have several names on several disks.
+  std::vector<std::pair<int, std::string>> misplaced_files;
 };
 
-// Every file that the mount shows (`shown`) and that no lower layer holds is in exactly one tree.
-// Nothing else is in the trees but the directories that lead there, with the same owner, mode and
-// xattrs in each, and whiteouts where a lower entry would show.
+// Every file that the mount shows (`shown`) and that is in no lower layer is in exactly one tree.
+// Beside these files the trees hold only the directories that lead to them, with equal owner, mode
+// and xattrs in each tree, and whiteouts that hide a lower entry.
 TreeReport CheckTrees(const TierTrees& trees, const Snapshot& shown, const policy::Policy& policy);
 
 }  // namespace tierfs::test

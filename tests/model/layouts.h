@@ -1,4 +1,4 @@
-// What the tiers and lower layers of a randomised run are made of.
+// The tiers and lower layers of a randomised run.
 #pragma once
 
 #include <array>
@@ -14,13 +14,13 @@ struct Layout {
   const char* name;
   bool several_disks;  // the tiers are on different file systems
   bool lowers;         // there are lower layers
-  // What each tier is on, of its own; none: the disk of the tests. With `several_disks` false the
-  // first one is for all four.
+  // The file system made for each tier; without one, the disk of the tests is used. Unless
+  // `several_disks` is set, the first file system holds all four tiers.
   std::array<std::optional<FileSystem>, 4> disks{};
 };
 
-// Fills a lower layer with random files, directories, symlinks, devices, xattrs. `marks`: also with
-// what images of container tools hold, whiteouts and opaque directories.
+// Fills a lower layer with random files, directories, symlinks, devices and xattrs. With `marks` it
+// also gets the marks of container images: whiteouts and opaque directories.
 void FillLower(Random& random, const std::string& directory, bool marks);
 
 }  // namespace tierfs::test

@@ -113,7 +113,8 @@ void Model::WriteWhole() {
   const bool existed = Exists(reference_ + "/" + path);
   const bool synced = Chance(random_, 10);
   struct stat st {};
-  if (::lstat((reference_ + "/" + path).c_str(), &st) == 0 && !S_ISREG(st.st_mode)) return;  // no opens of devices and fifos
+  // Devices and fifos are not opened.
+  if (::lstat((reference_ + "/" + path).c_str(), &st) == 0 && !S_ISREG(st.st_mode)) return;
   const bool done = Both("write " + path + " flags " + std::to_string(flags & (O_CREAT | O_EXCL | O_TRUNC | O_APPEND)),
                          [&](const std::string& root) -> long {
                            const UniqueFd fd(::open((root + "/" + path).c_str(), flags, mode));
@@ -168,7 +169,7 @@ void Model::UseHandle() {
         return got;
       });
       if (!handle.of_lower) {
-        EXPECT_EQ(seen[0] == seen[1], true) << "a handle of " << Shown(handle.path) << " reads something else\n" << Story();
+        EXPECT_EQ(seen[0] == seen[1], true) << "a handle of " << Shown(handle.path) << " reads other content\n" << Story();
       }
       break;
     }
@@ -306,7 +307,7 @@ void Model::ChangeAttributes() {
   switch (Below(random_, 6)) {
     case 0: {
       if (symlink) return;
-      // No setuid and setgid files: where data goes past the daemon root's write clears the bits.
+      // No setuid or setgid files: with passthrough, a write by root clears these bits.
       static constexpr mode_t kFileModes[] = {0644, 0600, 0755, 01640};
       static constexpr mode_t kDirModes[] = {0755, 02750, 01777, 03700};
       Both("chmod " + path, [&](const std::string& root) {

@@ -1,4 +1,4 @@
-// Two trees, a tierfs mount and a plain directory, and operations that are done to both.
+// A tierfs mount, a plain directory, and random operations that run on both.
 #pragma once
 
 #include <deque>
@@ -13,8 +13,8 @@
 
 namespace tierfs::test {
 
-// One operation at a time, chosen at random; what it returns, errno included, has to be the same on
-// both trees. A difference fails the running test with the operations that led to it.
+// Runs one random operation at a time. Its result, errno included, has to be the same on both
+// trees. A difference fails the running test and shows the operations that led to it.
 class Model {
  public:
   Model(std::uint64_t seed, std::string mounted, std::string reference, bool several_disks)
@@ -22,22 +22,23 @@ class Model {
 
   Random& random() { return random_; }
   void Step();
-  // The names that later operations prefer: what is there now.
+  // Learns which paths exist now. Later operations prefer these.
   void LearnPaths();
   void CloseAll();
 
   [[nodiscard]] std::size_t OpenHandles() const { return handles_.size(); }
-  // Since the last Settled: a file may stand in another tier than its class, because it was open or
-  // linked while it was renamed.
+  // Since the last Settled, a file that was open or linked while it was renamed may be in another
+  // tier than its class.
   [[nodiscard]] bool MayBeMisplaced() const { return may_be_misplaced_; }
   void ClassesChanged() { may_be_misplaced_ = true; }
   void Settled();
-  // The file, an inode of the reference, had several names since: then it could not follow its path
-  // to another disk.
+  // The file, by its inode in the reference, has had several names since then. It may not have been
+  // able to follow its path to another disk.
   [[nodiscard]] bool WasLinked(ino_t inode) const { return linked_.count(inode) != 0; }
-  // Inodes of the reference that came into being since the last call; numbers are used again there.
+  // Inodes that the reference has created since the last call. The plain directory reuses inode
+  // numbers.
   [[nodiscard]] std::set<ino_t> TakeNewInodes() { return std::exchange(new_inodes_, {}); }
-  // The last operations, for a failure's message.
+  // The last operations, for a failure message.
   [[nodiscard]] std::string Story() const;
   void Note(const std::string& line);
 
@@ -47,12 +48,13 @@ class Model {
     UniqueFd reference;
     std::string path;
     bool writes;
-    bool of_lower;  // opened for reading while the file was in a lower layer: it goes on showing what was there then
+    // Opened for reading while the file was in a lower layer: the descriptor keeps the old content.
+    bool of_lower;
   };
   using Call = std::function<long(const std::string& root)>;
 
-  // Runs the call on both. `tolerated`: an errno that the mount may give where the plain directory
-  // need not; it is then left alone. Returns whether it succeeded.
+  // Runs the call on both trees and returns whether it succeeded. `tolerated` is an errno that only
+  // the mount may return; the plain directory is then left unchanged.
   bool Both(const std::string& what, const Call& call, int tolerated = 0);
   bool BothHandles(const std::string& what, const Handle& handle, const std::function<long(int fd)>& call);
   void Created(const std::string& path);
@@ -85,7 +87,7 @@ class Model {
   std::deque<std::string> story_;
 };
 
-// A path or a name for a message: bytes that are not plain are escaped, long runs are shortened.
+// Prints a path or name for a message: escapes special bytes, shortens long runs.
 std::string Shown(const std::string& bytes);
 
 }  // namespace tierfs::test

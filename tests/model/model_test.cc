@@ -1,10 +1,11 @@
-// Random operations on a tierfs mount and on a plain directory, which have to go on looking alike.
+// Random operations on a tierfs mount and on a plain directory. Both have to look alike all the
+// time.
 //
-// One run of each layout, always with the same seed, belongs to the test suite. A longer or another
-// one:
-//   TIERFS_MODEL_OPERATIONS=1000000 TIERFS_MODEL_SEED=7 build/tests/model/model_test --gtest_filter='*/disks'
-// TIERFS_MODEL_CHECK_EVERY=1 compares after each operation and so finds the one that went wrong;
-// the seed's sequence stays the same.
+// The test suite runs each layout once, always with the same seed. A longer run, or another seed:
+//   TIERFS_MODEL_OPERATIONS=1000000 TIERFS_MODEL_SEED=7
+//     build/tests/model/model_test --gtest_filter='*/disks'
+// TIERFS_MODEL_CHECK_EVERY=1 compares after each operation and so finds the one that went wrong. It
+// does not change the seed's sequence.
 #include <dirent.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -26,9 +27,10 @@ namespace {
 
 constexpr std::uint64_t kSteps = 3000;
 constexpr std::uint64_t kCheckEvery = 150;
-constexpr std::uint64_t kLearnEvery = 50;     // does not depend on how often is checked: a seed stays one sequence
+// Fixed, so that the sequence of a seed does not depend on how often the trees are compared.
+constexpr std::uint64_t kLearnEvery = 50;
 constexpr std::uint64_t kControlEvery = 400;  // reload, settle or remount
-constexpr int kDiskMegabytes = 320;           // sparse; XFS takes no less than 300
+constexpr int kDiskMegabytes = 320;           // sparse; XFS needs at least 300
 
 std::uint64_t Setting(const char* name, std::uint64_t otherwise) {
   const char* value = std::getenv(name);
@@ -45,19 +47,19 @@ class ModelTest : public OverlayTest, public ::testing::WithParamInterface<Layou
   void WaitForSettling();
   void Restart();
 
-  // Like the test's name and the sequence: differing runs differ by the seed alone.
+  // The sequence of operations depends on the seed alone.
   const std::uint64_t seed_ = Setting("TIERFS_MODEL_SEED", 1);
   std::unique_ptr<Model> model_;
   policy::ParseResult policy_;
   TierTrees trees_;
-  std::map<ino_t, ino_t> numbers_;  // the mount's inode number of each inode of the reference
+  std::map<ino_t, ino_t> numbers_;  // the mount's inode number for each inode of the reference
   std::uint64_t step_ = 0;
 };
 
 void ModelTest::SetUp() {
   std::cout << "seed " << seed_ << std::endl;
   RecordProperty("seed", std::to_string(seed_));
-  SkipKernelComparison();  // done at each remount, against the reference
+  SkipKernelComparison();  // the test compares with the reference at each remount
   const Layout& layout = GetParam();
   Random random(seed_);
   std::string shared;
@@ -83,15 +85,14 @@ void ModelTest::SetUp() {
   }
   MakeDirs(Base("reference"));
   if (layout.lowers) {
-    // The kernel says what the lower layers make together. Held open: the directory that is mounted
-    // over can be reached no other way.
+    // The kernel's overlayfs merges the lower layers. The bind mount keeps the directory beneath
+    // the mountpoint reachable.
     std::vector<std::string> layers = lowers();
     MakeDirs(Base("over"));
     ASSERT_EQ(::mount(Mnt().c_str(), Base("over").c_str(), nullptr, MS_BIND, nullptr), 0) << std::strerror(errno);
     layers.push_back(Base("over"));
     trees_.lower = MountKernelOverlay(layers);
-    // cp complains of whiteouts that hide nothing: overlayfs lists them and then does not find
-    // them.
+    // cp reports whiteouts that hide nothing: overlayfs lists such entries but does not find them.
     const Ran copied = Shell("cp -a " + trees_.lower + "/. " + Base("reference") + " 2>&1 | grep -v 'cannot stat'");
     ASSERT_EQ(copied.out, "");
   }
@@ -108,14 +109,14 @@ void ModelTest::WaitForSettling() {
   for (int i = 0; i < 3000; ++i) {
     const auto status = AskDaemon(Base("state"), {{"verb", "status"}});
     ASSERT_TRUE(status);
-    // The kernel tells of a close a moment after close(2) has returned; only then what was open
-    // goes where it belongs.
+    // The kernel reports a close to the daemon shortly after close(2) returns. Only then is the
+    // file moved to its tier.
     const bool none_may_wait = model_->OpenHandles() == 0 || !model_->MayBeMisplaced();
     const bool closing = none_may_wait && !(*status)["waiting_for_close"].empty();
     if (status->value("settling", 0) == 0 && !closing) return;
     ::usleep(2000);
   }
-  FAIL() << "settling does not come to an end";
+  FAIL() << "settling does not end";
 }
 
 void ModelTest::Compare() {
@@ -131,7 +132,7 @@ void ModelTest::Compare() {
     const Record& other = shown.at(path);
     now[record.st.st_ino] = other.st.st_ino;
     if (const auto before = numbers_.find(record.st.st_ino); before != numbers_.end() && !path.empty()) {
-      ASSERT_EQ(before->second, other.st.st_ino) << Shown(path) << " has another inode number than before\n" << model_->Story();
+      ASSERT_EQ(before->second, other.st.st_ino) << Shown(path) << " has a new inode number\n" << model_->Story();
     }
     if (S_ISDIR(record.st.st_mode)) {
       ASSERT_TRUE(used.emplace(other.st.st_ino, path).second) << Shown(path) << " has the number of " << Shown(used[other.st.st_ino]);
@@ -154,7 +155,7 @@ void ModelTest::Compare() {
   std::size_t listed = 0;
   const nlohmann::json said = nlohmann::json::parse(status.out);
   for (const auto& tier : said[0]["tiers"]) listed += tier["misplaced"].get<std::size_t>();
-  ASSERT_EQ(listed, report.misplaced) << "tierctl status counts otherwise\n" << status.out;
+  ASSERT_EQ(listed, report.misplaced) << "tierctl status has another count\n" << status.out;
 }
 
 void ModelTest::Settle() {
@@ -167,18 +168,20 @@ void ModelTest::Settle() {
   CheckAll();
 }
 
-// What tierctl check looks at, the catalogue among it: nothing has been changed that the feed was
-// not told of.
+// Runs all of `tierctl check`, which also compares the catalogue: every change must have reached
+// the feed.
 void ModelTest::CheckAll() {
   std::string odd;
-  // What is closed and settled just now looks odd for a moment: only what stays is a finding.
+  // A file that was closed or settled just now looks inconsistent for a moment. Only a finding that
+  // stays counts.
   for (int look = 0; look < 3; ++look) {
     const Ran ran = Execute({TIERCTL_BINARY, "check", "--json", ConfigFile()});
     const nlohmann::json report = nlohmann::json::parse(ran.out, nullptr, false);
     ASSERT_TRUE(report.is_object()) << ran.out << ran.err;
     odd.clear();
     for (const nlohmann::json& finding : report["findings"]) {
-      if (finding["code"] != "misplaced") odd += finding.dump() + "\n";  // Compare knows which may be
+      // Compare knows which files may be misplaced.
+      if (finding["code"] != "misplaced") odd += finding.dump() + "\n";
     }
     if (odd.empty()) return;
     ::usleep(500'000);
@@ -192,7 +195,7 @@ void ModelTest::Restart() {
   Unmount();
   model_->Note("remount");
   numbers_.clear();
-  // D2: with no tierfs at all the kernel shows the same.
+  // D2: without tierfs, the kernel's overlayfs over the trees shows the same.
   std::vector<std::string> layers = trees_.roots;
   layers.insert(layers.end(), lowers().begin(), lowers().end());
   if (GetParam().lowers) layers.push_back(Base("over"));

@@ -1,4 +1,4 @@
-// Where the randomised test does things: few names, so that operations meet each other.
+// The names that the randomised test uses. They are few, so that operations often meet.
 #pragma once
 
 #include <random>
@@ -12,7 +12,7 @@ using Random = std::mt19937_64;
 inline std::size_t Below(Random& random, std::size_t bound) { return static_cast<std::size_t>(random() % bound); }
 inline bool Chance(Random& random, unsigned percent) { return random() % 100 < percent; }
 
-// Policies that send these names to different tiers; a reload changes from one to another.
+// Policies that give these names different tiers. A reload switches between them.
 inline const std::vector<std::string>& Policies() {
   static const std::vector<std::string> policies = {
       "1 *.conf\n3 *.tmp\n4 /usr/\n3 /cache/\n1 /etc/\n2 /etc/priv/\n",
@@ -28,7 +28,7 @@ inline std::string RandomName(Random& random) {
   return names[Below(random, names.size())];
 }
 
-// A path of one to four components, the short ones more often.
+// A path of one to four components; short paths are more frequent.
 inline std::string RandomPath(Random& random) {
   std::string path = RandomName(random);
   for (int depth = 1; depth < 4 && Chance(random, 45); ++depth) path += "/" + RandomName(random);

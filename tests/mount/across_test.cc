@@ -1,4 +1,4 @@
-// Tiers on several file systems, and copy-up under the eyes of readers.
+// Tiers on several file systems, and copy-up while a lower file is read.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/mman.h>
@@ -37,8 +37,7 @@ TEST_F(Across, AClosedFileIsInItsTierWhenRenameReturns) {
   ExpectNoWorkFiles();
 }
 
-// A mapping is still there when the descriptor it was made with is closed: what is stored through
-// it is the file's.
+// A mapping outlives the descriptor that made it: stores into it belong to the file.
 TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   ASSERT_TRUE(Mount()) << Refusal();
   constexpr size_t kSize = 4096;
@@ -47,7 +46,7 @@ TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   char* map = static_cast<char*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
   ASSERT_NE(map, MAP_FAILED);
   ::close(fd);
-  // Through the daemon the mapping keeps the handle.
+  // Without passthrough, the mapping keeps the handle open.
   const auto handles = [&](int count) {
     for (int i = 0; i < 500 && Status()["daemon"]["open_handles"] != count; ++i) ::usleep(10'000);
   };
@@ -66,8 +65,8 @@ TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   EXPECT_EQ(TreesWith("data"), std::set<int>{2});
 }
 
-// A file that waits for its mapping to end is written down as unfinished. However it gets home,
-// nothing of that may be left.
+// A file that waits for the end of its mapping has an open intent. Nothing of the intent may be
+// left, however the file reaches its tier.
 TEST_F(Across, AFileThatWaitedForItsMappingLeavesNoIntent) {
   ASSERT_TRUE(Mount()) << Refusal();
   const std::vector<std::string> names{"settled", "removed", "replaced", "renamed", "reopened"};
@@ -83,7 +82,8 @@ TEST_F(Across, AFileThatWaitedForItsMappingLeavesNoIntent) {
     ASSERT_NE(map, MAP_FAILED);
     ::close(fd);
     ASSERT_EQ(::rename(Mnt(name + ".tmp").c_str(), Mnt(name).c_str()), 0) << std::strerror(errno);
-    EXPECT_GE(intents(), 1U) << name << Status();  // and that of the attempt that found it mapped, for a moment
+    // For a moment, the attempt that found the file mapped has an intent as well.
+    EXPECT_GE(intents(), 1U) << name << Status();
     map[0] = 'm';
     ::munmap(map, 4096);
     if (name == "settled") Settled();
@@ -98,7 +98,7 @@ TEST_F(Across, AFileThatWaitedForItsMappingLeavesNoIntent) {
       ASSERT_EQ(::rename(Mnt(name).c_str(), Mnt("home.tmp").c_str()), 0);
     }
     if (name == "reopened") {
-      // The kernel has forgotten the file when it is opened again.
+      // Makes the kernel forget the file, so that the open looks it up again.
       ASSERT_EQ(Shell("echo 2 > /proc/sys/vm/drop_caches").code, 0);
       ASSERT_EQ(Execute({TIERCTL_BINARY, "rescan", ConfigFile()}).code, 0);
       ::close(::open(Mnt(name).c_str(), O_RDWR));
@@ -112,9 +112,9 @@ TEST_F(Across, AFileThatWaitedForItsMappingLeavesNoIntent) {
   EXPECT_EQ(TreesWith("home.tmp"), std::set<int>{3});
 }
 
-TEST_F(Across, WhatMayNotBeRemovedIsNotRenamedToAnotherDisk) {
+TEST_F(Across, AnImmutableFileIsNotRenamedToAnotherDisk) {
   ASSERT_TRUE(Mount()) << Refusal();
-  // Tier 2 is on the disk that knows these flags.
+  // The file system of tier 2 supports inode flags.
   WriteFile(Mnt("fixed"), "fixed");
   WriteFile(Mnt("there.tmp"), "there");
   ASSERT_EQ(Shell("chattr +i " + Tier(2, "fixed")).code, 0);
@@ -151,7 +151,7 @@ TEST_F(Across, AnOpenFileKeepsEveryWriteAndMovesWhenItIsClosed) {
   EXPECT_EQ(Status()["daemon"]["catalogue"]["open_intents"].size(), 0U);
 }
 
-TEST_F(Across, WhatAKilledDaemonHadToMoveIsMovedByTheNext) {
+TEST_F(Across, TheNextDaemonMovesAFileThatAKilledOneHadToMove) {
   ASSERT_TRUE(Mount()) << Refusal();
   const int fd = ::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644);
   ASSERT_EQ(::write(fd, "text", 4), 4);
@@ -165,7 +165,7 @@ TEST_F(Across, WhatAKilledDaemonHadToMoveIsMovedByTheNext) {
   EXPECT_EQ(ReadFile(Mnt("doc")), "text");
 }
 
-TEST_F(Across, LinksAndExchangeSayWhatCannotBe) {
+TEST_F(Across, LinksAndExchangesBetweenDisksFailWithExdev) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a.tmp"), "a");
   WriteFile(Mnt("b"), "b");
@@ -177,7 +177,7 @@ TEST_F(Across, LinksAndExchangeSayWhatCannotBe) {
   EXPECT_EQ(ReadFile(Mnt("a.tmp")), "a");
 }
 
-TEST_F(Across, RetierShowsAndThenMovesWhatAPolicyChanges) {
+TEST_F(Across, RetierShowsAndThenMovesTheFilesThatAPolicyChanges) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("cache/deep"));
   WriteFile(Mnt("cache/deep/one"), std::string(1000, '1'));
@@ -196,7 +196,7 @@ TEST_F(Across, RetierShowsAndThenMovesWhatAPolicyChanges) {
   ASSERT_EQ(moved.code, 0) << moved.out << moved.err;
   EXPECT_EQ(nlohmann::json::parse(moved.out)["bytes"], 1500);
   EXPECT_EQ(TreesWith("cache/deep/one"), std::set<int>{3});
-  EXPECT_EQ(TreesWith("cache"), std::set<int>{3}) << "nothing of it is left in tier 2";
+  EXPECT_EQ(TreesWith("cache"), std::set<int>{3}) << "no part of it is left in tier 2";
   EXPECT_EQ(ReadFile(Mnt("cache/deep/one")), std::string(1000, '1'));
   WriteFile(Base("bad.tiers"), "9 /etc/\n");
   const Ran refused = Execute({TIERCTL_BINARY, "retier", ConfigFile(), "--policy", Base("bad.tiers")});
@@ -205,7 +205,7 @@ TEST_F(Across, RetierShowsAndThenMovesWhatAPolicyChanges) {
   ExpectNoWorkFiles();
 }
 
-TEST_F(Across, ADirectoryOverTiersAndLowerLayersIsRenamed) {
+TEST_F(Across, ADirectoryInTiersAndLowerLayersCanBeRenamed) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/app/sub");
   WriteFile(lower + "/app/a", "a");
@@ -221,12 +221,12 @@ TEST_F(Across, ADirectoryOverTiersAndLowerLayersIsRenamed) {
   EXPECT_EQ(TreesWith("usr/app/a"), std::set<int>{4});
   EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/app"});
   ASSERT_EQ(::mkdir(Mnt("app").c_str(), 0755), 0);
-  EXPECT_EQ(Names(Mnt("app")), std::set<std::string>{}) << "what lower layers have there stays hidden";
+  EXPECT_EQ(Names(Mnt("app")), std::set<std::string>{}) << "the content of the lower layers stays hidden";
   WriteFile(Mnt("app/a"), "new");
   EXPECT_EQ(ReadFile(Mnt("app/a")), "new");
 }
 
-TEST_F(Across, ReadersOfALowerFileAreNotDisturbedByItsCopyUp) {
+TEST_F(Across, ACopyUpDoesNotDisturbReadersOfTheLowerFile) {
   WriteFile(AddLower("lower") + "/file", std::string(8192, 'o'));
   ASSERT_TRUE(Mount()) << Refusal();
   const int reader = ::open(Mnt("file").c_str(), O_RDONLY);
@@ -257,7 +257,7 @@ TEST_F(Across, ReadersOfALowerFileAreNotDisturbedByItsCopyUp) {
   EXPECT_EQ(TreesWith("file"), std::set<int>{2});
 }
 
-TEST_F(Across, AFullTierLeavesTheSourceAndNoLitter) {
+TEST_F(Across, AFullTierLeavesTheSourceAndNoWorkFiles) {
   UseTier(1, MakeFileSystem(FileSystem::kTmpfs, 4) + "/tree");
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/etc");
@@ -272,13 +272,13 @@ TEST_F(Across, AFullTierLeavesTheSourceAndNoLitter) {
   EXPECT_EQ(ReadFile(Mnt("etc/big")), std::string(8 << 20, 'l'));
   EXPECT_EQ(TreesWith("etc/big"), std::set<int>{});
   ExpectNoWorkFiles();
-  // With the space it goes on.
+  // A truncation copies only the bytes that it keeps; these have room.
   ASSERT_EQ(::truncate(Mnt("etc/big").c_str(), 5), 0) << std::strerror(errno);
   EXPECT_EQ(ReadFile(Mnt("etc/big")), "lllll");
   EXPECT_EQ(TreesWith("etc/big"), std::set<int>{1});
 }
 
-TEST_F(Across, ATierWithNothingBesideItIsRefused) {
+TEST_F(Across, ATierAtTheRootOfItsFileSystemIsRefused) {
   UseTier(4, MakeFileSystem(FileSystem::kTmpfs, 16));
   EXPECT_FALSE(Mount());
   EXPECT_NE(Refusal().find("tier 4 is the root of its file system"), std::string::npos) << Refusal();

@@ -1,5 +1,5 @@
-// Lower layers that cannot be right: one line that names the config, the line and the mend, and
-// nothing is mounted.
+// Invalid lower layers are refused. One line names the config, the line and the remedy, and nothing
+// is mounted.
 #include <sys/mount.h>
 
 #include <algorithm>
@@ -15,8 +15,8 @@ class BadLower : public OverlayTest {
   static constexpr int kLowerLine = 4;
   static int LineOfTier(int tier) { return kLowerLine + 1 + tier; }
 
-  // With `lower` as it stands in the config the mount is refused, with one line that names this one
-  // of the config and holds `what`.
+  // Expects that a mount with this `lower` in the config is refused. The message is one line: it
+  // names line `at` of the config and contains `what`.
   void ExpectRefusal(const std::string& lower, const std::string& what, int at = kLowerLine) {
     WriteConfig();
     const Ran init = Execute({TIERCTL_BINARY, "init", ConfigFile()});
@@ -35,9 +35,9 @@ class BadLower : public OverlayTest {
   }
   void ExpectRefusalOf(const std::string& directory, const std::string& what, int at = kLowerLine) {
     ExpectRefusal("[\"" + directory + "\"]", what, at);
-    if (directory == Mnt()) return;  // the config does not name it
+    if (directory == Mnt()) return;  // the config does not name the mountpoint
     const Ran check = Execute({TIERCTL_BINARY, "config", "check", ConfigFile()});
-    EXPECT_EQ(check.code, 2) << "the same without mounting";
+    EXPECT_EQ(check.code, 2) << "config check gives the same refusal";
     EXPECT_NE((check.out + check.err).find(what), std::string::npos) << check.out << check.err;
   }
 };
@@ -55,7 +55,7 @@ TEST_F(BadLower, OfADaemonThatDied) {
   ASSERT_GT(pid, 0);
   ASSERT_EQ(::mkdir(Base("dead").c_str(), 0755), 0);
   ASSERT_EQ(::mount(Mnt().c_str(), Base("dead").c_str(), nullptr, MS_BIND, nullptr), 0);
-  Stat(Base("dead"));  // which the kernel remembers
+  Stat(Base("dead"));  // makes the kernel remember the mount
   KillDaemon();
   ExpectRefusalOf(Base("dead"), Base("dead") + ": ");
   ASSERT_EQ(::umount2(Base("dead").c_str(), MNT_DETACH), 0);
@@ -90,7 +90,7 @@ TEST_F(BadLower, NamedTwice) {
   ExpectRefusal("[\"" + Base("image") + "\", \"" + Base("link") + "\"]", "is named twice");
 }
 
-// The kernel's overlayfs would not take these layers.
+// The kernel's overlayfs would refuse these layers.
 TEST_F(BadLower, OneInsideTheOther) {
   MakeDirs(Base("image/part"));
   ExpectRefusal("[\"" + Base("image") + "\", \"" + Base("image/part") + "\"]", "is within the lower layer");

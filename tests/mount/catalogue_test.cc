@@ -1,4 +1,4 @@
-// The catalogue of a real mount: what is in it, and what happens when it cannot be used.
+// The catalogue of a real mount: its content, and a mount whose catalogue cannot be used.
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <nlohmann/json.hpp>
@@ -19,7 +19,7 @@ class Catalogue : public MountTest {
     return json::parse(ran.out, nullptr, false)[0]["daemon"]["catalogue"];
   }
   [[nodiscard]] std::string Database() const { return Base("state/catalog.db"); }
-  // What `changes` says once the catalogue that took a broken one's place knows everything.
+  // The output of `tierctl changes` once the rebuilt catalogue is complete.
   [[nodiscard]] Ran ListingOnceMadeAnew() const {
     Ran changes;
     for (int i = 0; i < 100; ++i) {
@@ -31,7 +31,7 @@ class Catalogue : public MountTest {
   }
 };
 
-TEST_F(Catalogue, AnIntentThatAnEarlierDaemonLeftDoesNotKeepTheMountDown) {
+TEST_F(Catalogue, AMountStartsDespiteAnIntentOfAnEarlierDaemon) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Status()["trouble"], "");
   EXPECT_EQ(Status()["open_intents"], json::array());
@@ -45,7 +45,7 @@ TEST_F(Catalogue, AnIntentThatAnEarlierDaemonLeftDoesNotKeepTheMountDown) {
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
 }
 
-TEST_F(Catalogue, ADatabaseThatIsGarbageIsPutAsideAndTheMountComesUp) {
+TEST_F(Catalogue, AGarbageDatabaseIsPutAsideAndTheMountComesUp) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   Unmount();
@@ -59,9 +59,9 @@ TEST_F(Catalogue, ADatabaseThatIsGarbageIsPutAsideAndTheMountComesUp) {
   EXPECT_NE(Execute({TIERCTL_BINARY, "status", Mnt()}).out.find("damaged-1"), std::string::npos);
 }
 
-// Whatever is wrong with the database: the mount comes up, files can be written and read, and
-// status says what happened.
-TEST_F(Catalogue, EveryKindOfDamage) {
+// With any damage to the database, the mount comes up, files can be written and read, and `tierctl
+// status` reports the damage.
+TEST_F(Catalogue, EveryKindOfDamageLeavesAWorkingMount) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (int i = 0; i < 300; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
   ASSERT_EQ(Execute({TIERCTL_BINARY, "changes", ConfigFile()}).code, 0);
@@ -84,8 +84,8 @@ TEST_F(Catalogue, EveryKindOfDamage) {
     ASSERT_TRUE(Mount()) << Refusal();
     WriteFile(Mnt("new"), kind);
     EXPECT_EQ(ReadFile(Mnt("new")), kind);
-    // A page may be met as damaged by the first listing alone; the second is of a new database
-    // then.
+    // The first listing may be the one that finds the damaged page. The second then reads the new
+    // database.
     (void)Execute({TIERCTL_BINARY, "changes", ConfigFile()});
     const Ran changes = ListingOnceMadeAnew();
     EXPECT_EQ(changes.code, 0) << changes.err;
@@ -97,9 +97,9 @@ TEST_F(Catalogue, EveryKindOfDamage) {
   }
 }
 
-// A program of an older version comes back: the mount comes up, a job with a token of before is
-// told to take everything, and the newer program's database is kept for its return.
-TEST_F(Catalogue, ADatabaseOfALaterVersionIsKeptAndItsTokensMeanEverything) {
+// An older program comes back. The mount comes up, a job with an older token has to copy
+// everything, and the newer program's database is kept for its return.
+TEST_F(Catalogue, ADatabaseOfALaterVersionIsKeptAndItsTokensListEverything) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   const json before = json::parse(Execute({TIERCTL_BINARY, "changes", "--json", ConfigFile()}).out);
@@ -125,7 +125,7 @@ TEST_F(Catalogue, ADatabaseOfALaterVersionIsKeptAndItsTokensMeanEverything) {
   EXPECT_EQ(kept.execAndGet("SELECT owner FROM entries WHERE path = CAST('a' AS BLOB)").getInt(), 5);
 }
 
-TEST_F(Catalogue, ADatabaseThatBreaksWhileMountedIsMadeAnew) {
+TEST_F(Catalogue, ADatabaseThatBreaksWhileMountedIsRebuilt) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (int i = 0; i < 300; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
   const Ran first = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
@@ -146,7 +146,7 @@ TEST_F(Catalogue, ADatabaseThatBreaksWhileMountedIsMadeAnew) {
 
 class CatalogueElsewhere : public OverlayTest {};
 
-TEST_F(CatalogueElsewhere, OnAFullDiskTheMountServesAndTheFeedComesBackWithTheSpace) {
+TEST_F(CatalogueElsewhere, OnAFullDiskTheMountServesAndTheFeedReturnsWithTheSpace) {
   const std::string disk = MakeFileSystem(FileSystem::kTmpfs, 1);
   MakeDirs(Base("state"));
   ASSERT_EQ(Execute({"mount", "--bind", disk, Base("state")}).code, 0);
@@ -157,15 +157,15 @@ TEST_F(CatalogueElsewhere, OnAFullDiskTheMountServesAndTheFeedComesBackWithTheSp
   for (int i = 0; i < 3000; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
   EXPECT_EQ(ReadFile(Mnt("file2999")), "x");
   const Ran refused = Execute({TIERCTL_BINARY, "changes", ConfigFile()});
-  EXPECT_EQ(refused.code, 3) << "no token for what is not recorded";
+  EXPECT_EQ(refused.code, 3) << "a token needs recorded changes";
   EXPECT_NE(refused.err.find("catalog.db"), std::string::npos) << refused.err;
   const Ran status = Execute({TIERCTL_BINARY, "status", ConfigFile()});
-  // What failed last is shown: a write of the database, or the comparison that needed it.
+  // The status shows the latest failure: a write of the database, or the comparison that needed it.
   const std::size_t trouble = status.out.find("\n  catalogue    ");
   ASSERT_NE(trouble, std::string::npos) << status.out;
   EXPECT_LT(status.out.find(Base("state/catalog.db"), trouble), status.out.find('\n', trouble + 1)) << status.out;
   Unmount();
-  ASSERT_TRUE(Mount()) << Refusal();  // full from the beginning
+  ASSERT_TRUE(Mount()) << Refusal();  // the disk is full from the beginning
   WriteFile(Mnt("after"), "x");
   ASSERT_EQ(::unlink(Base("state/filler").c_str()), 0);
   ASSERT_EQ(Execute({"mount", "-o", "remount,size=64m", disk}).code, 0);
@@ -189,21 +189,21 @@ TEST_F(CatalogueElsewhere, OnAReadOnlyDiskTheMountComesUp) {
   WriteFile(Mnt("a"), "x");
   Unmount();
   ASSERT_EQ(Execute({"mount", "-o", "remount,ro,bind", Base("state")}).code, 0);
-  // No control socket can be made there, so nothing of tierctl is asked.
+  // The read-only disk has no control socket, so tierctl cannot reach this mount.
   ASSERT_EQ(Execute({TIERFS_BINARY, ConfigFile(), Mnt()}).code, 0);
   WriteFile(Mnt("b"), "y");
   EXPECT_EQ(ReadFile(Mnt("a")), "x");
   EXPECT_EQ(ReadFile(Tier(2, "b")), "y");
   ASSERT_EQ(UnmountWhenFree(Mnt()), 0);
-  // The daemon is still closing its files.
+  // This waits until the daemon has closed its files.
   EXPECT_EQ(UnmountWhenFree(Base("state")), 0);
 }
 
-TEST_F(Catalogue, WithoutAPlaceForItTheMountComesUpAndSaysSo) {
+TEST_F(Catalogue, ADirectoryInPlaceOfTheDatabaseIsPutAside) {
   ASSERT_TRUE(Mount()) << Refusal();
   Unmount();
   for (const char* part : {"", "-wal", "-shm"}) ::unlink((Database() + part).c_str());
-  MakeDirs(Database() + "/in the way");  // renamed aside, as damage is
+  MakeDirs(Database() + "/in the way");  // renamed aside, like a damaged database
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   EXPECT_EQ(ReadFile(Mnt("a")), "a");

@@ -1,4 +1,4 @@
-// tierctl changes on a real mount: what a backup job is told.
+// `tierctl changes` on a real mount: the listing that a backup job reads.
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -20,15 +20,15 @@ class Changes : public OverlayTest {
     return Execute(arguments);
   }
 
-  // The records since the last call (or the token `since`), without those of directories whose
-  // times moved alone.
+  // The records since the last call, or since the token `since`. Directories with a changed time
+  // only are left out.
   Lines Since(const std::string& since, int tier = 2, int code = 0) {
     const Ran ran = Tierctl({"changes", "-0", "--tier", std::to_string(tier), "--since", since, ConfigFile()});
     EXPECT_EQ(ran.code, code) << ran.err;
     return Records(ran.out, tier);
   }
   Lines New() { return Since(token_); }
-  // A token for what is there now.
+  // A token for the current state.
   std::string Token() {
     const Ran ran = Tierctl({"changes", "-0", ConfigFile()});
     EXPECT_EQ(ran.code, 0) << ran.err;
@@ -54,7 +54,7 @@ class Changes : public OverlayTest {
       const bool directory = ::lstat(Tier(tier, last.substr(2)).c_str(), &st) == 0 && S_ISDIR(st.st_mode);
       if (last[0] != '=' && !(last[0] == 'm' && directory)) lines.insert(last);
     }
-    EXPECT_EQ(last.substr(0, 2), "= ") << "the next token comes last";
+    EXPECT_EQ(last.substr(0, 2), "= ") << "the next token is the last line";
     token_ = last.substr(std::min<std::size_t>(2, last.size()));
     return lines;
   }
@@ -87,7 +87,7 @@ TEST_F(Changes, EveryKindOfChangeIsListedOnce) {
   EXPECT_EQ(New(), Lines{});
 }
 
-TEST_F(Changes, ADirectoryWhoseEntriesWereReplacedIsListed) {
+TEST_F(Changes, ADirectoryWithReplacedEntriesIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("d"));
   WriteFile(Mnt("d/a"), "old");
@@ -107,7 +107,7 @@ TEST_F(Changes, ADirectoryWhoseEntriesWereReplacedIsListed) {
   EXPECT_TRUE(directory_is_listed()) << "a new file took the name, with the inode number of the old";
   WriteFile(Mnt("d/briefly"), "");
   ASSERT_EQ(::unlink(Mnt("d/briefly").c_str()), 0);
-  EXPECT_TRUE(directory_is_listed()) << "a file came and went";
+  EXPECT_TRUE(directory_is_listed()) << "a file was created and removed";
 }
 
 TEST_F(Changes, OtherTiersAreNotTouched) {
@@ -125,7 +125,7 @@ TEST_F(Changes, OtherTiersAreNotTouched) {
   EXPECT_NE(refused.err.find("'feed'"), std::string::npos) << refused.err;
 }
 
-TEST_F(Changes, TierThreeByOption) {
+TEST_F(Changes, TierThreeIsTrackedByOption) {
   AddToConfig("feed = [2, 3]");
   ASSERT_TRUE(Mount()) << Refusal();
   const std::string start = Token();
@@ -144,14 +144,14 @@ TEST_F(Changes, ARenamedDirectoryIsListedWithAllThatIsInIt) {
   EXPECT_EQ(New(), (Lines{"D a", "D a/b", "D a/b/f", "A z", "A z/b", "A z/b/f"}));
 }
 
-TEST_F(Changes, AFileIsKnownByTheNamesThatItStillHas) {
+TEST_F(Changes, AFileIsListedByItsRemainingNames) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("d"));
   WriteFile(Mnt("d/kept"), "one");
   ASSERT_EQ(::link(Mnt("d/kept").c_str(), Mnt("gone").c_str()), 0);
   ASSERT_EQ(::link(Mnt("d/kept").c_str(), Mnt("renamed").c_str()), 0);
   Token();
-  // The kernel knows the other names and does not ask for them again.
+  // The kernel knows the other names and does not look them up again.
   ASSERT_EQ(::unlink(Mnt("gone").c_str()), 0);
   ASSERT_EQ(::rename(Mnt("renamed").c_str(), Mnt("d/moved").c_str()), 0);
   Token();
@@ -167,7 +167,7 @@ TEST_F(Changes, AFileIsKnownByTheNamesThatItStillHas) {
   EXPECT_EQ(Xattr(Mnt("d/kept"), "user.tierfs.path"), Tier(2, "d/kept"));
 }
 
-TEST_F(Changes, WhatIsHeldOpenIsLookedAt) {
+TEST_F(Changes, AnOpenFileIsListedWhenItChanges) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("log"), "begin\n");
   WriteFile(Mnt("database"), std::string(8192, '0'));
@@ -176,7 +176,7 @@ TEST_F(Changes, WhatIsHeldOpenIsLookedAt) {
   ASSERT_GE(log, 0);
   ASSERT_GE(database, 0);
   Token();
-  EXPECT_EQ(New(), Lines{}) << "open, and not written to";
+  EXPECT_EQ(New(), Lines{}) << "open, but not written";
   ASSERT_EQ(::write(log, "more\n", 5), 5);
   EXPECT_EQ(New(), Lines{"M log"});
   ASSERT_EQ(::pwrite(database, "1", 1, 5000), 1);
@@ -196,12 +196,13 @@ TEST_F(Changes, WhatIsHeldOpenIsLookedAt) {
   EXPECT_EQ(New(), Lines{"M database"}) << "through a mapping that outlived the descriptor";
   page[21] = 'z';
   ASSERT_EQ(::munmap(page, 8192), 0);
-  EXPECT_EQ(New(), Lines{"M database"}) << "stored before the mapping went";
+  EXPECT_EQ(New(), Lines{"M database"}) << "stored before the munmap";
   EXPECT_EQ(New(), Lines{});
 }
 
-// Where a store into a mapping moves no time, what may be stored into counts as changed.
-TEST_F(Changes, MappingsOnAMemoryFileSystem) {
+// On a file system where a store into a mapping changes no time, a file with a writable mapping
+// counts as changed.
+TEST_F(Changes, AMappedFileOnTmpfsCountsAsChanged) {
   UseTier(2, MakeFileSystem(FileSystem::kTmpfs, 16) + "/tier2");
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), std::string(4096, '0'));
@@ -222,7 +223,7 @@ TEST_F(Changes, MappingsOnAMemoryFileSystem) {
   EXPECT_EQ(New(), Lines{});
 }
 
-TEST_F(Changes, AfterAKillNothingIsForgotten) {
+TEST_F(Changes, AKilledDaemonForgetsNoChange) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("old"), "old");
   WriteFile(Mnt("gone"), "gone");
@@ -237,7 +238,7 @@ TEST_F(Changes, AfterAKillNothingIsForgotten) {
   EXPECT_EQ(New(), (Lines{"M old", "A d/new", "D gone", "A underneath"}));
 }
 
-TEST_F(Changes, ARescanFindsWhatWasDoneUnderneath) {
+TEST_F(Changes, ARescanFindsChangesUnderneath) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   Token();
@@ -267,9 +268,9 @@ TEST_F(Changes, CopyUpAndWhiteoutsAreEntriesOfTheTree) {
   for (const json& change : changes["changes"]) EXPECT_EQ(change.value("whiteout", false), change["path"] == "d/gone") << change;
 }
 
-// Names of one file in trees that are recorded and in one that is not: what is done by that one is
-// a change in the others.
-TEST_F(Changes, WhatIsDoneByANameInAnotherTierIsListed) {
+// One file has names in two tracked trees and in an untracked one. A change through the last name
+// is a change of the others.
+TEST_F(Changes, AChangeThroughANameInAnotherTierIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("usr"));
   MakeDirs(Mnt("etc"));
@@ -279,7 +280,8 @@ TEST_F(Changes, WhatIsDoneByANameInAnotherTierIsListed) {
   EXPECT_EQ(TreesWith("usr/a"), std::set<int>{4});
   Token();
   for (const bool remounted : {false, true}) {
-    if (remounted) Remount();  // nobody has looked up the other names then
+    // After the remount, the other names have not been looked up.
+    if (remounted) Remount();
     const std::string start = token_;
     ASSERT_EQ(Shell("printf more >> " + Mnt("usr/a")).code, 0);
     EXPECT_EQ(New(), Lines{"M a"}) << remounted;
@@ -300,9 +302,9 @@ TEST_F(Changes, WhatIsDoneByANameInAnotherTierIsListed) {
   EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n") << "the link counts of the others are known";
 }
 
-// The mark that hid a lower entry may stand in the tier of an earlier policy: wherever it goes
-// from, a backup of that tree is told.
-TEST_F(Changes, AWhiteoutThatAnEarlierPolicyPutIsListedWhenItGoes) {
+// A whiteout may be in the tier of an earlier policy. A backup of that tree has to learn when it
+// goes.
+TEST_F(Changes, AWhiteoutOfAnEarlierPolicyIsListedWhenItGoes) {
   const std::string lower = AddLower("lower");
   for (const char* name : {"renamed", "made", "directory"}) WriteFile(lower + "/" + name, "lower");
   ASSERT_TRUE(Mount()) << Refusal();
@@ -321,7 +323,7 @@ TEST_F(Changes, AWhiteoutThatAnEarlierPolicyPutIsListedWhenItGoes) {
   EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
 }
 
-TEST_F(Changes, SettlingAndAReloadMoveBetweenTheListings) {
+TEST_F(Changes, AFileThatSettlesMovesFromOneListingToAnother) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   const std::string start = Token();
@@ -344,7 +346,7 @@ TEST_F(Changes, NamesAreBytesAndLinesStayLines) {
   EXPECT_EQ(changes["changes"].back()["bytes"], "ff");
 }
 
-TEST_F(Changes, ADatabaseMadeAnewMeansEverything) {
+TEST_F(Changes, ARebuiltDatabaseListsEverything) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   const std::string start = Token();
@@ -355,9 +357,8 @@ TEST_F(Changes, ADatabaseMadeAnewMeansEverything) {
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
 }
 
-// What was rewritten with the bytes that it had, and what only its attributes changed of, costs a
-// backup no content.
-TEST_F(Changes, TheSameBytesAgainAreMetadata) {
+// A file rewritten with the same bytes, or with changed attributes only, costs a backup no content.
+TEST_F(Changes, RewritingTheSameBytesIsAMetadataChange) {
   ASSERT_TRUE(Mount()) << Refusal();
   const std::string text(30000, 'x');
   const std::vector<std::string> names{"rewritten", "other", "longer", "back", "touched", "mode", "replaced", "mapped"};
@@ -390,7 +391,7 @@ TEST_F(Changes, TheSameBytesAgainAreMetadata) {
   EXPECT_EQ(New(), Lines{});
 }
 
-TEST_F(Changes, WhatIsStoredByAMappingOfAClosedFileThatWasRenamedIsListed) {
+TEST_F(Changes, AStoreIntoAMappingOfARenamedFileIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* from : {"usr", "etc"}) {
     const std::string name = std::string("from-") + from;
@@ -400,7 +401,7 @@ TEST_F(Changes, WhatIsStoredByAMappingOfAClosedFileThatWasRenamedIsListed) {
     char* map = static_cast<char*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
     ASSERT_NE(map, MAP_FAILED);
     ::close(fd);
-    // Through the daemon the mapping keeps the handle.
+    // Without passthrough, the mapping keeps the handle open.
     const int kept = Passthrough() ? 0 : 1;
     for (int i = 0; i < 1000 && Status()["daemon"]["open_handles"] != kept; ++i) ::usleep(10'000);
     ASSERT_EQ(::rename((Mnt(from) + "/x").c_str(), Mnt(name).c_str()), 0);
@@ -414,8 +415,8 @@ TEST_F(Changes, WhatIsStoredByAMappingOfAClosedFileThatWasRenamedIsListed) {
   }
 }
 
-// POSIX leaves it open; Linux truncates.
-TEST_F(Changes, ATruncationByWhoOnlyReadsIsListed) {
+// POSIX leaves this open; Linux truncates.
+TEST_F(Changes, ATruncationByAReadOnlyOpenIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("file"), "text");
   Token();
@@ -424,8 +425,8 @@ TEST_F(Changes, ATruncationByWhoOnlyReadsIsListed) {
   EXPECT_EQ(New(), Lines{"M file"});
 }
 
-// The kernel goes on with the first name without asking.
-TEST_F(Changes, WhatIsDoneAfterALinkWasRenamedIntoAnotherTierIsListed) {
+// The kernel keeps using the first name, without a new lookup.
+TEST_F(Changes, AChangeAfterALinkWasRenamedIntoAnotherTierIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("usr"));
   WriteFile(Mnt("a"), "1");
@@ -439,8 +440,8 @@ TEST_F(Changes, WhatIsDoneAfterALinkWasRenamedIntoAnotherTierIsListed) {
   EXPECT_EQ(New(), Lines{"M a"});
 }
 
-// A whiteout, or another file, takes the name that a linked file loses.
-TEST_F(Changes, AFileThatLosesANameIsListedByTheOthers) {
+// A linked file loses a name to a whiteout or to another file.
+TEST_F(Changes, AFileThatLosesANameIsListedByItsOtherNames) {
   const std::string lower = AddLower("lower");
   for (const char* name : {"removed", "renamed", "away", "replaced"}) WriteFile(lower + "/" + name, "lower");
   ASSERT_TRUE(Mount()) << Refusal();
@@ -459,8 +460,8 @@ TEST_F(Changes, AFileThatLosesANameIsListedByTheOthers) {
   EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
 }
 
-// The kernel has looked up one name of the file; the other is known to nobody but the catalogue.
-TEST_F(Changes, WhatIsDoneAfterTheNameThatWasOpenedIsGoneIsListed) {
+// The kernel has looked up one name of the file; only the catalogue knows the other.
+TEST_F(Changes, AChangeAfterTheOpenedNameIsGoneIsListed) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* name : {"a", "m"}) {
     WriteFile(Mnt(name), std::string(4096, '.'));
@@ -490,7 +491,7 @@ TEST_F(Changes, WhatIsDoneAfterTheNameThatWasOpenedIsGoneIsListed) {
   EXPECT_EQ(Tierctl({"check", ConfigFile()}).out, "test: nothing found\n");
 }
 
-TEST_F(Changes, BadInput) {
+TEST_F(Changes, BadInputIsRefused) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Tierctl({"changes", "--help"}).code, 0);
   EXPECT_EQ(Tierctl({"changes", "--tree", "--tier", "1", Mnt()}).out, Tier(1) + "\n");

@@ -1,4 +1,5 @@
-// tierctl check and verify on a real mount: each finding is made, found, and mended.
+// `tierctl check` and `tierctl verify` on a real mount: each finding is produced, found and
+// repaired.
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
@@ -19,7 +20,7 @@ class Check : public OverlayTest {
     arguments.insert(arguments.begin(), TIERCTL_BINARY);
     return Execute(arguments);
   }
-  // "code path" of each finding.
+  // Returns "code path" for each finding.
   std::set<std::string> Findings(const std::vector<std::string>& options = {}) {
     std::vector<std::string> arguments{"check", "--json", ConfigFile()};
     arguments.insert(arguments.end(), options.begin(), options.end());
@@ -37,7 +38,7 @@ class Check : public OverlayTest {
     EXPECT_EQ(ran.code, left ? 1 : 0) << ran.out;
     return found;
   }
-  // Found; not mended by a dry run; mended; gone.
+  // Expects that a check finds these, a dry run leaves them, a repair removes them.
   void ExpectMended(const std::set<std::string>& findings) {
     EXPECT_EQ(Findings(), findings);
     EXPECT_EQ(Findings({"--repair", "-n"}), findings);
@@ -60,7 +61,7 @@ TEST_F(Check, AHealthyMountHasNoFindings) {
   EXPECT_EQ(Findings(), std::set<std::string>{});
 }
 
-TEST_F(Check, DuplicatesThatAreAlikeAreMendedAndOthersLeft) {
+TEST_F(Check, IdenticalDuplicatesAreRepairedAndOthersLeft) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("same"), "one");
   WriteFile(Mnt("other"), "one");
@@ -69,7 +70,7 @@ TEST_F(Check, DuplicatesThatAreAlikeAreMendedAndOthersLeft) {
   WriteFile(Tier(3, "other"), "two");
   EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"duplicate same", "duplicate other"}));
   EXPECT_EQ(TreesWith("same"), std::set<int>{2});
-  EXPECT_EQ(TreesWith("other"), (std::set<int>{2, 3})) << "nobody but the owner can tell which one is meant";
+  EXPECT_EQ(TreesWith("other"), (std::set<int>{2, 3})) << "only the owner can tell which one is right";
   EXPECT_EQ(Findings(), std::set<std::string>{"duplicate other"});
   ASSERT_EQ(::unlink(Tier(3, "other").c_str()), 0);
   SkipKernelComparison();
@@ -85,7 +86,7 @@ TEST_F(Check, MisplacedFilesAreSettled) {
   EXPECT_EQ(TreesWith("d/a"), std::set<int>{3});
 }
 
-TEST_F(Check, StrayWhiteouts) {
+TEST_F(Check, StrayWhiteoutsAreRemoved) {
   const std::string lower = AddLower("lower");
   WriteFile(lower + "/needed", "x");
   ASSERT_TRUE(Mount()) << Refusal();
@@ -98,9 +99,9 @@ TEST_F(Check, StrayWhiteouts) {
   EXPECT_FALSE(Exists(Mnt("needed")));
 }
 
-// While it is mounted over nobody can look into the lowest layer: what may hide something there is
+// The lowest layer is mounted over and cannot be read. A whiteout that may hide an entry there is
 // left.
-TEST_F(Check, WhiteoutsOverWhatIsMountedOver) {
+TEST_F(Check, WhiteoutsOverAHiddenLowestLayerAreLeft) {
   WriteFile(Mnt("needed"), "x");
   UseOver();
   ASSERT_TRUE(Mount()) << Refusal();
@@ -111,7 +112,7 @@ TEST_F(Check, WhiteoutsOverWhatIsMountedOver) {
   EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/needed"});
 }
 
-TEST_F(Check, DirectoriesWhosePartsDiffer) {
+TEST_F(Check, DirectoriesWithDifferentAttributesAreRepaired) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("d"));
   WriteFile(Mnt("d/a"), "2");
@@ -121,7 +122,8 @@ TEST_F(Check, DirectoriesWhosePartsDiffer) {
   Unmount();
   ASSERT_EQ(::chmod(Tier(3, "d").c_str(), 0700), 0);
   ASSERT_EQ(::setxattr(Tier(3, "d").c_str(), "user.x", "1", 1, 0), 0);
-  ASSERT_EQ(::chmod(Tier(3, "e").c_str(), 01000), 0);  // as a crash leaves it while it is being cloned
+  // The state that a crash leaves while the directory is being cloned.
+  ASSERT_EQ(::chmod(Tier(3, "e").c_str(), 01000), 0);
   const struct stat before = Stat(Tier(3, "d"));
   ExpectMended({"directory-attributes d", "unfinished-directory e"});
   EXPECT_EQ(Stat(Tier(3, "d")).st_mode, Stat(Tier(2, "d")).st_mode);
@@ -129,7 +131,7 @@ TEST_F(Check, DirectoriesWhosePartsDiffer) {
   EXPECT_EQ(Xattr(Tier(3, "d"), "user.x"), "");
 }
 
-TEST_F(Check, ForeignAttributesAndMounts) {
+TEST_F(Check, ForeignAttributesAndMountsAreFound) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("d"));
   WriteFile(Mnt("a"), "2");
@@ -141,7 +143,7 @@ TEST_F(Check, ForeignAttributesAndMounts) {
   ASSERT_EQ(UnmountWhenFree(Tier(2, "d")), 0);
 }
 
-TEST_F(Check, WhatWasChangedUnderneathDiffersUntilARescan) {
+TEST_F(Check, AChangeUnderneathIsAFindingUntilARescan) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "2");
   EXPECT_EQ(Findings(), std::set<std::string>{});
@@ -149,7 +151,7 @@ TEST_F(Check, WhatWasChangedUnderneathDiffersUntilARescan) {
   ExpectMended({"catalogue-differs "});
 }
 
-TEST_F(Check, AnOpenIntentIsShownUntilAMountHasFinishedIt) {
+TEST_F(Check, AnOpenIntentIsAFindingUntilAMountFinishesIt) {
   UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 16) + "/tree");
   ASSERT_TRUE(Mount()) << Refusal();
   UniqueFd open(::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644));
@@ -158,9 +160,8 @@ TEST_F(Check, AnOpenIntentIsShownUntilAMountHasFinishedIt) {
   KillDaemon();
   open.Reset();
   EXPECT_EQ(Findings(), (std::set<std::string>{"open-intent ", "misplaced doc"}));
-  EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"open-intent ", "misplaced doc"})) << "a mount has to do it";
-  // A database that a later program made is not removed either as long as there is something to be
-  // finished in it.
+  EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"open-intent ", "misplaced doc"})) << "only a mount can finish it";
+  // A repair also leaves the database of a later program while it has open intents.
   ASSERT_EQ(Shell("sqlite3 " + Base("state/catalog.db") + " 'PRAGMA user_version = 7'").code, 0);
   EXPECT_EQ(Findings({"--repair"}), (std::set<std::string>{"catalogue-damaged ", "misplaced doc"}));
   EXPECT_TRUE(Exists(Base("state/catalog.db")));
@@ -170,7 +171,7 @@ TEST_F(Check, AnOpenIntentIsShownUntilAMountHasFinishedIt) {
   EXPECT_EQ(TreesWith("doc"), std::set<int>{2});
 }
 
-TEST_F(Check, ADirectoryThatTheDiskDoesNotGive) {
+TEST_F(Check, AnUnreadableDirectoryIsAFinding) {
   const std::string disk = MakeFileSystem(FileSystem::kXfs, 320);
   UseTier(3, disk + "/tree");
   ASSERT_TRUE(Mount()) << Refusal();
@@ -188,14 +189,14 @@ TEST_F(Check, ADirectoryThatTheDiskDoesNotGive) {
                             disk);
   ASSERT_EQ(damaged.code, 0) << damaged.out << damaged.err;
   EXPECT_EQ(Findings({"--repair"}), std::set<std::string>{"unreadable d"});
-  // One that cannot be read at all is no finding but an error.
+  // An unreadable tier is an error, not a finding.
   ASSERT_EQ(Execute({"xfs_io", "-x", "-c", "shutdown", disk}).code, 0);
   const Ran ran = Tierctl({"check", ConfigFile()});
   EXPECT_EQ(ran.code, 3);
   EXPECT_NE(ran.err.find(Tier(3) + ": Input/output error"), std::string::npos) << ran.err;
 }
 
-TEST_F(Check, ADamagedDatabaseIsRemovedAndMadeAnew) {
+TEST_F(Check, ADamagedDatabaseIsRemovedAndRebuilt) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (int i = 0; i < 200; ++i) WriteFile(Mnt("file" + std::to_string(i)), "x");
   ASSERT_EQ(Tierctl({"changes", ConfigFile()}).code, 0);
@@ -213,13 +214,13 @@ TEST_F(Check, ADamagedDatabaseIsRemovedAndMadeAnew) {
   EXPECT_EQ(Tierctl({"changes", ConfigFile()}).code, 0);
 }
 
-TEST_F(Check, VerifyFindsWhatChangedWithoutAWrite) {
+TEST_F(Check, VerifyFindsBytesThatChangedWithoutAWrite) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("rots"), std::string(100000, 'a'));
   WriteFile(Mnt("stays"), std::string(100000, 'a'));
   WriteFile(Mnt("grows"), "a");
   ASSERT_EQ(Tierctl({"changes", ConfigFile()}).code, 0);
-  // Checksums are taken some seconds after the last change.
+  // Checksums are computed some seconds after the last change.
   json summary = json::object();
   for (int i = 0; i < 300 && summary.value("files", 0) != 3; ++i) {
     ::usleep(100000);
@@ -229,8 +230,8 @@ TEST_F(Check, VerifyFindsWhatChangedWithoutAWrite) {
   EXPECT_EQ(summary["bytes"], 200001);
   Unmount();
   WriteFile(Tier(2, "grows"), "and says so");
-  // The disk's error: other bytes, and no time moves. The clock is not ours to set, so the record
-  // is made to fit the file instead.
+  // Imitates an error of the disk: the bytes change, the times do not. The test cannot set the
+  // clock, so it adjusts the record to the file.
   ASSERT_EQ(Shell("printf b | dd of=" + Tier(2, "rots") + " bs=1 seek=5000 conv=notrunc status=none").code, 0);
   const auto ns = [](const timespec& time) { return std::to_string(std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec); };
   const auto sql = [&](const std::string& statement) {
@@ -239,7 +240,7 @@ TEST_F(Check, VerifyFindsWhatChangedWithoutAWrite) {
     return done.out;
   };
   Ran ran;
-  // Verify passes over a file that it cannot be sure of; what it saw is told when that stays.
+  // `verify` skips a file that it cannot be sure of. The test then tries again.
   for (int i = 0; i < 5; ++i) {
     const struct stat st = Stat(Tier(2, "rots"));
     sql("UPDATE entries SET mtime = " + ns(st.st_mtim) + ", ctime = " + ns(st.st_ctim));
@@ -261,7 +262,7 @@ TEST_F(Check, VerifyFindsWhatChangedWithoutAWrite) {
   EXPECT_EQ(Tierctl({"verify", "--tier", "1", ConfigFile()}).code, 0);
 }
 
-TEST_F(Check, BadInput) {
+TEST_F(Check, BadInputIsRefused) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* verb : {"check", "verify", "rescan"}) {
     EXPECT_EQ(Tierctl({verb, "--help"}).code, 0);

@@ -1,5 +1,5 @@
-// A copy that fails midway: the lower file goes on showing, the error is the disk's, and nothing
-// half made is left anywhere.
+// A copy fails midway. The lower file stays visible, the caller gets the error of the disk, and no
+// half-made file is left.
 #include <fcntl.h>
 #include <sys/mount.h>
 
@@ -17,8 +17,8 @@ constexpr std::size_t kSize = 6 << 20;
 
 class CopyUpFails : public OverlayTest {
  protected:
-  // Tier 1 on this directory's file system; etc/file is to be copied there, from a lower layer and
-  // from tier 3.
+  // Puts tier 1 on this directory's file system. The tests copy etc/file there, from a lower layer
+  // and from tier 3.
   void SetUpOn(const std::string& disk) {
     UseTier(1, disk + "/tree");
     UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
@@ -31,8 +31,8 @@ class CopyUpFails : public OverlayTest {
     WriteFile(Mnt("file.tmp"), content_);
     ASSERT_EQ(::mkdir(Mnt("etc/made").c_str(), 0755), 0) << std::strerror(errno);
   }
-  // Every way to copy the lower file up, and a rename that has to copy, fail with this error and
-  // change nothing.
+  // Expects that every way to copy the lower file up, and a rename that has to copy, fails with
+  // this error and changes nothing.
   void ExpectFailure(int error) {
     const Snapshot before = TakeSnapshot(Mnt());
     const Snapshot tree = TakeSnapshot(Tier(1));
@@ -43,7 +43,7 @@ class CopyUpFails : public OverlayTest {
     EXPECT_EQ(Errno(::link(Mnt("etc/file").c_str(), Mnt("etc/link").c_str())), error);
     EXPECT_EQ(Errno(::rename(Mnt("etc/file").c_str(), Mnt("etc/renamed").c_str())), error);
     EXPECT_EQ(Errno(::rename(Mnt("file.tmp").c_str(), Mnt("etc/new").c_str())), error);
-    // A policy that wants the file there, too: it stays where it is.
+    // A retier to a policy that gives the file tier 1 leaves it where it is.
     WriteFile(Base("there.tiers"), "1 /etc/\n1 *.tmp\n");
     const Ran retier = Execute({TIERCTL_BINARY, "retier", "--json", "--policy", Base("there.tiers"), ConfigFile()});
     EXPECT_EQ(retier.code, 1) << retier.out << retier.err;
@@ -86,7 +86,7 @@ TEST_F(CopyUpFails, WhereTheQuotaIsExceeded) {
 }
 
 // A directory whose content has to be copied up before it can be renamed.
-TEST_F(CopyUpFails, MidwayInADirectory) {
+TEST_F(CopyUpFails, MidwayThroughADirectory) {
   const std::string disk = MakeFileSystem(FileSystem::kExt4, 32);
   SetUpOn(disk);
   for (int i = 0; i < 20; ++i) {
@@ -97,7 +97,7 @@ TEST_F(CopyUpFails, MidwayInADirectory) {
   ASSERT_EQ(Shell("fallocate -l $(($(stat -f -c %a*%S " + disk + ")-8388608)) " + disk + "/filler").code, 0);
   const Snapshot before = TakeSnapshot(Mnt());
   EXPECT_EQ(Errno(::rename(Mnt("etc/d").c_str(), Mnt("etc/e").c_str())), ENOSPC);
-  EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "") << "some of it is in the tier now, and looks the same";
+  EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "") << "a part is in the tier now, but the view is the same";
   EXPECT_EQ(Whiteouts(), std::set<std::string>{});
   ExpectNoWorkFiles();
   ASSERT_EQ(::unlink((disk + "/filler").c_str()), 0);
@@ -127,9 +127,8 @@ TEST_F(CopyUpFails, WhereTheDiskIsFull) {
   ExpectItWorksAgain();
 }
 
-// An image on a file system that has no room for what is written into it: the disk takes the data
-// and fails when it has to keep it.
-TEST_F(CopyUpFails, WhereTheDiskFailsWhenItIsSynced) {
+// The disk is an image on a full file system: it accepts the data, and the sync fails.
+TEST_F(CopyUpFails, WhereTheSyncFails) {
   const std::string memory = MakeFileSystem(FileSystem::kTmpfs, 8);
   const std::string image = memory + "/image";
   ASSERT_EQ(Shell("truncate -s 64M " + image + " && mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=0 " + image).code, 0);
@@ -137,11 +136,11 @@ TEST_F(CopyUpFails, WhereTheDiskFailsWhenItIsSynced) {
   ASSERT_EQ(Shell("sync; dd if=/dev/zero of=" + memory + "/filler bs=1M 2>/dev/null; test -s " + memory + "/filler").code, 0);
   ExpectFailure(ENOSPC);
   EXPECT_EQ(ReadFile(Mnt("etc/file")), content());
-  SkipKernelComparison();  // nobody knows what such a disk still holds
+  SkipKernelComparison();  // the content of such a disk is undefined
 }
 
-// An image on a mount whose daemon dies: what is not cached of this disk gives I/O errors from then
-// on.
+// The disk is an image on a mount whose daemon dies: reads and writes past the page cache then fail
+// with EIO.
 TEST_F(CopyUpFails, WhereTheDiskBreaks) {
   std::string config = "name = \"disk\"\nrules = \"1 none\"\nstate = \"" + Base("disk-state") + "\"\n[tier]\n";
   for (int tier = 1; tier <= 4; ++tier) config += std::to_string(tier) + " = \"" + Base("disk-tier" + std::to_string(tier)) + "\"\n";
@@ -152,8 +151,8 @@ TEST_F(CopyUpFails, WhereTheDiskBreaks) {
   const std::string image = Base("disk/image");
   ASSERT_EQ(Shell("truncate -s 64M " + image + " && mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=0 " + image).code, 0);
   const std::string disk = MountAt({"-o", "loop", image});
-  // Out of everybody's sight: mkfs.btrfs and mount look up the file of every loop device, and fail
-  // where it is on a dead mount.
+  // Hide the mount. mkfs.btrfs and mount look up the backing file of every loop device, and fail if
+  // it is on a dead mount.
   ASSERT_EQ(::umount2(Base("disk").c_str(), MNT_DETACH), 0) << std::strerror(errno);
   SetUpOn(disk);
   ASSERT_EQ(Execute({"sync", "-f", disk}).code, 0);
@@ -175,8 +174,8 @@ TEST_F(CopyUpFails, WhereTheLowerLayerCannotBeRead) {
   content.replace(5500000, 16, "to be damaged on");
   WriteFile(disk + "/etc/file", content);
   ASSERT_EQ(UnmountWhenFree(disk), 0);
-  // In the file's last megabyte, wherever that is on the disk, as the checksums of its file system
-  // will notice.
+  // Damages the last megabyte of the file, wherever it is on the disk. The checksums of btrfs
+  // detect it.
   const Ran damaged =
       Shell("at=$(grep -obUa 'to be damaged on' " + image + " | head -n1 | cut -d: -f1); [ -n \"$at\" ] && printf x | dd of=" + image +
             " bs=1 seek=$at conv=notrunc status=none");
@@ -194,7 +193,7 @@ TEST_F(CopyUpFails, WhereTheLowerLayerCannotBeRead) {
     EXPECT_FALSE(Exists(Mnt("file")));
     ExpectNoWorkFiles();
   }
-  // What can be read of it can, and what needs none of its data works.
+  // The undamaged part can be read, and operations that need no data work.
   const UniqueFd fd(::open(Mnt("etc/file").c_str(), O_RDONLY));
   char byte = 0;
   EXPECT_EQ(::pread(fd.get(), &byte, 1, 0), 1) << std::strerror(errno);

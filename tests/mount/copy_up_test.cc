@@ -1,4 +1,4 @@
-// The first write to a lower file: what is copied, how, and how often.
+// The first write to a lower file: the data copied, the method, and the number of copies.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(Reflink, CopyUpOn, ::testing::Values(FileSystem::kXfs, 
 TEST_F(CopyUp, HolesStayHoles) {
   const std::string lower = AddLower("lower");
   MakeDirs(Base("image"));
-  // One layer's file system says where its holes are, the other's does not.
+  // One layer's file system reports its holes, the other's does not.
   UseLower(MakeSquashfs([&] {
     FillImage(Base("image"));
     return Base("image");
@@ -105,7 +105,7 @@ TEST_F(CopyUp, ParentsAreClonedAndKeepTheirDates) {
   for (const char* path : {"etc", "etc/a", "etc/a/b", "etc/a/b/file"}) EXPECT_EQ(Difference(before.at(path), tree.at(path)), "") << path;
 }
 
-TEST_F(CopyUp, WhatChangesNothingCopiesNothing) {
+TEST_F(CopyUp, AnOperationWithoutAChangeCopiesNothing) {
   const std::string lower = AddLower("lower");
   FillImage(lower);
   ASSERT_TRUE(Mount()) << Refusal();
@@ -147,8 +147,8 @@ TEST_F(CopyUp, ATruncatingOpenNeedsNoSpaceForTheOldData) {
   ExpectNoWorkFiles();
 }
 
-// What the README says of who had the file open before.
-TEST_F(CopyUp, AnEarlierReaderGoesOnWithTheLowerFileOrFollows) {
+// The README's rules for a file that was opened before its copy-up.
+TEST_F(CopyUp, AnEarlierReaderKeepsTheLowerFileOrFollowsTheCopy) {
   WriteFile(AddLower("lower") + "/file", "old");
   ASSERT_TRUE(Mount()) << Refusal();
   const UniqueFd reader(::open(Mnt("file").c_str(), O_RDONLY));
@@ -166,7 +166,7 @@ TEST_F(CopyUp, AnEarlierReaderGoesOnWithTheLowerFileOrFollows) {
   struct stat by_writer {};
   ASSERT_EQ(::fstat(reader.get(), &by_reader), 0) << std::strerror(errno);
   ASSERT_EQ(::fstat(writer.get(), &by_writer), 0);
-  EXPECT_EQ(by_reader.st_ino, by_writer.st_ino) << "it is one file";
+  EXPECT_EQ(by_reader.st_ino, by_writer.st_ino) << "both descriptors are on one file";
 }
 
 TEST_F(CopyUp, ManyWritersOfOneFileCopyItOnce) {
@@ -193,9 +193,9 @@ TEST_F(CopyUp, ManyWritersOfOneFileCopyItOnce) {
   EXPECT_EQ(copies, 1);
 }
 
-// Readers, mappings and writers at once: no error, each byte the old or the new one, and who opens
-// after a write sees it.
-TEST_F(CopyUp, EverybodyAtOnce) {
+// Readers, mappings and writers run at once. There is no error, each byte is the old or the new
+// one, and an open after a write shows the write.
+TEST_F(CopyUp, ReadersAndWritersAtOnceSeeNoError) {
   constexpr std::size_t kSize = 512 << 10;
   constexpr int kFiles = 24;
   constexpr int kWrites = 16;
@@ -271,9 +271,9 @@ TEST_F(CopyUp, EverybodyAtOnce) {
   }
 }
 
-// As overlayfs without an index does: the name that is changed leaves the others behind, whichever
-// was looked at last.
-TEST_F(CopyUp, OneNameOfALinkedFileIsCopiedUp) {
+// Like overlayfs without an index: the changed name leaves the other names behind, no matter which
+// was looked up last.
+TEST_F(CopyUp, OnlyTheChangedNameOfALinkedFileIsCopiedUp) {
   const std::string lower = AddLower("lower");
   for (const char* name : {"one", "other"}) {
     WriteFile(lower + "/" + name, "lower");
@@ -281,7 +281,7 @@ TEST_F(CopyUp, OneNameOfALinkedFileIsCopiedUp) {
   }
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Stat(Mnt("one")).st_ino, Stat(Mnt("one2")).st_ino);
-  EXPECT_EQ(ReadFile(Mnt("one2")), "lower");  // looked up last
+  EXPECT_EQ(ReadFile(Mnt("one2")), "lower");  // this name is looked up last
   ASSERT_EQ(Shell("printf ' and more' >> " + Mnt("one")).code, 0);
   EXPECT_EQ(Stat(Mnt("other2")).st_nlink, 2U);
   ASSERT_EQ(::chmod(Mnt("other").c_str(), 0600), 0);

@@ -1,6 +1,6 @@
-// Several at work, each with files of its own, over lower layers and tiers on several disks, while
-// one policy after another moves all of it to and fro: nobody notices, and afterwards everything is
-// in order.
+// Several workers, each with its own files, use lower layers and tiers on several disks, while one
+// policy after another moves all files to and fro. No worker sees a difference, and the trees are
+// in order at the end.
 #include <fcntl.h>
 
 #include <atomic>
@@ -21,7 +21,8 @@ constexpr auto kWorkingTime = std::chrono::seconds(6);
 constexpr const char* kDirectories[] = {"a", "cache", "etc", "usr", "a/cache", "usr/etc"};
 constexpr const char* kNames[] = {"one", "two.tmp", "three.conf", "four.dat"};
 
-// One who knows what is in the files below `root`, and says so as soon as it is not.
+// A worker that knows the content of its files below `root` and fails the test at the first
+// difference.
 class Worker {
  public:
   Worker(std::string root, unsigned seed) : root_(std::move(root)), random_(seed) {}
@@ -65,11 +66,11 @@ class Worker {
         return;
       default:
         if (file == files_.end()) return ExpectNone(path);
-        ASSERT_TRUE(ReadFile(Full(path)) == file->second) << path << " holds something else";
+        ASSERT_TRUE(ReadFile(Full(path)) == file->second) << path << " has other content";
     }
   }
   void ExpectAll() {
-    for (const auto& [path, content] : files_) ASSERT_TRUE(ReadFile(Full(path)) == content) << path << " holds something else";
+    for (const auto& [path, content] : files_) ASSERT_TRUE(ReadFile(Full(path)) == content) << path << " has other content";
     for (const char* directory : kDirectories) List(directory);
   }
   [[nodiscard]] int steps() const { return steps_; }
@@ -92,7 +93,7 @@ class Worker {
     ASSERT_EQ(::write(fd.get(), "more", 4), 4) << path << ": " << std::strerror(errno);
     content += "more";
   }
-  // Also under an open descriptor, which goes on writing.
+  // Half of the renames happen under an open descriptor, which then writes.
   void Rename(const std::string& from, const std::string& to) {
     const auto file = files_.find(from);
     if (file == files_.end() || from == to) return;
@@ -128,7 +129,7 @@ class Worker {
 
 class Crowd : public OverlayTest, public ::testing::WithParamInterface<const char*> {};
 
-TEST_P(Crowd, MindsItsOwnFilesWhileAllOfThemMove) {
+TEST_P(Crowd, EachWorkerFindsItsFilesUnchangedWhileTheyMove) {
   UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 128) + "/tree");
   UseTier(4, MakeFileSystem(FileSystem::kXfs, 320) + "/tree");
   AddToConfig(GetParam());
@@ -173,7 +174,7 @@ TEST_P(Crowd, MindsItsOwnFilesWhileAllOfThemMove) {
   for (Worker& worker : workers) worker.ExpectAll();
 }
 
-// With the kernel's caches, and where each look comes to the daemon.
+// Once with the kernel's caches, and once with every lookup reaching the daemon.
 INSTANTIATE_TEST_SUITE_P(Of, Crowd, ::testing::Values("cache_timeout = 60", "cache_timeout = 0"),
                          [](const auto& timeout) { return std::string(timeout.index == 0 ? "cached" : "uncached"); });
 

@@ -38,7 +38,7 @@ TEST_F(Directory, ParentsAreClonedWithEverything) {
   EXPECT_EQ(Stat(Tier(1, "a")).st_mode & 07777, 02750U);
 }
 
-TEST_F(Directory, ChangesApplyToEveryTierThatHasIt) {
+TEST_F(Directory, AChangeAppliesInEveryTierOfTheDirectory) {
   MakeDirs(Mnt("d"));
   for (const char* name : {"x.conf", "x.tmp", "x.bin", "x"}) WriteFile(Mnt(std::string("d/") + name), name);
   ASSERT_EQ(TreesWith("d"), (std::set<int>{1, 2, 3, 4}));
@@ -60,7 +60,7 @@ TEST_F(Directory, ChangesApplyToEveryTierThatHasIt) {
   for (int tier = 1; tier <= 4; ++tier) EXPECT_EQ(Xattr(Tier(tier, "d"), "user.k"), "");
 }
 
-TEST_F(Directory, OneListingOverAllTiersEachNameOnce) {
+TEST_F(Directory, AListingShowsEachNameOfAllTiersOnce) {
   MakeDirs(Mnt("d/sub"));
   WriteFile(Mnt("d/sub/x.bin"), "");
   std::set<std::string> expected{"sub"};
@@ -75,7 +75,7 @@ TEST_F(Directory, OneListingOverAllTiersEachNameOnce) {
   EXPECT_EQ(Names(Mnt("d")), expected);
 }
 
-TEST_F(Directory, TheMtimeIsTheNewestOfTheParts) {
+TEST_F(Directory, TheMtimeIsTheNewestOfAllParts) {
   MakeDirs(Mnt("d"));
   WriteFile(Mnt("d/x.conf"), "");
   WriteFile(Mnt("d/x.bin"), "");
@@ -84,7 +84,7 @@ TEST_F(Directory, TheMtimeIsTheNewestOfTheParts) {
   EXPECT_EQ(Stat(Mnt("d")).st_mtim.tv_sec, Stat(Tier(4, "d")).st_mtim.tv_sec);
 }
 
-TEST_F(Directory, RmdirNeedsEveryPartEmpty) {
+TEST_F(Directory, RmdirRequiresThatEveryPartIsEmpty) {
   MakeDirs(Mnt("d"));
   WriteFile(Mnt("d/x.bin"), "");
   EXPECT_EQ(Errno(::rmdir(Mnt("d").c_str())), ENOTEMPTY);
@@ -94,7 +94,7 @@ TEST_F(Directory, RmdirNeedsEveryPartEmpty) {
   EXPECT_EQ(Errno(::rmdir(Mnt("d").c_str())), ENOENT);
 }
 
-TEST_F(Directory, RenamedInEveryTierThatHasIt) {
+TEST_F(Directory, ARenameAppliesInEveryTierOfTheDirectory) {
   MakeDirs(Mnt("old/sub"));
   WriteFile(Mnt("old/x.conf"), "1");
   WriteFile(Mnt("old/sub/x.bin"), "4");
@@ -110,7 +110,7 @@ TEST_F(Directory, RenamedInEveryTierThatHasIt) {
   EXPECT_EQ(ReadFile(Mnt("new/sub/x.bin")), "4");
 }
 
-TEST_F(Directory, RenamedOverAnEmptyOneThatStandsInOtherTiers) {
+TEST_F(Directory, ARenameReplacesAnEmptyDirectoryInOtherTiers) {
   MakeDirs(Mnt("a"));
   MakeDirs(Mnt("b"));
   WriteFile(Mnt("a/x.bin"), "4");
@@ -122,7 +122,7 @@ TEST_F(Directory, RenamedOverAnEmptyOneThatStandsInOtherTiers) {
   EXPECT_EQ(Names(Mnt()), std::set<std::string>{"b"});
 }
 
-TEST_F(Directory, RenamedToWhereItsFilesHaveAnotherClassTheySettle) {
+TEST_F(Directory, FilesSettleWhenARenameOfTheirDirectoryChangesTheirClass) {
   MakeDirs(Mnt("work/deep"));
   MakeDirs(Mnt("cache"));
   WriteFile(Mnt("work/deep/x"), "2");
@@ -134,7 +134,7 @@ TEST_F(Directory, RenamedToWhereItsFilesHaveAnotherClassTheySettle) {
   EXPECT_EQ(ReadFile(Mnt("cache/work/deep/x")), "2");
 }
 
-TEST_F(Directory, DotDotAndInodesAgree) {
+TEST_F(Directory, DotDotAndInodeNumbersAgree) {
   MakeDirs(Mnt("a/b"));
   WriteFile(Mnt("a/x.conf"), "");
   EXPECT_EQ(Stat(Mnt("a/b/..")).st_ino, Stat(Mnt("a")).st_ino);
@@ -142,7 +142,7 @@ TEST_F(Directory, DotDotAndInodesAgree) {
             std::to_string(Stat(Mnt("a")).st_ino) + " ..\n" + std::to_string(Stat(Mnt("a/b")).st_ino) + " .\n" + Mnt("a/b") + "\n");
 }
 
-TEST_F(Directory, ATreeWithSymlinksPlantedInItLeadsNowhere) {
+TEST_F(Directory, PlantedSymlinksAreNeverFollowed) {
   MakeDirs(Base("outside"));
   WriteFile(Base("outside/secret"), "s");
   Unmount();
@@ -150,8 +150,8 @@ TEST_F(Directory, ATreeWithSymlinksPlantedInItLeadsNowhere) {
   ASSERT_EQ(::symlink(Base("outside").c_str(), Tier(1, "trap").c_str()), 0);
   ASSERT_EQ(::symlink(Base("outside").c_str(), Tier(4, "trap").c_str()), 0);
   ASSERT_TRUE(Mount()) << Refusal();
-  // The directory of the class tier is what shows. What belongs into a tier where a symlink stands
-  // in its place is refused there: the daemon follows no symlink, and nothing is written outside.
+  // The mount shows the directory of the class tier. A file for a tier with a symlink in its place
+  // is refused: the daemon follows no symlink and writes nothing outside.
   ASSERT_TRUE(S_ISDIR(Stat(Mnt("trap")).st_mode));
   EXPECT_NE(Errno(::open(Mnt("trap/x.conf").c_str(), O_WRONLY | O_CREAT, 0644)), 0);
   EXPECT_NE(Errno(::mknod(Mnt("trap/x.bin").c_str(), S_IFREG | 0644, 0)), 0);
@@ -160,7 +160,7 @@ TEST_F(Directory, ATreeWithSymlinksPlantedInItLeadsNowhere) {
   EXPECT_EQ(Names(Mnt("trap")), std::set<std::string>{"x"});
 }
 
-TEST_F(Directory, RemovedWhileSomeoneStandsInIt) {
+TEST_F(Directory, ADirectoryCanBeRemovedWhileItIsOpen) {
   MakeDirs(Mnt("d"));
   const int fd = ::open(Mnt("d").c_str(), O_RDONLY | O_DIRECTORY);
   ASSERT_EQ(::rmdir(Mnt("d").c_str()), 0);

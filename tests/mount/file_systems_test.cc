@@ -1,5 +1,5 @@
-// Renames and links between tiers, whatever they are on: one disk for all, or one for each, of
-// every kind.
+// Renames and links between tiers on every kind of file system, with one disk for all tiers or one
+// for each.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ struct Disks {
   const char* name;
   FileSystem data;   // tier 2
   FileSystem state;  // tier 3
-  bool one;          // both on one disk
+  bool one;          // both tiers are on one disk
 };
 
 class Between : public OverlayTest, public ::testing::WithParamInterface<Disks> {
@@ -46,7 +46,7 @@ class Between : public OverlayTest, public ::testing::WithParamInterface<Disks> 
   std::string lower_;
 };
 
-TEST_P(Between, ARenameTakesAFileToItsTierWithAllThatItHas) {
+TEST_P(Between, ARenameMovesAFileToItsTierWithAllItsAttributes) {
   WriteFile(Mnt("doc"), "old");
   WriteFile(Mnt("doc.tmp"), "new");
   ASSERT_EQ(::truncate(Mnt("doc.tmp").c_str(), 5 << 20), 0);
@@ -61,15 +61,15 @@ TEST_P(Between, ARenameTakesAFileToItsTierWithAllThatItHas) {
   EXPECT_EQ(TreesWith("doc.tmp"), std::set<int>{});
   const Snapshot after = TakeSnapshot(Mnt());
   EXPECT_EQ(Difference(before.at("doc.tmp"), after.at("doc")), "");
-  EXPECT_EQ(Shell("getfattr -m - " + Mnt("doc") + " | grep -c SGI_ACL").out, "0\n") << "XFS's own name for it is no attribute of the view";
+  EXPECT_EQ(Shell("getfattr -m - " + Mnt("doc") + " | grep -c SGI_ACL").out, "0\n") << "the mount does not show the internal name of XFS";
   if (GetParam().data != FileSystem::kXfs) {
     EXPECT_EQ(Xattr(Tier(2, "doc"), "trusted.SGI_ACL_FILE"), "");
   }
   EXPECT_EQ(before.at("doc.tmp").st.st_ino, after.at("doc").st.st_ino);
-  EXPECT_LT(Stat(Tier(2, "doc")).st_blocks, 2048) << "the hole is one still";
+  EXPECT_LT(Stat(Tier(2, "doc")).st_blocks, 2048) << "the hole is kept";
 }
 
-TEST_P(Between, EveryKindOfEntryIsRenamed) {
+TEST_P(Between, EveryKindOfEntryCanBeRenamed) {
   ASSERT_EQ(::symlink("there", Mnt("link.tmp").c_str()), 0);
   ASSERT_EQ(::mknod(Mnt("fifo.tmp").c_str(), S_IFIFO | 0640, 0), 0);
   WriteFile(Mnt("empty.tmp"), "");
@@ -81,7 +81,7 @@ TEST_P(Between, EveryKindOfEntryIsRenamed) {
   }
 }
 
-TEST_P(Between, NoreplaceAndExchange) {
+TEST_P(Between, NoreplaceAndExchangeWork) {
   WriteFile(Mnt("a"), "a");
   WriteFile(Mnt("b.tmp"), "b");
   const auto noreplace = [&](const char* from, const char* to) {
@@ -100,7 +100,7 @@ TEST_P(Between, NoreplaceAndExchange) {
   EXPECT_EQ(TreesWith("b.tmp"), std::set<int>{3});
 }
 
-TEST_P(Between, AFileAndADirectoryAreExchanged) {
+TEST_P(Between, AFileAndADirectoryCanBeExchanged) {
   MakeDirs(Mnt("cache/sub"));
   WriteFile(Mnt("cache/sub/x"), "x");
   WriteFile(Mnt("file"), "file");
@@ -118,7 +118,7 @@ TEST_P(Between, AFileAndADirectoryAreExchanged) {
   EXPECT_EQ(TreesWith("cache/l"), std::set<int>{3});
 }
 
-TEST_P(Between, ADirectoryIsRenamedWithWhatItHasInEachTier) {
+TEST_P(Between, ADirectoryIsRenamedWithItsFilesInEachTier) {
   MakeDirs(Mnt("d/sub"));
   WriteFile(Mnt("d/a"), "2");
   WriteFile(Mnt("d/x.tmp"), "3");
@@ -139,7 +139,7 @@ TEST_P(Between, ADirectoryIsRenamedWithWhatItHasInEachTier) {
   EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/low"});
 }
 
-TEST_P(Between, LinksAreOneInode) {
+TEST_P(Between, LinksShareOneInode) {
   WriteFile(Mnt("a"), "a");
   ASSERT_EQ(::link(Mnt("a").c_str(), Mnt("a.tmp").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(TreesWith("a.tmp"), std::set<int>{Across() ? 2 : 3}) << "one inode is in one tier";
@@ -149,8 +149,9 @@ TEST_P(Between, LinksAreOneInode) {
   ASSERT_EQ(Shell("printf b >> " + Mnt("a.tmp")).code, 0);
   EXPECT_EQ(ReadFile(Mnt("a")), "ab");
   WriteFile(Mnt("b.tmp"), "b");
-  EXPECT_EQ(Errno(::link(Mnt("b.tmp").c_str(), Mnt("b").c_str())), Across() ? EXDEV : 0) << "a better protected tier cannot be joined";
-  // With other names a file stays with them, and settles when it is the last.
+  EXPECT_EQ(Errno(::link(Mnt("b.tmp").c_str(), Mnt("b").c_str())), Across() ? EXDEV : 0)
+      << "a link cannot add a name in a better protected tier";
+  // A file with other names stays with them. It settles once only one name is left.
   ASSERT_EQ(::rename(Mnt("a").c_str(), Mnt("c.tmp").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(Stat(Mnt("c.tmp")).st_nlink, 2U);
   EXPECT_EQ(ReadFile(Mnt("c.tmp")), "ab");
@@ -158,7 +159,7 @@ TEST_P(Between, LinksAreOneInode) {
   EXPECT_EQ(Stat(Mnt("c.tmp")).st_nlink, 1U);
   EXPECT_EQ(Execute({TIERCTL_BINARY, "settle", ConfigFile()}).code, 0);
   EXPECT_EQ(TreesWith("c.tmp"), std::set<int>{3});
-  // The lower file's first link.
+  // The first link of a lower file copies it up.
   ASSERT_EQ(::link(Mnt("low/l").c_str(), Mnt("low/m").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(Stat(Mnt("low/l")).st_ino, Stat(Mnt("low/m")).st_ino);
   EXPECT_EQ(Stat(Mnt("low/l")).st_nlink, 2U);
@@ -183,7 +184,7 @@ TEST_P(Between, AnOpenFileKeepsItsWritesAndItsLocks) {
   EXPECT_EQ(ReadFile(Mnt("doc")), "one two three");
 }
 
-TEST_P(Between, UnnamedFilesGetTheirNameInTheTierOfThePath) {
+TEST_P(Between, AnUnnamedFileIsLinkedInTheTierOfItsPath) {
   for (const char* name : {"made", "made.tmp"}) {
     UniqueFd fd(::open(Mnt().c_str(), O_TMPFILE | O_RDWR, 0640));
     ASSERT_TRUE(fd) << std::strerror(errno);

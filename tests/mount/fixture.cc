@@ -42,8 +42,8 @@ std::string Drain(int fd) {
   return text;
 }
 
-// A minute: a daemon that ends syncs its database, and a disk that other tests keep busy lets it
-// wait for that.
+// Waits for up to a minute. A daemon syncs its database as it ends, which takes long on a disk that
+// other tests keep busy.
 bool WaitFor(const std::function<bool()>& done) {
   for (int i = 0; i < 6000; ++i) {
     if (done()) return true;
@@ -52,7 +52,7 @@ bool WaitFor(const std::function<bool()>& done) {
   return false;
 }
 
-// Ended, also when nobody has collected it yet.
+// True once the process has ended, even if it is still a zombie.
 bool HasEnded(int pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string line;
@@ -65,9 +65,8 @@ std::string Environment(const char* name, const char* otherwise) {
   return value == nullptr || *value == '\0' ? otherwise : value;
 }
 
-// Nothing that the user of this machine has set reaches a test: not the environment of the programs
-// that it runs, not the umask, not what those programs read in a home directory. The system's
-// programs come before those that the user has put in front of them.
+// Tests do not depend on the user's settings: the environment of the programs that they run, the
+// umask, the files in the home directory. The system's programs come first in PATH.
 class PlainSurroundings : public ::testing::Environment {
  public:
   void SetUp() override {
@@ -90,7 +89,7 @@ class PlainSurroundings : public ::testing::Environment {
 }  // namespace
 
 Ran Execute(const std::vector<std::string>& command) {
-  // Files rather than pipes: a daemon that the command leaves behind would hold a pipe open.
+  // Files, not pipes: a daemon left behind by the command would keep a pipe open.
   UniqueFd out(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   UniqueFd err(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   const pid_t child = ::fork();
@@ -176,14 +175,14 @@ bool As(uid_t uid, gid_t gid, const std::vector<gid_t>& groups, const std::funct
 MountTest::MountTest() {
   base_ = Environment("TIERFS_TEST_DIR", "/var/tmp") + "/tierfs-test-XXXXXX";
   if (::mkdtemp(base_.data()) == nullptr) throw std::runtime_error("no directory for tests: " + base_);
-  base_ = fs::canonical(base_);  // as the kernel's table of mounts names it
+  base_ = fs::canonical(base_);  // the path that /proc/mounts uses
   guardian_ = std::make_unique<Guardian>(base_);
   ::chmod(base_.c_str(), 0755);
   for (int number = 1; number <= 4; ++number) UseTier(number, base_ + "/tier" + std::to_string(number));
   fs::create_directory(base_ + "/mnt");
   SetPolicy(kDefaultPolicy);
-  // The daemon's stderr is gone once it serves: what a sanitizer has to say goes to a file that
-  // TearDown looks for.
+  // The daemon closes stderr once it serves. Sanitizers therefore write to a file, which TearDown
+  // looks for.
   for (const char* tool : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
     ::setenv(tool, ("log_path=" + base_ + "/sanitizer").c_str(), 1);
 }
@@ -269,7 +268,7 @@ int MountTest::TierOf(const std::string& path) const {
   return tier.size() == 1 ? tier[0] - '0' : 0;
 }
 
-// No directory is left unfinished and no xattr of ours is on anything but a tier's root.
+// No directory is left unfinished, and only the root of a tier has an xattr of tierfs.
 void MountTest::ExpectCleanTrees() const {
   for (const std::string& tier : tiers_) {
     std::error_code problem;

@@ -19,17 +19,17 @@
 
 namespace tierfs::test {
 
-// What a command did. Commands run without a shell; output is kept.
+// The result of a command, with its output. Execute runs a command without a shell.
 struct Ran {
-  int code = -1;  // exit code; 128 + signal when killed
+  int code = -1;  // the exit code; 128 + signal if the command was killed
   std::string out;
   std::string err;
 };
 Ran Execute(const std::vector<std::string>& command);
-// The same through /bin/sh, for what a user types.
+// Runs a line as a user types it, with /bin/sh.
 Ran Shell(const std::string& line);
 
-// Files, by plain system calls. Each fails the running test with errno when it cannot.
+// File operations by plain system calls. A failure fails the running test and prints errno.
 void WriteFile(const std::string& path, const std::string& content);
 std::string ReadFile(const std::string& path);
 struct stat Stat(const std::string& path);  // does not follow symlinks
@@ -38,17 +38,17 @@ std::string Xattr(const std::string& path, const std::string& name);  // "" when
 std::set<std::string> Names(const std::string& directory);            // without . and ..
 void MakeDirs(const std::string& path);
 
-// errno of an operation, 0 when it succeeded: EXPECT_EQ(Errno(::unlink(path)), ENOENT)
+// The errno of an operation, or 0 if it succeeded: EXPECT_EQ(Errno(::unlink(path)), ENOENT)
 inline int Errno(long result) { return result < 0 ? errno : 0; }
 
-// Runs `body` in a child with another identity (user, group, supplementary groups); true when it
-// returned true.
+// Runs `body` in a child process with another user, group and supplementary groups. Returns true if
+// `body` returned true.
 bool As(uid_t uid, gid_t gid, const std::vector<gid_t>& groups, const std::function<bool()>& body);
 
-// Four tiers, a policy and a config in a directory of its own on the disk that TIERFS_TEST_DIR
-// names (/var/tmp). The environment's TIERFS_TEST_OPTIONS go to every mount, so that the whole
-// suite runs with passthrough and without. TearDown unmounts and fails the test when a daemon, a
-// mount or a foreign object in a tree is left.
+// Four tiers, a policy and a config in a new directory, on the disk that TIERFS_TEST_DIR names
+// (/var/tmp by default). Every mount also gets the options in TIERFS_TEST_OPTIONS, so that the
+// whole suite can run with passthrough and without. TearDown unmounts. It fails the test if a
+// daemon, a mount or a foreign entry in a tree is left.
 class MountTest : public ::testing::Test {
  protected:
   MountTest();
@@ -63,14 +63,14 @@ class MountTest : public ::testing::Test {
   [[nodiscard]] std::string ConfigFile() const { return base_ + "/test.toml"; }
   [[nodiscard]] std::string PolicyFile() const { return base_ + "/test.tiers"; }
 
-  // What the config will say; before Mount.
+  // The content of the config; call these before Mount.
   void UseTier(int number, const std::string& directory) { tiers_[static_cast<std::size_t>(number - 1)] = directory; }
   void SetPolicy(const std::string& rules) { WriteFile(PolicyFile(), rules); }
   void AddToConfig(const std::string& lines) { extra_ += lines + "\n"; }
   void WriteConfig();
 
-  // `tierctl init` and `tierfs`; true when the mount answers. The message of a refusal is in
-  // Refusal().
+  // Runs `tierctl init` and `tierfs`. Returns true once the mount answers; Refusal() holds the
+  // message otherwise.
   bool Mount(const std::string& options = "");
   [[nodiscard]] const std::string& Refusal() const { return refusal_; }
   void Unmount();
@@ -79,13 +79,14 @@ class MountTest : public ::testing::Test {
     ASSERT_TRUE(Mount(options)) << Refusal();
   }
   [[nodiscard]] bool IsMounted() const { return mounted_; }
-  void KillDaemon();  // SIGKILL, and the dead mount is taken away
+  void KillDaemon();  // kills the daemon with SIGKILL and unmounts the dead mount
   [[nodiscard]] int DaemonPid() const;
-  [[nodiscard]] bool Passthrough() const;  // of the mount that stands
+  [[nodiscard]] bool Passthrough() const;  // of the current mount
 
-  // The tiers whose tree has this path, whiteouts not counted.
+  // The tiers that hold this path. Whiteouts do not count.
   [[nodiscard]] std::set<int> TreesWith(const std::string& path) const;
-  [[nodiscard]] int TierOf(const std::string& path) const;  // as the mount says, by xattr
+  // The tier that the mount reports, by xattr.
+  [[nodiscard]] int TierOf(const std::string& path) const;
 
  private:
   static std::string Join(const std::string& directory, const std::string& below) {

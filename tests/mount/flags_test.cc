@@ -1,6 +1,5 @@
-// Inode flags, as chattr(1) sets them, on files and on directories that are unions. Whoever leaves
-// an immutable entry behind is helped by TearDown: it takes the flags away before the directory of
-// the test is removed.
+// Inode flags, as chattr(1) sets them, on files and on merged directories. TearDown clears the
+// flags, so that an immutable entry can be removed with the directory of the test.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -18,7 +17,7 @@ int FlagsOf(const std::string& path) {
   return flags;
 }
 
-// errno of setting the flags `on` and clearing `off`.
+// Sets the flags `on`, clears the flags `off`, and returns errno.
 int Change(const std::string& path, int on, int off) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   int flags = 0;
@@ -55,7 +54,7 @@ TEST_F(InodeFlags, ReachEveryPartOfADirectory) {
   EXPECT_EQ(TreesWith("d"), std::set<int>{});
 }
 
-TEST_F(InodeFlags, HoldInATierThatTheDirectoryGrowsInto) {
+TEST_F(InodeFlags, HoldInATierThatTheDirectoryIsClonedInto) {
   ASSERT_EQ(Change(Mnt("d"), FS_IMMUTABLE_FL, 0), 0);
   ASSERT_EQ(TreesWith("d"), std::set<int>{2});
   EXPECT_EQ(Errno(::open(Mnt("d/x.conf").c_str(), O_CREAT | O_WRONLY, 0644)), EPERM);
@@ -77,7 +76,7 @@ TEST_F(InodeFlags, HoldInATierThatTheDirectoryGrowsInto) {
   for (const int tier : {1, 2, 3, 4}) EXPECT_TRUE(FlagsOf(Tier(tier, "log")) & FS_APPEND_FL) << tier;
 }
 
-TEST_F(InodeFlags, OfFilesAreThoseOfTheDisk) {
+TEST_F(InodeFlags, OfAFileAreThoseOfItsDisk) {
   WriteFile(Mnt("f"), "one ");
   const int writer = ::open(Mnt("f").c_str(), O_WRONLY | O_APPEND);
   ASSERT_EQ(Change(Mnt("f"), FS_APPEND_FL, 0), 0);
@@ -94,19 +93,19 @@ TEST_F(InodeFlags, OfFilesAreThoseOfTheDisk) {
   const UniqueFd fd(::open(Mnt("f").c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(::unlink(Mnt("f").c_str()), 0);
   int flags = 0;
-  EXPECT_EQ(Errno(::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags)), 0) << "of a file that lost its name";
+  EXPECT_EQ(Errno(::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags)), 0) << "on an unlinked file";
   EXPECT_EQ(Errno(::ioctl(fd.get(), FIONCLEX + 0x4000, &flags)), ENOTTY);
 }
 
 class InodeFlagsOfLower : public MountTest {};
 
-TEST_F(InodeFlagsOfLower, ChangeACopyAndNeverTheLayer) {
+TEST_F(InodeFlagsOfLower, ChangeTheCopyAndNeverTheLayer) {
   MakeDirs(Base("image/d"));
   WriteFile(Base("image/d/f"), "image");
   AddToConfig("lower = [\"" + Base("image") + "\"]");
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(FlagsOf(Mnt("d/f")) & FS_NODUMP_FL, 0);
-  EXPECT_EQ(TreesWith("d"), std::set<int>{}) << "asking copies nothing up";
+  EXPECT_EQ(TreesWith("d"), std::set<int>{}) << "reading the flags copies nothing up";
   ASSERT_EQ(Change(Mnt("d/f"), FS_NODUMP_FL, 0), 0);
   ASSERT_EQ(Change(Mnt("d"), FS_NODUMP_FL, 0), 0);
   EXPECT_TRUE(FlagsOf(Mnt("d/f")) & FS_NODUMP_FL);

@@ -1,5 +1,4 @@
-// What a daemon that knows many files costs: memory for each in the hundreds of bytes, no
-// descriptor for any.
+// A daemon that knows many files costs a few hundred bytes of memory for each, and no descriptor.
 #include <fcntl.h>
 
 #include <filesystem>
@@ -12,7 +11,8 @@ namespace tierfs::test {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kInstrumented = true;  // a sanitizer keeps what was freed, and more beside what is in use
+// A sanitizer keeps freed memory, and adds to memory in use.
+constexpr bool kInstrumented = true;
 #else
 constexpr bool kInstrumented = false;
 #endif
@@ -33,8 +33,8 @@ class Footprint : public MountTest {
   }
 };
 
-// A million files walked are to cost less than 400 MB: 400 bytes for a file.
-TEST_F(Footprint, OfFilesThatWereWalked) {
+// A walk over a million files may cost up to 400 MB: 400 bytes a file.
+TEST_F(Footprint, OfAWalkIsSmall) {
   constexpr int kDirectories = 300;
   constexpr int kFiles = 200;
   ASSERT_TRUE(Mount()) << Refusal();
@@ -53,10 +53,10 @@ TEST_F(Footprint, OfFilesThatWereWalked) {
   if (!kInstrumented) {
     EXPECT_LT(after - before, std::size_t{kDirectories} * kFiles * 400);
   }
-  EXPECT_LT(OpenFiles(), 1300U) << "1,024 directories are kept open at most";
+  EXPECT_LT(OpenFiles(), 1300U) << "at most 1,024 directories are kept open";
 }
 
-TEST_F(Footprint, OfHandlesThatWereClosed) {
+TEST_F(Footprint, OfClosedHandlesIsNone) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("warm"), "up");
   const std::size_t before = OpenFiles();
@@ -71,7 +71,7 @@ TEST_F(Footprint, OfHandlesThatWereClosed) {
       }
     }
   }
-  // The kernel tells of closed and forgotten files a moment later.
+  // The kernel reports closed and forgotten files to the daemon a moment later.
   for (int i = 0; i < 300 && OpenFiles() > before + 5; ++i) ::usleep(10'000);
   EXPECT_LE(OpenFiles(), before + 5);
 }

@@ -23,7 +23,7 @@ void UnmountBeneath(const std::string& directory) {
     for (int i = 0; i < 5; ++i) words >> word;
     if (word.rfind(directory + "/", 0) == 0) mountpoints.push_back(word);
   }
-  // Later mounts come later in the table, so what is mounted on something goes before it.
+  // /proc/mounts is in mount order: unmounting in reverse takes inner mounts first.
   for (auto each = mountpoints.rbegin(); each != mountpoints.rend(); ++each) ::umount2(each->c_str(), MNT_DETACH);
 }
 
@@ -32,7 +32,8 @@ Guardian::Guardian(const std::string& directory) {
   if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe for the guardian");
   child_ = ::fork();
   if (child_ == 0) {
-    // Out of the test's session and process group: what ends the test does not end its guardian.
+    // Leaves the session and process group of the test, so that a signal to the test spares the
+    // guardian.
     ::setsid();
     ::dup2(ends[0], STDIN_FILENO);
     ::dup2(::open("/dev/null", O_WRONLY), STDOUT_FILENO);

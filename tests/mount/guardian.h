@@ -1,4 +1,4 @@
-// Cleans up after a test process that did not come to its end.
+// Cleans up after a test process that crashed or was killed.
 #pragma once
 
 #include <sys/types.h>
@@ -9,12 +9,11 @@
 
 namespace tierfs::test {
 
-// Unmounts everything beneath `directory`, the innermost first.
+// Unmounts everything beneath `directory`, innermost first.
 void UnmountBeneath(const std::string& directory);
 
-// While it lives, a child process watches this one: should it die (a crash, a time limit), the
-// child unmounts all that is mounted beneath `directory` and removes it. An ordered end sends the
-// child away.
+// Starts a child process that watches this one. If this process dies (a crash, a time limit), the
+// child unmounts everything beneath `directory` and removes it. The destructor ends the child.
 class Guardian {
  public:
   explicit Guardian(const std::string& directory);
@@ -23,7 +22,8 @@ class Guardian {
   Guardian& operator=(const Guardian&) = delete;
 
  private:
-  UniqueFd alive_;  // the write end of a pipe: its end of file tells the child
+  // The write end of a pipe. Its end of file tells the child that this process is gone.
+  UniqueFd alive_;
   pid_t child_ = -1;
 };
 

@@ -1,6 +1,6 @@
-// The trees without tierfs: after each workload the kernel's overlayfs, over the four tiers and the
-// layers of an image on squashfs and ext4, shows what the mount showed. The comparison itself is
-// the fixture's, at the end of each test.
+// The trees are usable without tierfs. After each workload the kernel's overlayfs, over the four
+// tiers and the layers of an image on squashfs and ext4, shows the same tree as the mount did. The
+// fixture compares them at the end of each test.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
@@ -24,8 +24,8 @@ class KernelView : public OverlayTest {
     MakeDirs(base + "/var/cache/apt");
     for (const char* file : {"usr/lib/python/a.py", "usr/lib/python/site/b.py", "var/cache/apt/pkg", "etc/gone"})
       WriteFile(base + "/" + file, file);
-    // What a container tool writes for the next layer: something new, something gone, a directory
-    // replaced as a whole.
+    // A layer as a container tool writes it: a new file, a removed one, a directory replaced as a
+    // whole.
     MakeDirs(upgrade + "/usr/lib/python");
     MakeDirs(upgrade + "/etc");
     WriteFile(upgrade + "/usr/lib/python/c.py", "new");
@@ -45,7 +45,7 @@ class KernelView : public OverlayTest {
   }
 };
 
-TEST_F(KernelView, AsTheImageIs) {}
+TEST_F(KernelView, AnUntouchedImage) {}
 
 TEST_F(KernelView, PackagesAreUpgraded) {
   Work(R"(
@@ -60,7 +60,7 @@ TEST_F(KernelView, PackagesAreUpgraded) {
     rm -r var/cache/apt; mkdir var/cache/apt; rm -f etc/motd; touch etc/gone)");
 }
 
-TEST_F(KernelView, EditorsAndServices) {
+TEST_F(KernelView, EditorsAndServicesWrite) {
   Work(R"(
     sed -i s/1/3/ etc/conf; echo "# end" >> etc/conf; cp etc/conf etc/conf~; mv etc/conf~ etc/conf
     mkdir -m 700 etc/private; echo secret > etc/private/key; chmod 600 etc/private/key; chown 33:33 etc/private
@@ -88,7 +88,7 @@ TEST_F(KernelView, APolicyIsChanged) {
   Work("mkdir var/log; echo z > var/log/b.log; echo more >> etc/conf");
 }
 
-// The comparison would find what it is there to find.
+// The comparison has to detect a difference.
 TEST_F(KernelView, ADifferenceInATreeIsFound) {
   Work("mkdir d; echo 1 > d/a; echo 2 > d/b; ln d/a d/link; ln -s a d/symlink; echo 1 >> etc/conf; rm usr/bin/net");
   const Snapshot shown = TakeSnapshot(Mnt());

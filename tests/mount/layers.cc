@@ -116,7 +116,7 @@ nlohmann::json OverlayTest::Status() const {
 }
 
 void OverlayTest::Settled() const {
-  // The kernel tells of a close a moment after close(2) has returned.
+  // The kernel reports a close to the daemon shortly after close(2) returns.
   Ran settled;
   for (int i = 0; i < 100 && settled.code != 0; ++i) {
     if (i > 0) ::usleep(20'000);

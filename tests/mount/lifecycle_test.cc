@@ -1,4 +1,5 @@
-// Mounting, unmounting, the usual options, a daemon that dies, and what is kept over a remount.
+// Mounting, unmounting, the usual mount options, a daemon that dies, and the state kept over a
+// remount.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
@@ -16,7 +17,7 @@ namespace {
 
 class Lifecycle : public MountTest {
  protected:
-  // umount(8), again while somebody looks at the mount.
+  // Repeats umount(8) while another process keeps the mount busy.
   [[nodiscard]] std::string UmountCommand() const { return "until umount " + Mnt() + " 2>/dev/null; do sleep 0.02; done"; }
 };
 
@@ -34,16 +35,16 @@ TEST_F(Lifecycle, TheViewIsTheSameAfterARemount) {
   EXPECT_EQ(Stat(Mnt("etc")).st_ino, etc);
 }
 
-TEST_F(Lifecycle, ItAnswersWhenTheCommandReturnsAndEndsWithTheUnmount) {
+TEST_F(Lifecycle, TheMountAnswersWhenTheCommandReturnsAndTheDaemonEndsWithIt) {
   for (int round = 0; round < 10; ++round) {
     ASSERT_TRUE(Mount()) << Refusal();
     WriteFile(Mnt("round"), std::to_string(round));
-    Unmount();  // fails when the daemon stays
+    Unmount();  // fails if the daemon stays
   }
   EXPECT_EQ(ReadFile(Tier(2, "round")), "9");
 }
 
-TEST_F(Lifecycle, AfterSigkillNothingThatWasWrittenIsLost) {
+TEST_F(Lifecycle, WrittenDataSurvivesSigkill) {
   ASSERT_TRUE(Mount()) << Refusal();
   const int fd = ::open(Mnt("data").c_str(), O_WRONLY | O_CREAT, 0644);
   ASSERT_EQ(::write(fd, "acknowledged", 12), 12);
@@ -54,10 +55,10 @@ TEST_F(Lifecycle, AfterSigkillNothingThatWasWrittenIsLost) {
   EXPECT_EQ(ReadFile(Mnt("data")), "acknowledged");
 }
 
-TEST_F(Lifecycle, ADeadMountIsNamedAsSuch) {
+TEST_F(Lifecycle, ADeadMountIsReportedAsSuch) {
   ASSERT_TRUE(Mount()) << Refusal();
   const int pid = DaemonPid();
-  Stat(Mnt());  // which the kernel remembers
+  Stat(Mnt());  // makes the kernel remember the mount
   ::kill(pid, SIGKILL);
   for (int i = 0; i < 500 && Errno(::access(Mnt("x").c_str(), F_OK)) != ENOTCONN; ++i) ::usleep(10000);
   const Ran ran = Execute({TIERFS_BINARY, ConfigFile(), Mnt()});
@@ -81,7 +82,7 @@ TEST_F(Lifecycle, SigtermUnmountsInOrder) {
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
 }
 
-TEST_F(Lifecycle, ReadOnly) {
+TEST_F(Lifecycle, AReadOnlyMountRefusesWrites) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
   Remount("ro");
@@ -99,7 +100,7 @@ TEST_F(Lifecycle, RemountReadOnlyAndBack) {
   EXPECT_EQ(Errno(::mkdir(Mnt("d").c_str(), 0755)), 0);
 }
 
-TEST_F(Lifecycle, NoexecNosuidNodevNoatime) {
+TEST_F(Lifecycle, NoexecNosuidNodevAndNoatimeApply) {
   ASSERT_TRUE(Mount("noexec,nosuid,nodev,noatime,nofail,x-systemd.automount")) << Refusal();
   struct statvfs st {};
   ASSERT_EQ(::statvfs(Mnt().c_str(), &st), 0);
@@ -115,7 +116,7 @@ TEST_F(Lifecycle, NoexecNosuidNodevNoatime) {
   EXPECT_LT(Stat(Tier(2, "script")).st_atim.tv_sec, 1'000'000'000);
 }
 
-TEST_F(Lifecycle, OtherUsersMayUseIt) {
+TEST_F(Lifecycle, OtherUsersMayUseTheMount) {
   ASSERT_TRUE(Mount()) << Refusal();
   ASSERT_EQ(::chmod(Mnt().c_str(), 0777), 0);
   EXPECT_TRUE(As(65534, 65534, {}, [this] { return ::mkdir(Mnt("theirs").c_str(), 0700) == 0; }));
@@ -132,7 +133,7 @@ TEST_F(Lifecycle, ForegroundLogsToStderr) {
   EXPECT_NE(ReadFile(Base("log")).find("test mounted at " + Mnt()), std::string::npos);
 }
 
-TEST_F(Lifecycle, OperationsAreLoggedOnlyWhenAskedFor) {
+TEST_F(Lifecycle, OperationsAreLoggedOnlyOnRequest) {
   ASSERT_TRUE(Mount()) << Refusal();
   Unmount();
   const auto log_at = [this](const std::string& level) {
@@ -175,7 +176,7 @@ TEST_F(Lifecycle, ChangesUnderneathShowWithinTheTimeoutAndAtOnceAfterARescan) {
   EXPECT_FALSE(Exists(Mnt("second")));
 }
 
-TEST_F(Lifecycle, ABrokenPolicyIsRefusedAtReloadAndTheOldOneStays) {
+TEST_F(Lifecycle, AReloadRefusesABrokenPolicyAndKeepsTheOldOne) {
   ASSERT_TRUE(Mount()) << Refusal();
   SetPolicy("1 /etc/\n8 /usr/\n");
   const Ran ran = Execute({TIERCTL_BINARY, "reload", ConfigFile()});

@@ -1,5 +1,5 @@
-// What the README says that a mount cannot do: these fail with the errno that programs know how to
-// go on from.
+// The limits of a mount that the README lists. Each one fails with an errno that programs can
+// handle.
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
@@ -17,7 +17,7 @@ class Limits : public MountTest {
   void SetUp() override { ASSERT_TRUE(Mount()) << Refusal(); }
 };
 
-TEST_F(Limits, WhatTheKernelsFuseDoesNotPassOn) {
+TEST_F(Limits, OperationsThatTheKernelsFuseDoesNotForwardFail) {
   WriteFile(Mnt("a"), std::string(65536, 'a'));
   WriteFile(Mnt("b"), "");
   const UniqueFd a(::open(Mnt("a").c_str(), O_RDWR | O_CLOEXEC));
@@ -34,7 +34,7 @@ TEST_F(Limits, WhatTheKernelsFuseDoesNotPassOn) {
 
 TEST_F(Limits, ADirectoryInSeveralTiersCountsNoSubdirectories) {
   MakeDirs(Mnt("d/sub"));
-  EXPECT_EQ(Stat(Mnt("d")).st_nlink, 3U) << "in one tier it does";
+  EXPECT_EQ(Stat(Mnt("d")).st_nlink, 3U) << "in one tier it counts them";
   WriteFile(Mnt("d/x.tmp"), "");
   Remount();
   EXPECT_EQ(Stat(Mnt("d")).st_nlink, 1U);
@@ -62,7 +62,7 @@ TEST_P(CopiesOn, ShareBlocksWhereTheDiskCan) {
     EXPECT_EQ(ReadFile(Mnt(name)), std::string(4 << 20, 'a'));
   }
   EXPECT_TRUE(SharesBlocks(Tier(2, "copy")));
-  EXPECT_TRUE(SharesBlocks(Tier(3, "copy.tmp"))) << "from one tier to another too";
+  EXPECT_TRUE(SharesBlocks(Tier(3, "copy.tmp"))) << "also from one tier to another";
 }
 
 INSTANTIATE_TEST_SUITE_P(Reflink, CopiesOn, ::testing::Values(FileSystem::kXfs, FileSystem::kBtrfs),

@@ -1,10 +1,11 @@
 // Random operations on files with several names, in tiers and in a lower layer, while the processor
-// is busy. The judge is the catalogue: it has to say what the trees say, and a listing of changes
-// has to name every path that changed.
+// is busy. The catalogue has to agree with the trees, and a listing of changes has to name every
+// changed path.
 //
-// A short run belongs to the test suite. A longer or another one:
-//   TIERFS_LINKS_OPERATIONS=100000 TIERFS_LINKS_SEED=7 build/tests/mount/mount_test --gtest_filter='*LinkedChanges*'
-// The seed decides the operations; when the feed looks at what they did is up to the machine.
+// The test suite contains a short run. A longer run, or another seed:
+//   TIERFS_LINKS_OPERATIONS=100000 TIERFS_LINKS_SEED=7
+//     build/tests/mount/mount_test --gtest_filter='*LinkedChanges*'
+// The seed determines the operations, but not the moments at which the feed looks at their results.
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -39,9 +40,10 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::uint64_t kOperations = 600;
-constexpr std::uint64_t kRound = 100;      // operations between two looks at the catalogue
+constexpr std::uint64_t kRound = 100;      // operations between two checks of the catalogue
 constexpr std::uint64_t kLearnEvery = 10;  // operations
-constexpr std::size_t kStoryLines = 150;   // the last round's operations, for a failure's message
+// A failure message shows at most this many operations of the last round.
+constexpr std::size_t kStoryLines = 150;
 constexpr std::size_t kMostHandles = 4;
 constexpr int kLowerFiles = 14;
 constexpr int kLowerLinks = 40;
@@ -52,7 +54,7 @@ std::uint64_t Setting(const char* name, std::uint64_t otherwise) {
   return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
 }
 
-// Processes that do nothing but keep a processor busy.
+// Processes that only keep a processor busy.
 class BusyLoops {
  public:
   explicit BusyLoops(int count) {
@@ -79,7 +81,7 @@ class BusyLoops {
   std::vector<pid_t> children_;
 };
 
-// The lstat of each entry of a tree that a backup would see.
+// The lstat of each entry of a tree, as a backup sees it.
 std::map<std::string, std::string> StatsOf(const std::string& tree) {
   std::map<std::string, std::string> stats;
   const auto add = [&](const std::string& path, const std::string& key) {
@@ -118,7 +120,7 @@ class LinkedChanges : public OverlayTest {
   bool Chance(unsigned percent) { return random_() % 100 < percent; }
 
   void FillLower(const std::string& lower);
-  // In a directory that is there, mostly.
+  // A path in an existing directory, most of the time.
   std::string RandomPath();
   std::string Known();
   void Learn();
@@ -130,12 +132,12 @@ class LinkedChanges : public OverlayTest {
   std::set<std::string> ListedChanges(int tier);
   void Judge();
 
-  static constexpr int kTiers[] = {1, 2};  // those that are recorded
+  static constexpr int kTiers[] = {1, 2};  // the tracked tiers
   const std::uint64_t seed_ = Setting("TIERFS_LINKS_SEED", 1);
   std::mt19937_64 random_{seed_};
-  std::vector<std::string> known_;        // what is there
-  std::vector<std::string> linked_;       // of it, names of files with several
-  std::vector<std::string> directories_;  // of it
+  std::vector<std::string> known_;        // all existing paths
+  std::vector<std::string> linked_;       // the known names of files with several names
+  std::vector<std::string> directories_;  // the known directories
   std::vector<UniqueFd> handles_;
   std::uint64_t step_ = 0;
   std::deque<std::string> story_;
@@ -345,11 +347,10 @@ void LinkedChanges::Judge() {
   story_.clear();
 }
 
-TEST_F(LinkedChanges, ReachTheRecordOfEveryName) {
+TEST_F(LinkedChanges, UpdateTheRecordOfEveryName) {
   const std::uint64_t operations = Setting("TIERFS_LINKS_OPERATIONS", kOperations);
   const BusyLoops busy(2);
-  // In every other run a job asks for what is new all the time, so that the feed looks at
-  // everything in many small parts.
+  // In every other run, a job keeps asking for changes, so that the feed works in many small steps.
   std::atomic<bool> done = false;
   std::thread asking([&] {
     while (!done && seed_ % 2 == 1) (void)AskDaemon(Base("state"), {{"verb", "seal"}});

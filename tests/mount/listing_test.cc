@@ -1,5 +1,4 @@
-// Reading a directory while it changes: what was there all the time is listed once, however it is
-// read.
+// Directories that change while they are read: an entry that stays is listed exactly once.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -24,9 +23,8 @@ class Listing : public MountTest {
   static std::string NameOf(const dirent* entry) { return entry->d_name; }
 };
 
-TEST_F(Listing, NothingThatStaysIsMissedOrListedTwice) {
-  // Two read the directory in turns, files come and go, and the kernel is told to forget what it
-  // holds.
+TEST_F(Listing, AnEntryThatStaysIsListedExactlyOnce) {
+  // Two readers take turns, files come and go, and rescans make the kernel forget its cache.
   DIR* const a = ::opendir(Mnt("d").c_str());
   DIR* const b = ::opendir(Mnt("d").c_str());
   ASSERT_TRUE(a != nullptr && b != nullptr);
@@ -64,7 +62,7 @@ TEST_F(Listing, NothingThatStaysIsMissedOrListedTwice) {
   EXPECT_FALSE(removed.empty());
 }
 
-TEST_F(Listing, PlacesInADirectoryStayRight) {
+TEST_F(Listing, SeekdirReturnsToTheSameEntry) {
   DIR* const stream = ::opendir(Mnt("d").c_str());
   ASSERT_NE(stream, nullptr);
   std::vector<std::pair<long, std::string>> places;
@@ -81,7 +79,7 @@ TEST_F(Listing, PlacesInADirectoryStayRight) {
   ::closedir(stream);
 }
 
-TEST_F(Listing, AllOfADirectoryIsRemovedWhileItIsRead) {
+TEST_F(Listing, ADirectoryCanBeRemovedWhileItIsRead) {
   EXPECT_EQ(Shell("rm -r " + Mnt("d")).err, "");
   EXPECT_FALSE(Exists(Mnt("d")));
 }
@@ -98,7 +96,7 @@ TEST_F(Listing, ARemovedDirectoryListsNothing) {
   ::close(fd);
 }
 
-TEST_F(Listing, ChangesUnderneathAreSeenAfterARescan) {
+TEST_F(Listing, ChangesUnderneathShowAfterARescan) {
   Names(Mnt("d"));
   WriteFile(Tier(2, "d/underneath"), "x");
   ASSERT_EQ(::unlink(Tier(2, "d/file-0").c_str()), 0);

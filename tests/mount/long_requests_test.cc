@@ -1,5 +1,5 @@
-// Who takes long does not hold up others, though over io_uring one thread gets all requests of a
-// core.
+// A long request does not delay others, although over io_uring one thread receives all requests of
+// a core.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
@@ -27,7 +27,7 @@ void StayOnOneCore() {
 
 class LongRequests : public OverlayTest {};
 
-// A disk on which every write waits until this ends.
+// Freezes a disk: every write to it waits until the destructor runs.
 class Frozen {
  public:
   explicit Frozen(const std::string& disk) : disk_(::open(disk.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
@@ -41,7 +41,7 @@ class Frozen {
   UniqueFd disk_;
 };
 
-TEST_F(LongRequests, ACopyUpLetsOthersOfTheSameCoreGoOn) {
+TEST_F(LongRequests, ACopyUpDoesNotBlockOtherRequestsOfTheSameCore) {
   const std::string disk = MakeFileSystem(FileSystem::kExt4, 64);
   UseTier(2, disk + "/tree");
   WriteFile(AddLower("lower") + "/file", std::string(1 << 20, 'b'));
@@ -55,7 +55,7 @@ TEST_F(LongRequests, ACopyUpLetsOthersOfTheSameCoreGoOn) {
   std::thread writer;
   std::thread other;
   {
-    const Frozen frozen(disk);  // so the copy takes as long as it has to here
+    const Frozen frozen(disk);  // the copy cannot end before the disk is thawed
     writer = std::thread([&] {
       StayOnOneCore();
       const UniqueFd fd(::open(Mnt("file").c_str(), O_WRONLY));
@@ -71,7 +71,7 @@ TEST_F(LongRequests, ACopyUpLetsOthersOfTheSameCoreGoOn) {
     std::atomic<bool> answered{false};
     other = std::thread([&] {
       StayOnOneCore();
-      // Each asks for a name that the kernel does not know yet.
+      // Each lookup is for a name that the kernel does not know yet.
       for (int i = 0; i < 10; ++i) EXPECT_FALSE(Exists(Mnt("absent" + std::to_string(i))));
       answered = true;
     });
@@ -104,7 +104,7 @@ TEST_F(LongRequests, ManyAtOnceAreAllAnswered) {
   for (int t = 0; t < 40; ++t) EXPECT_EQ(Stat(Mnt("f" + std::to_string(t))).st_size, 19);
 }
 
-TEST_F(LongRequests, ASignalEndsTheDaemonBesideThem) {
+TEST_F(LongRequests, ASignalEndsTheDaemonDespiteThem) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (int t = 0; t < 8; ++t) WriteFile(Mnt("f" + std::to_string(t)), "x");
   std::atomic<bool> stop{false};

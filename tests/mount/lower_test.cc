@@ -1,5 +1,5 @@
-// Lower layers of every kind: what they hold shows, changes go to the tiers, and they themselves
-// stay what they were.
+// Lower layers of every kind: their content shows, changes go to the tiers, and the layers stay
+// unchanged.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ class LowerOf : public OverlayTest, public ::testing::WithParamInterface<Kind> {
     OverlayTest::TearDown();
     ExpectUntouched();
   }
-  // Nothing of the layer has changed, not even a ctime.
+  // Expects that the layer is unchanged, ctimes included.
   void ExpectUntouched() const {
     const Snapshot after = TakeSnapshot(layer_);
     EXPECT_EQ(Differences(before_, after), "");
@@ -86,17 +86,17 @@ class LowerOf : public OverlayTest, public ::testing::WithParamInterface<Kind> {
   Snapshot before_;
 };
 
-TEST_P(LowerOf, ShowsAllThatIsInIt) {
+TEST_P(LowerOf, ShowsAllItsContent) {
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Differences(TakeSnapshot(Layer("")), TakeSnapshot(Mnt())), "");
   EXPECT_EQ(Xattr(Mnt("etc/conf"), "user.tierfs.layer"), Layer("").substr(0, Layer("").size() - 1));
-  EXPECT_EQ(TierOf("etc/conf"), 4) << "a lower layer is of the bulk tier by nature";
+  EXPECT_EQ(TierOf("etc/conf"), 4) << "a lower layer counts as the bulk tier";
   EXPECT_EQ(Xattr(Mnt("etc/conf"), "user.tierfs.class"), "1");
-  // To read is to copy nothing.
+  // Reading copies nothing.
   for (int tier = 1; tier <= 4; ++tier) EXPECT_EQ(Names(Tier(tier)), std::set<std::string>{});
 }
 
-TEST_P(LowerOf, IsReadPastTheDaemon) {
+TEST_P(LowerOf, IsReadByPassthrough) {
   ASSERT_TRUE(Mount()) << Refusal();
   const UniqueFd fd(::open(Mnt("usr/bin/tool").c_str(), O_RDONLY));
   ASSERT_TRUE(fd) << std::strerror(errno);
@@ -106,7 +106,7 @@ TEST_P(LowerOf, IsReadPastTheDaemon) {
   EXPECT_EQ(Status()["daemon"]["passthrough_handles"], Passthrough() ? 1 : 0);
 }
 
-TEST_P(LowerOf, IsSyncedAsAnyFileIs) {
+TEST_P(LowerOf, FsyncOfItsFilesWorks) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* path : {"usr/bin/tool", "etc", ""}) {
     const UniqueFd fd(::open(Mnt(path).c_str(), O_RDONLY));
@@ -116,7 +116,7 @@ TEST_P(LowerOf, IsSyncedAsAnyFileIs) {
   }
 }
 
-TEST_P(LowerOf, AWriteGoesToTheTierWithEverythingThatTheFileHas) {
+TEST_P(LowerOf, AWriteGoesToTheTierWithAllAttributes) {
   ASSERT_TRUE(Mount()) << Refusal();
   for (const char* path : {"etc/conf", "etc/acl", "var/log/a.log", "var/sparse"}) {
     const Snapshot shown = TakeSnapshot(Mnt());
@@ -133,8 +133,8 @@ TEST_P(LowerOf, AWriteGoesToTheTierWithEverythingThatTheFileHas) {
   }
 }
 
-// What people do to a system: install, upgrade, move, remove.
-TEST_P(LowerOf, StaysAsItIsWhateverIsDone) {
+// Typical changes of a system: install, upgrade, move, remove.
+TEST_P(LowerOf, StaysUnchangedByAnyOperation) {
   ASSERT_TRUE(Mount()) << Refusal();
   const Ran worked = Shell(R"(set -e; cd )" + Mnt() + R"(
     for i in 1 2 3; do
@@ -163,7 +163,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LowerOf,
 
 class Lower : public OverlayTest {};
 
-TEST_F(Lower, TheUppermostLayerThatHasANameShows) {
+TEST_F(Lower, TheUppermostLayerWithANameShows) {
   const std::string upper = AddLower("upper");
   const std::string middle = AddLower("middle");
   const std::string lowest = AddLower("lowest");
@@ -174,7 +174,7 @@ TEST_F(Lower, TheUppermostLayerThatHasANameShows) {
   }
   WriteFile(middle + "/d/two", "middle");
   WriteFile(lowest + "/d/two", "lowest");
-  // A file hides a directory beneath it, and ends the merging of those beneath that.
+  // A file hides the directory beneath it, and ends the merge with the layers beneath that one.
   MakeDirs(upper + "/mixed");
   WriteFile(upper + "/mixed/upper", "");
   WriteFile(middle + "/mixed", "a file");
@@ -188,7 +188,7 @@ TEST_F(Lower, TheUppermostLayerThatHasANameShows) {
   EXPECT_EQ(Names(Mnt("d")), (std::set<std::string>{"all", "two", "of-upper", "of-middle", "of-lowest"}));
   EXPECT_EQ(Names(Mnt("mixed")), std::set<std::string>{"upper"});
   EXPECT_EQ(ReadFile(Mnt("file")), "file");
-  // A tier is above them all.
+  // A tier is above every lower layer.
   WriteFile(Mnt("d/two"), "tier");
   EXPECT_EQ(ReadFile(Mnt("d/two")), "tier");
   ASSERT_EQ(::unlink(Mnt("d/two").c_str()), 0);
@@ -196,10 +196,10 @@ TEST_F(Lower, TheUppermostLayerThatHasANameShows) {
   ASSERT_EQ(::unlink(Mnt("file").c_str()), 0);
   EXPECT_FALSE(Exists(Mnt("file")));
   ASSERT_EQ(::mkdir(Mnt("file").c_str(), 0755), 0) << std::strerror(errno);
-  EXPECT_EQ(Names(Mnt("file")), std::set<std::string>{}) << "what the file hid does not come back";
+  EXPECT_EQ(Names(Mnt("file")), std::set<std::string>{}) << "the entries that the file hid stay hidden";
 }
 
-TEST_F(Lower, ADirectoryMergesOverLayersAndTiersWithTheUppermostsAttributes) {
+TEST_F(Lower, AMergedDirectoryHasTheAttributesOfItsUppermostPart) {
   const std::string upper = AddLower("upper");
   const std::string lowest = AddLower("lowest");
   MakeDirs(upper + "/d");
@@ -224,7 +224,7 @@ TEST_F(Lower, ADirectoryMergesOverLayersAndTiersWithTheUppermostsAttributes) {
   EXPECT_EQ(Stat(upper + "/d").st_mode & 07777, 0750U);
 }
 
-TEST_F(Lower, TheDirectoryThatIsMountedOverIsTheLowest) {
+TEST_F(Lower, TheDirectoryBeneathTheMountpointIsTheLowestLayer) {
   const std::string upper = AddLower("upper");
   WriteFile(upper + "/both", "upper");
   FillImage(Mnt());
@@ -238,8 +238,8 @@ TEST_F(Lower, TheDirectoryThatIsMountedOverIsTheLowest) {
   ASSERT_EQ(Shell("rm -r " + Mnt("usr") + " && mv " + Mnt("var") + " " + Mnt("usr")).code, 0);
   const Snapshot shown = TakeSnapshot(Mnt());
   Unmount();
-  EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "") << "it is never written";
-  // After a remount, and with the daemon killed, it is the same.
+  EXPECT_EQ(Differences(before, TakeSnapshot(Mnt())), "") << "the lowest layer is never written";
+  // A remount or a killed daemon changes nothing.
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(Differences(shown, TakeSnapshot(Mnt())), "");
   KillDaemon();
@@ -273,10 +273,10 @@ TEST_F(Lower, SixtyLayersAreShownAsOne) {
   WriteFile(Mnt("only58"), "tier");
   EXPECT_EQ(Names(Mnt()).size(), 60U);
   EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/only59"});
-  SkipKernelComparison();  // the option would be longer than a page
+  SkipKernelComparison();  // the mount option would be longer than a page
 }
 
-TEST_F(Lower, WhatChangesUnderneathIsSeenAfterARescanAndNeverAnError) {
+TEST_F(Lower, ChangesUnderneathShowAfterARescanAndCauseNoError) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/d");
   for (const char* name : {"replaced", "gone", "grown", "d/in", "becomes"}) WriteFile(lower + "/" + name, "old");
@@ -308,7 +308,7 @@ TEST_F(Lower, WhatChangesUnderneathIsSeenAfterARescanAndNeverAnError) {
   EXPECT_EQ(Names(Mnt("d")), std::set<std::string>{"tier"});
   WriteFile(Mnt("replaced"), "tier");
   EXPECT_EQ(ReadFile(Mnt("replaced")), "tier");
-  // What a whiteout hid is gone: it hides nothing any more, and the check says so.
+  // The whiteout now hides nothing, and `check` reports it.
   ASSERT_EQ(::unlink(Mnt("added").c_str()), 0);
   ASSERT_EQ(::unlink((lower + "/added").c_str()), 0);
   const Ran check = Execute({TIERCTL_BINARY, "check", ConfigFile()});

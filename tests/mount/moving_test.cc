@@ -1,5 +1,5 @@
-// Files that move between tiers while they are used: to who looks they stay where they are, with
-// every write.
+// Files move between tiers while they are in use. Their users see them in the same place, and every
+// write is kept.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -26,7 +26,7 @@ class Moving : public OverlayTest, public ::testing::WithParamInterface<Disks> {
   void SetUp() override {
     if (GetParam() == Disks::kSeveral) UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
     SetPolicy("3 d/\n");
-    // The kernel believes nothing for long: every look comes here.
+    // Without kernel caches, every lookup reaches the daemon.
     AddToConfig("cache_timeout = 0");
     lower_ = AddLower("lower");
     MakeDirs(lower_ + "/d/sub");
@@ -37,7 +37,7 @@ class Moving : public OverlayTest, public ::testing::WithParamInterface<Disks> {
     WriteFile(Base("back.tiers"), "3 d/\n");
   }
   static std::string Name(int i) { return "file" + std::to_string(i); }
-  // All files go to tier 2 and back while `use` runs again and again.
+  // Moves all files to tier 2 and back while another thread calls `use` repeatedly.
   void WhileTheyMove(const std::function<void()>& use) {
     std::atomic<bool> done{false};
     std::thread user([&] {
@@ -47,7 +47,7 @@ class Moving : public OverlayTest, public ::testing::WithParamInterface<Disks> {
     for (int round = 0; (round == 0 || (round < kMostRounds && std::chrono::steady_clock::now() < end)) && !HasFailure(); ++round) {
       for (const char* policy : {"there.tiers", "back.tiers"}) {
         const Ran ran = Execute({TIERCTL_BINARY, "retier", "--policy", Base(policy), ConfigFile()});
-        // 1: some are open just now, and follow when they are closed.
+        // 1: some files are open. They move when they are closed.
         EXPECT_TRUE(ran.code == 0 || (ran.code == 1 && GetParam() == Disks::kSeveral)) << ran.out << ran.err;
       }
     }
@@ -61,7 +61,7 @@ class Moving : public OverlayTest, public ::testing::WithParamInterface<Disks> {
   std::string lower_;
 };
 
-TEST_P(Moving, ANameIsNeverAbsentNorShowsWhatItHides) {
+TEST_P(Moving, ANameIsNeverAbsentAndNeverShowsAHiddenFile) {
   WhileTheyMove([&] {
     for (int i = 0; i < kFiles; ++i) {
       const std::string path = Mnt("d/sub/" + Name(i));
@@ -77,11 +77,11 @@ TEST_P(Moving, ANameIsNeverAbsentNorShowsWhatItHides) {
   });
 }
 
-TEST_P(Moving, AListingMissesNone) {
+TEST_P(Moving, AListingMissesNoFile) {
   WhileTheyMove([&] { EXPECT_EQ(Names(Mnt("d/sub")).size(), std::size_t{kFiles}); });
 }
 
-TEST_P(Moving, TheDateOfADirectoryDoesNotFlicker) {
+TEST_P(Moving, TheTimesOfADirectoryDoNotFlicker) {
   for (const char* path : {"d/sub", "d"}) {
     const timespec times[2] = {{1000, 0}, {2000, 5}};
     ASSERT_EQ(::utimensat(AT_FDCWD, Mnt(path).c_str(), times, 0), 0);
@@ -92,7 +92,7 @@ TEST_P(Moving, TheDateOfADirectoryDoesNotFlicker) {
   for (const char* path : {"d/sub", "d"}) EXPECT_EQ(Stat(Mnt(path)).st_mtim.tv_nsec, 5) << path;
 }
 
-// Opened, written, renamed and closed all the time: nothing of it is lost, and nothing fails.
+// Files are opened, written, renamed and closed all the time. No write is lost and no call fails.
 TEST_P(Moving, WritesAreKept) {
   std::map<std::string, std::string> written;
   int turn = 0;
@@ -114,8 +114,8 @@ TEST_P(Moving, WritesAreKept) {
   for (const auto& [name, text] : written) EXPECT_EQ(ReadFile(Mnt("d/sub/" + name)), "tier" + text) << name;
 }
 
-// As a shell's ">" writes: a copy may begin between the truncation and the write.
-TEST_P(Moving, WhatIsWrittenAfterATruncationIsKept) {
+// The truncation and the write of a shell's ">" are two calls. A copy may begin between them.
+TEST_P(Moving, AWriteAfterATruncationIsKept) {
   int turn = 0;
   WhileTheyMove([&] {
     const std::string path = Mnt("d/sub/" + Name(++turn % 2));

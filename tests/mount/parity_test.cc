@@ -1,5 +1,5 @@
-// The mount answers as the disk beneath it does: each case runs on a plain directory and on the
-// mount, and the two have to agree, errno and all.
+// The mount behaves like the disk beneath it. Each case runs on a plain directory and on the mount,
+// and the results have to be equal, errno included.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
@@ -23,7 +23,7 @@
 namespace tierfs::test {
 namespace {
 
-// A case writes what it sees, line by line.
+// A case writes its observations to `seen`, line by line.
 using Case = std::function<void(const std::string& dir, std::ostream& seen)>;
 
 class Parity : public MountTest {
@@ -315,7 +315,7 @@ TEST_F(Parity, Xattrs) {
   });
 }
 
-TEST_F(Parity, OneWinnerOfManyExclusiveCreations) {
+TEST_F(Parity, OnlyOneOfManyExclusiveCreationsSucceeds) {
   Same([](const std::string& dir, std::ostream& seen) {
     int wins = 0;
     for (int round = 0; round < 200; ++round) {
@@ -334,7 +334,7 @@ TEST_F(Parity, OneWinnerOfManyExclusiveCreations) {
   });
 }
 
-TEST_F(Parity, ManyThreadsDoEverythingAtOnce) {
+TEST_F(Parity, ManyThreadsMixAllOperations) {
   Same([](const std::string& dir, std::ostream& seen) {
     std::vector<std::thread> threads;
     std::atomic<int> surprises{0};

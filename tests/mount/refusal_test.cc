@@ -1,5 +1,5 @@
-// A mount that would be wrong does not start: one line that names file and line and the mend, and
-// nothing is touched.
+// An invalid mount does not start. One line names the file, the line and the remedy, and nothing is
+// changed.
 #include <sys/mount.h>
 
 #include <algorithm>
@@ -11,8 +11,8 @@ namespace {
 
 class Refused : public MountTest {
  protected:
-  // The mount is refused with one line that starts with `where` and holds `what`; the trees stay as
-  // they are.
+  // Expects that the mount is refused with one line that starts with `where` and contains `what`,
+  // and that the trees are unchanged.
   void ExpectRefusal(const std::string& where, const std::string& what, const std::string& options = "") {
     const std::string before = Shell("find " + Base() + " -not -path '*/state*' | sort").out;
     const Ran ran = Execute(options.empty() ? std::vector<std::string>{TIERFS_BINARY, ConfigFile(), Mnt()}
@@ -61,10 +61,10 @@ TEST_F(Refused, TierThatIsMissing) {
 TEST_F(Refused, TierOnADiskThatIsNotMounted) {
   Init();
   ASSERT_EQ(::rmdir(Tier(2).c_str()), 0);
-  MakeDirs(Tier(2));  // the mountpoint of the disk, empty
+  MakeDirs(Tier(2));  // the empty mountpoint of the unmounted disk
   ExpectRefusal(At(6), "has no identity mark; is its disk mounted?");
   const Ran init = Execute({TIERCTL_BINARY, "init", ConfigFile()});
-  EXPECT_EQ(init.code, 3) << "init does not take the empty mountpoint for a new tier either";
+  EXPECT_EQ(init.code, 3) << "init does not use the empty mountpoint as a new tier";
   EXPECT_NE(init.err.find("while other tiers have theirs"), std::string::npos) << init.err;
 }
 
@@ -91,7 +91,7 @@ TEST_F(Refused, TiersNestedAlsoThroughASymlink) {
   ExpectRefusal(At(7), "is within tier 2");
 }
 
-TEST_F(Refused, NestedTiersAreNotEvenMade) {
+TEST_F(Refused, NestedTiersAreNotCreated) {
   UseTier(3, Tier(2) + "/three");
   WriteConfig();
   EXPECT_EQ(Execute({TIERCTL_BINARY, "init", ConfigFile()}).code, 3);

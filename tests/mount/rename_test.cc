@@ -19,7 +19,7 @@ class Rename : public MountTest {
   }
 };
 
-TEST_F(Rename, TheWayEditorsSave) {
+TEST_F(Rename, EditorsCanSave) {
   WriteFile(Mnt("etc/conf"), "old");
   for (int i = 0; i < 50; ++i) {
     const std::string text = "version " + std::to_string(i);
@@ -60,7 +60,7 @@ TEST_F(Rename, ANameIsNeverAbsentToAReader) {
   EXPECT_EQ(missing, 0);
 }
 
-TEST_F(Rename, WhileOpenForWritingKeepsEveryWrite) {
+TEST_F(Rename, OfAFileOpenForWritingKeepsEveryWrite) {
   const int fd = ::open(Mnt("doc.tmp").c_str(), O_RDWR | O_CREAT, 0644);
   ASSERT_EQ(::write(fd, "before ", 7), 7);
   ASSERT_EQ(::rename(Mnt("doc.tmp").c_str(), Mnt("doc").c_str()), 0);
@@ -95,7 +95,7 @@ TEST_F(Rename, OverAnOpenAndMappedFileKeepsTheOldOneAlive) {
   EXPECT_EQ(ReadFile(Mnt("doc")), "new");
 }
 
-TEST_F(Rename, InodeNumbersStayThroughRenameAndSettling) {
+TEST_F(Rename, InodeNumbersStayTheSameThroughRenameAndSettling) {
   WriteFile(Mnt("doc.tmp"), "x");
   const ino_t inode = Stat(Mnt("doc.tmp")).st_ino;
   ASSERT_EQ(::rename(Mnt("doc.tmp").c_str(), Mnt("etc/doc").c_str()), 0);
@@ -104,7 +104,7 @@ TEST_F(Rename, InodeNumbersStayThroughRenameAndSettling) {
   EXPECT_EQ(Stat(Mnt("etc/doc")).st_ino, inode);
 }
 
-TEST_F(Rename, NoreplaceAndExchange) {
+TEST_F(Rename, NoreplaceAndExchangeWork) {
   WriteFile(Mnt("etc/a"), "A");
   WriteFile(Mnt("usr/b"), "B");
   EXPECT_EQ(Errno(::renameat2(AT_FDCWD, Mnt("etc/a").c_str(), AT_FDCWD, Mnt("usr/b").c_str(), RENAME_NOREPLACE)), EEXIST);
@@ -137,7 +137,7 @@ TEST_F(Rename, ErrorsAreThoseOfADisk) {
   EXPECT_EQ(Errno(::rename(Mnt("f").c_str(), Mnt("f").c_str())), 0);
 }
 
-TEST_F(Rename, LinksStandInTheTreesOfTheirPaths) {
+TEST_F(Rename, LinksAreInTheTreesOfTheirPaths) {
   WriteFile(Mnt("etc/a"), "shared");
   ASSERT_EQ(::link(Mnt("etc/a").c_str(), Mnt("usr/a").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(Stat(Mnt("etc/a")).st_ino, Stat(Mnt("usr/a")).st_ino);
@@ -152,7 +152,7 @@ TEST_F(Rename, LinksStandInTheTreesOfTheirPaths) {
   EXPECT_EQ(ReadFile(Mnt("usr/a")), "changed");
 }
 
-TEST_F(Rename, OneLinkOntoAnotherIsNoOperation) {
+TEST_F(Rename, OfOneLinkOntoAnotherDoesNothing) {
   WriteFile(Mnt("etc/a"), "x");
   ASSERT_EQ(::link(Mnt("etc/a").c_str(), Mnt("b").c_str()), 0);
   EXPECT_EQ(Errno(::rename(Mnt("etc/a").c_str(), Mnt("b").c_str())), 0);

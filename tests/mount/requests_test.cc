@@ -1,5 +1,5 @@
-// What an operation of a user costs: requests that reach the daemon, and system calls that the
-// daemon makes for them. Not a timed test: it fails when a count rises, whatever the machine.
+// The cost of a user's operations: the requests that reach the daemon, and the daemon's system
+// calls for them. Nothing is timed: the test fails if a count rises, on any machine.
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -43,8 +43,8 @@ class Cost : public MountTest {
     ASSERT_TRUE(Mount()) << Refusal();
   }
 
-  // Without what the kernel tells of its own accord, which references it dropped, and what others
-  // ask of every mount, as df does.
+  // All requests but those that no operation causes: forget, which the kernel sends by itself, and
+  // statfs, because programs such as df ask every mount.
   [[nodiscard]] Counts Requests() const {
     const auto status = AskDaemon(Base("state"), {{"verb", "status"}});
     if (!status) return {};
@@ -54,7 +54,8 @@ class Cost : public MountTest {
     return counts;
   }
 
-  // Requests that `operation` causes. A close is told to the daemon some time after it returned.
+  // Expects that `operation` causes these requests. The kernel reports a close to the daemon some
+  // time after close(2) returns.
   void ExpectRequests(const char* what, const Counts& expected, const std::function<void()>& operation) {
     Counts before = Requests();
     for (int i = 0; i < 500 && before["open"] + before["create"] != before["release"]; ++i) {
@@ -73,8 +74,8 @@ class Cost : public MountTest {
     EXPECT_EQ(seen, expected) << what << " costs " << Text(seen) << ", expected " << Text(expected);
   }
 
-  // System calls of the daemon while `operation` runs, without those that move requests and make
-  // threads ready (sigaltstack: of a sanitizer), and without the answer to df (fstatfs).
+  // The daemon's system calls while `operation` runs. Not counted: calls that receive requests or
+  // start threads, sigaltstack (a sanitizer's), and fstatfs, the reply to df.
   Counts SystemCalls(const std::function<void()>& operation) {
     const std::string log = Base("strace");
     const std::string said = Base("strace.err");
@@ -87,7 +88,8 @@ class Cost : public MountTest {
       ::execlp("strace", "strace", "-f", "-ttt", "-o", log.c_str(), "-p", daemon.c_str(), nullptr);
       ::_exit(127);
     }
-    // "attached", or "attached with N threads": one line once it holds them all.
+    // strace prints "attached" or "attached with N threads", in one line, once it traces every
+    // thread.
     const auto attached = [&] { return Exists(said) && ReadFile(said).find("attached") != std::string::npos; };
     int waited = 0;
     while (waited < 500 && !attached()) {
@@ -95,7 +97,7 @@ class Cost : public MountTest {
       ++waited;
     }
     EXPECT_LT(waited, 500) << "strace did not attach: " << (Exists(said) ? ReadFile(said) : "");
-    // Until now the daemon may have been busy with the question for its pid.
+    // The daemon may still be busy with the question for its pid.
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const double started = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
     operation();
@@ -110,12 +112,13 @@ class Cost : public MountTest {
         "madvise|brk|rseq|set_robust_list|prctl|rt_sig\\w+|sched_\\w+|gettid|unshare|exit|restart_syscall|"
         "sigaltstack|fstatfs");
     std::map<std::string, Counts> threads;
-    std::set<std::string> answering;  // the others work for the catalogue, at times of their own
+    // The other threads work for the catalogue, at any time.
+    std::set<std::string> answering;
     std::ifstream lines(log);
     for (std::string line; std::getline(lines, line);) {
       std::smatch match;
       if (!std::regex_search(line, match, call)) continue;
-      // A new thread opens the device and clones the connection for itself.
+      // Skips a new thread, which opens the device and clones the connection.
       if (line.find("/dev/fuse") != std::string::npos || (match[3] == "ioctl" && line.find("_IOC_WRITE, 0xe5") == std::string::npos)) {
         continue;
       }
@@ -156,7 +159,7 @@ class Cost : public MountTest {
   }
 };
 
-TEST_F(Cost, WhatTheKernelKnowsIsNotAsked) {
+TEST_F(Cost, CachedEntriesCostNoRequest) {
   MakeDirs(Mnt("d"));
   for (int i = 0; i < 20; ++i) Touch("d/" + std::to_string(i));
   struct stat st;
@@ -174,16 +177,16 @@ TEST_F(Cost, RequestsOfOperationsOnFiles) {
   MakeDirs(Mnt("d"));
   for (const char* name : {"d/a", "d/b", "d/e", "d/f.tmp"}) Touch(name);
   ReadWhole(Mnt("d/a"));
-  // Whatever changes a directory makes the kernel ask for its attributes when it is used next: done
-  // here, so that it is not counted below.
+  // After a change of a directory, the kernel asks for its attributes at the next use. The stat
+  // takes that request out of the count.
   const auto expect = [&](const char* what, const Counts& expected, const std::function<void()>& operation) {
     Stat(Mnt("d"));
     ExpectRequests(what, expected, operation);
   };
-  // Its page stays in the kernel's cache, also where data goes through the daemon.
+  // The kernel's page cache holds the file, with and without passthrough.
   expect("open, read, close of a known file", {{"open", 1}, {"release", 1}}, [&] { ReadWhole(Mnt("d/a")); });
-  // The first write of an inode's life makes the kernel ask for its file capabilities, which a
-  // write takes away.
+  // At the first write to an inode the kernel asks for its file capabilities, because a write
+  // clears them.
   Counts creation{{"lookup", 1}, {"create", 1}, {"getxattr", 1}, {"release", 1}};
   Counts rewriting{{"open", 1}, {"release", 1}};
   if (!Passthrough()) {
@@ -191,7 +194,8 @@ TEST_F(Cost, RequestsOfOperationsOnFiles) {
   }
   expect("create, write, close", creation, [&] { Touch("d/new"); });
   expect("open, write, close", rewriting, [&] { Touch("d/new"); });
-  // The kernel looks the target of a rename up anew, and what must not be there yet.
+  // Before a rename the kernel looks the target up again. Before a creation it checks that the name
+  // is absent.
   expect("rename", {{"lookup", 1}, {"rename", 1}}, [&] { ASSERT_EQ(::rename(Mnt("d/a").c_str(), Mnt("d/c").c_str()), 0); });
   expect("rename between tiers", {{"lookup", 1}, {"rename", 1}},
          [&] { ASSERT_EQ(::rename(Mnt("d/f.tmp").c_str(), Mnt("d/e").c_str()), 0); });
@@ -201,26 +205,26 @@ TEST_F(Cost, RequestsOfOperationsOnFiles) {
   expect("chmod", {{"setattr", 1}}, [&] { ASSERT_EQ(::chmod(Mnt("d/c").c_str(), 0600), 0); });
 }
 
-TEST_F(Cost, ColdWalkIsListingsAlone) {
+TEST_F(Cost, AColdWalkCostsListingsOnly) {
   MakeDirs(Mnt("d"));
   for (int i = 0; i < 100; ++i) Touch("d/" + std::to_string(i));
   Remount();
   Stat(Mnt("d"));
   const auto walk = [&] { EXPECT_EQ(Shell("find " + Mnt("d") + " -ls >/dev/null").code, 0); };
-  // The answer to opendir is that no more are wanted; a readdir finds the end.
+  // The reply to opendir says that the kernel need not send further ones. A readdir finds the end.
   ExpectRequests("a cold walk with stat over 100 files", {{"opendir", 1}, {"readdirplus", 1}, {"readdir", 1}}, walk);
-  // The listing moved the access time of the directory.
+  // The listing changed the access time of the directory.
   ExpectRequests("the walk again", {{"getattr", 1}}, walk);
 }
 
-// In a directory that is in one tier alone, and in a tier of which the catalogue records nothing:
-// what its own thread does varies.
+// The directory is in one tier only, one that the catalogue does not track: the number of calls of
+// the catalogue's own thread varies.
 TEST_F(Cost, SystemCallsOfOperationsOnFiles) {
   MakeDirs(Mnt("bulk"));
   for (const char* name : {"bulk/a", "bulk/b", "bulk/c"}) Touch(name);
   ReadWhole(Mnt("bulk/a"));
   Counts opening{{"openat", 1}, {"newfstatat", 1}, {"close", 1}};
-  // The caller's identity and umask; the capabilities of what is new.
+  // The caller's identity and umask, and the capabilities of the new file.
   Counts creation{{"newfstatat", 2}, {"openat", 1}, {"close", 1}, {"umask", 2}, {"setfsuid", 1}, {"setfsgid", 1}, {"lgetxattr", 1}};
   if (Passthrough()) {
     creation["ioctl"] = opening["ioctl"] = 2;

@@ -1,5 +1,5 @@
-// A changed policy taken live, and what it moves: interrupted, killed, resumed, and settled in the
-// background.
+// A changed policy is applied live. Its moves can be interrupted, killed and resumed, and they
+// settle in the background.
 #include <fcntl.h>
 #include <sys/wait.h>
 
@@ -29,7 +29,7 @@ class Retier : public OverlayTest {
   }
   static std::string PathOf(int i) { return "d/" + std::to_string(i / 20) + "/file" + std::to_string(i); }
   static std::string Content(int i) { return std::string(kBytes, static_cast<char>('a' + i % 26)); }
-  // Every file is whole, and in one tree.
+  // Expects that every file is complete and in exactly one tree.
   void ExpectAllThere() {
     for (int i = 0; i < kFiles; ++i) {
       ASSERT_EQ(ReadFile(Mnt(PathOf(i))), Content(i)) << i;
@@ -41,7 +41,7 @@ class Retier : public OverlayTest {
     for (int i = 0; i < kFiles; ++i) count += TreesWith(PathOf(i)).count(tier) != 0 ? 1 : 0;
     return count;
   }
-  // `tierctl retier` in the background, left alone until it has moved some files.
+  // Starts `tierctl retier` in the background and returns once it has moved some files.
   pid_t StartRetier(int moved) {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -70,21 +70,21 @@ class Retier : public OverlayTest {
   }
 };
 
-TEST_F(Retier, InterruptedItStopsAndTheSameCommandGoesOn) {
+TEST_F(Retier, AnInterruptedRunStopsAndTheSameCommandContinues) {
   const auto all = nlohmann::json::parse(Run({"-n"}).out);
   EXPECT_EQ(all["moved"], kFiles);
   EXPECT_EQ(all["bytes"], kFiles * kBytes);
   const pid_t child = StartRetier(5);
   ::kill(child, SIGINT);
-  EXPECT_EQ(ExitOf(child), 1) << "done with findings: some are left";
+  EXPECT_EQ(ExitOf(child), 1) << "exit code 1: some files are left";
   const int moved = InTier(3);
   EXPECT_GE(moved, 5);
-  ASSERT_LT(moved, kFiles) << "it was too fast to be interrupted";
+  ASSERT_LT(moved, kFiles) << "it ended before the interrupt";
   ExpectAllThere();
   ExpectNoWorkFiles();
   ::usleep(300'000);
   EXPECT_EQ(InTier(3), moved) << "it has stopped";
-  // What is left is what the next one says and does.
+  // The next run reports and moves the remaining files.
   const auto left = nlohmann::json::parse(Run({"-n"}).out);
   EXPECT_EQ(left["moved"], kFiles - moved);
   const Ran rest = Run({});
@@ -95,7 +95,7 @@ TEST_F(Retier, InterruptedItStopsAndTheSameCommandGoesOn) {
   ExpectAllThere();
 }
 
-TEST_F(Retier, AKilledDaemonLosesNothingAndTheSameCommandGoesOn) {
+TEST_F(Retier, AKilledDaemonLosesNothingAndTheSameCommandContinues) {
   const pid_t child = StartRetier(5);
   KillDaemon();
   EXPECT_EQ(ExitOf(child), 3);
@@ -113,8 +113,8 @@ TEST_F(Retier, AKilledDaemonLosesNothingAndTheSameCommandGoesOn) {
   EXPECT_EQ(Execute({TIERCTL_BINARY, "check", ConfigFile()}).out, "test: nothing found\n");
 }
 
-TEST_F(Retier, OnATerminalItShowsHowFarHowFastAndHowLong) {
-  constexpr int kMore = 500;  // it takes long enough for a look at it
+TEST_F(Retier, ATerminalShowsProgressSpeedAndTimeLeft) {
+  constexpr int kMore = 500;  // enough files for a progress line
   for (int i = 0; i < kMore; ++i) WriteFile(Mnt("d/0/more" + std::to_string(i)), "more");
   const Ran ran =
       Shell("script -qec '" + std::string(TIERCTL_BINARY) + " retier --policy " + Base("new.tiers") + " " + ConfigFile() + "' /dev/null");
@@ -125,7 +125,7 @@ TEST_F(Retier, OnATerminalItShowsHowFarHowFastAndHowLong) {
   EXPECT_NE(ran.out.find("\n" + std::to_string(kFiles + kMore) + " files, "), std::string::npos) << ran.out;
 }
 
-TEST_F(Retier, OneAtATime) {
+TEST_F(Retier, OnlyOneRunsAtATime) {
   const pid_t child = StartRetier(1);
   const Ran second = Run({});
   EXPECT_EQ(second.code, 3) << second.out;
@@ -134,7 +134,7 @@ TEST_F(Retier, OneAtATime) {
   EXPECT_EQ(InTier(3), kFiles);
 }
 
-TEST_F(Retier, WhatARenameLeftToTheBackgroundIsWaitedForAndSurvivesAKill) {
+TEST_F(Retier, BackgroundMovesOfARenameSurviveAKillAndCanBeAwaited) {
   SetPolicy("1 /etc/\n3 cache/\n");
   ASSERT_EQ(Execute({TIERCTL_BINARY, "reload", ConfigFile()}).code, 0);
   ASSERT_EQ(::rename(Mnt("d").c_str(), Mnt("cache").c_str()), 0) << std::strerror(errno);
@@ -154,11 +154,11 @@ TEST_F(Retier, WhatARenameLeftToTheBackgroundIsWaitedForAndSurvivesAKill) {
   }
 }
 
-TEST_F(Retier, AReloadRoutesWhatIsMadeFromNowOn) {
+TEST_F(Retier, AReloadRoutesNewFilesOnly) {
   const UniqueFd open(::open(Mnt("d/0/file0").c_str(), O_RDWR));
   SetPolicy("1 /etc/\n3 d/\n");
   ASSERT_EQ(Execute({TIERCTL_BINARY, "reload", ConfigFile()}).code, 0);
-  EXPECT_EQ(TreesWith("d/0/file0"), std::set<int>{2}) << "what is there stays";
+  EXPECT_EQ(TreesWith("d/0/file0"), std::set<int>{2}) << "existing files stay";
   EXPECT_EQ(Xattr(Mnt("d/0/file0"), "user.tierfs.class"), "3");
   WriteFile(Mnt("d/0/new"), "new");
   EXPECT_EQ(TreesWith("d/0/new"), std::set<int>{3});
@@ -167,7 +167,7 @@ TEST_F(Retier, AReloadRoutesWhatIsMadeFromNowOn) {
   const auto tiers = Status()["tiers"];
   EXPECT_EQ(tiers[1]["misplaced"], kFiles);
   const Ran settled = Execute({TIERCTL_BINARY, "settle", ConfigFile()});
-  EXPECT_EQ(settled.code, 1) << "one of them is open";
+  EXPECT_EQ(settled.code, 1) << "one file is open";
   EXPECT_EQ(InTier(2), 1);
   EXPECT_EQ(Status()["tiers"][1]["misplaced"], 1);
 }

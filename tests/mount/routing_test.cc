@@ -1,5 +1,5 @@
-// Every write goes to the tier of its path, and the backing trees hold what the policy says and
-// nothing else.
+// Every write goes to the tier of its path. The backing trees hold the files that the policy puts
+// there, and nothing else.
 #include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -52,7 +52,7 @@ TEST_F(Routing, EveryKindOfEntryIsRouted) {
   EXPECT_EQ(Stat(Mnt("usr/lib/null")).st_rdev, 0x103U);
 }
 
-TEST_F(Routing, AnEmptyDirectoryStandsInItsClassOnly) {
+TEST_F(Routing, AnEmptyDirectoryIsInTheTierOfItsClassOnly) {
   MakeDirs(Mnt("usr/share/empty"));
   MakeDirs(Mnt("srv"));
   EXPECT_EQ(TreesWith("usr/share/empty"), std::set<int>{4});
@@ -88,7 +88,7 @@ TEST_F(Routing, NamesAreBytes) {
 
 class Space : public OverlayTest {};
 
-TEST_F(Space, IsThatOfTheTierThatThePathWritesTo) {
+TEST_F(Space, IsThatOfTheTierOfThePath) {
   const std::string small = MakeFileSystem(FileSystem::kTmpfs, 16);
   UseTier(3, small + "/tier3");
   MakeDirs(small + "/tier3");
@@ -111,7 +111,7 @@ TEST_F(Space, IsThatOfTheTierThatThePathWritesTo) {
   EXPECT_EQ(space(Mnt("usr")), disk);
   EXPECT_EQ(space(Mnt("y")), disk);
   EXPECT_EQ(space(Mnt()), disk);
-  // A full tier says so, and the others go on.
+  // A full tier returns ENOSPC; the other tiers still work.
   const UniqueFd full(::open(Mnt("var/cache/full").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   const std::string block(1 << 20, 'f');
   ssize_t written = 0;
@@ -121,14 +121,14 @@ TEST_F(Space, IsThatOfTheTierThatThePathWritesTo) {
   EXPECT_EQ(ReadFile(Mnt("z")), "z");
 }
 
-TEST_F(Routing, XattrsTellTheStory) {
+TEST_F(Routing, XattrsShowTierClassAndRule) {
   MakeDirs(Mnt("usr"));
   WriteFile(Mnt("usr/a"), "a");
   EXPECT_EQ(Xattr(Mnt("usr/a"), "user.tierfs.tier"), "4");
   EXPECT_EQ(Xattr(Mnt("usr/a"), "user.tierfs.class"), "4");
   EXPECT_EQ(Xattr(Mnt("usr/a"), "user.tierfs.path"), Tier(4, "usr/a"));
   EXPECT_NE(Xattr(Mnt("usr/a"), "user.tierfs.rule").find("test.tiers:1: 4 /usr/"), std::string::npos);
-  EXPECT_EQ(Shell("getfattr -d -m - " + Mnt("usr/a")).out, "") << "they are never listed";
+  EXPECT_EQ(Shell("getfattr -d -m - " + Mnt("usr/a")).out, "") << "these xattrs are never listed";
   EXPECT_NE(Errno(::setxattr(Mnt("usr/a").c_str(), "user.tierfs.tier", "1", 1, 0)), 0);
 }
 

@@ -17,7 +17,7 @@
 namespace tierfs::test {
 namespace {
 
-// Dates before this were set by hand: 2002-01-01.
+// 2002-01-01. Earlier times were set by hand.
 constexpr time_t kSetByHand = 1009843200;
 constexpr int kMostLines = 20;
 
@@ -29,11 +29,11 @@ std::map<std::string, std::string> ReadXattrs(const std::string& path) {
   for (ssize_t at = 0; at < length;) {
     const std::string name = names + at;
     at += static_cast<ssize_t>(name.size()) + 1;
-    // XFS lists the ACLs a second time by the names that it keeps them under.
+    // XFS lists ACLs a second time, by its internal names.
     if (name.rfind("trusted.SGI_ACL_", 0) == 0) continue;
     if (name.rfind("trusted.overlay.", 0) == 0 || name.rfind("user.overlay.", 0) == 0 || name.rfind("trusted.tierfs.", 0) == 0) continue;
     const ssize_t size = ::lgetxattr(path.c_str(), name.c_str(), value, sizeof value);
-    EXPECT_GE(size, 0) << path << " lists the xattr " << name << " and does not give it: " << std::strerror(errno);
+    EXPECT_GE(size, 0) << path << " lists the xattr " << name << " but getxattr fails: " << std::strerror(errno);
     if (size >= 0) xattrs[name] = std::string(value, static_cast<std::size_t>(size));
   }
   return xattrs;
@@ -61,10 +61,10 @@ bool IsOverlayfs(const std::string& path) {
 void Read(const std::string& root, const std::string& path, Record record, Snapshot& snapshot) {
   const std::string full = path.empty() ? root : root + "/" + path;
   if (::lstat(full.c_str(), &record.st) != 0) {
-    // The kernel's overlayfs lists a whiteout that hides nothing, where only one layer has the
-    // directory.
+    // In a directory with one layer only, the kernel's overlayfs lists a whiteout that hides
+    // nothing.
     if (errno == ENOENT && IsOverlayfs(root)) return;
-    ADD_FAILURE() << full << " is listed, and lstat says " << std::strerror(errno);
+    ADD_FAILURE() << full << " is listed, but lstat fails: " << std::strerror(errno);
     return;
   }
   record.xattrs = ReadXattrs(full);
@@ -96,7 +96,7 @@ void Read(const std::string& root, const std::string& path, Record record, Snaps
 
 bool SetByHand(const struct stat& st) { return st.st_mtim.tv_sec < kSetByHand; }
 
-// The first name, in order, of each inode: equal maps mean equal groups of hard links.
+// Maps each path to the first name of its inode. Equal maps mean equal groups of hard links.
 std::map<std::string, std::string> LinkGroups(const Snapshot& snapshot) {
   std::map<std::pair<dev_t, ino_t>, std::string> first;
   std::map<std::string, std::string> groups;

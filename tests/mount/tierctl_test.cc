@@ -1,4 +1,4 @@
-// tierctl on a real mount: what it shows, as text and as JSON, and how it fails.
+// tierctl on a real mount: its output as text and as JSON, and its errors.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mount.h>
@@ -56,7 +56,7 @@ TEST_F(Tierctl, StatusCountsFilesAndBytesOfEachTier) {
   EXPECT_EQ(Json({"status", ConfigFile()})[0]["mounted"], false);
 }
 
-TEST_F(Tierctl, AMountIsMadeByRelativeNamesToo) {
+TEST_F(Tierctl, AMountCanBeMadeByRelativePaths) {
   ASSERT_TRUE(Mount()) << Refusal();
   Unmount();
   const Ran ran = Execute({"/bin/sh", "-c", "cd \"$1\" && exec \"$0\" test.toml mnt", TIERFS_BINARY, Base("")});
@@ -82,7 +82,7 @@ TEST_F(Tierctl, StatusListsMisplacedFilesAndSettleMovesThem) {
   EXPECT_EQ(Json({"status", ConfigFile()})[0]["tiers"][2]["misplaced"], 0);
 }
 
-TEST_F(Tierctl, WhereTellsTierClassRuleAndBackingPath) {
+TEST_F(Tierctl, WhereShowsTierClassRuleAndBackingPath) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("usr"));
   WriteFile(Mnt("usr/a"), "a");
@@ -102,7 +102,7 @@ TEST_F(Tierctl, WhereTellsTierClassRuleAndBackingPath) {
   EXPECT_EQ(Call({"where", "/etc/passwd"}).err, "tierctl: /etc/passwd: not on a tierfs mount\n");
 }
 
-TEST_F(Tierctl, ExplainWorksWithoutAMountAndForWhatDoesNotExist) {
+TEST_F(Tierctl, ExplainWorksWithoutAMountAndForAbsentPaths) {
   WriteConfig();
   const json answer = Json({"explain", "--config", ConfigFile(), "etc/ssl/private/x.tmp"})[0];
   EXPECT_EQ(answer["tier"], 3);
@@ -118,7 +118,7 @@ TEST_F(Tierctl, ExplainWorksWithoutAMountAndForWhatDoesNotExist) {
   EXPECT_EQ(Json({"explain", Mnt("usr/not/there")})[0]["tier"], 4);
 }
 
-TEST_F(Tierctl, InitSaysWhatItWouldDo) {
+TEST_F(Tierctl, InitMakesAndAdoptsTiers) {
   WriteConfig();
   const Ran dry = Call({"init", "-n", ConfigFile()});
   EXPECT_EQ(dry.code, 0);
@@ -136,7 +136,7 @@ TEST_F(Tierctl, InitSaysWhatItWouldDo) {
   EXPECT_EQ(Call({"init", "--adopt", ConfigFile()}).code, 0);
 }
 
-TEST_F(Tierctl, ASecondClientIsAnsweredWhileOneSaysNothing) {
+TEST_F(Tierctl, ASilentClientDoesNotBlockASecondOne) {
   ASSERT_TRUE(Mount()) << Refusal();
   const UniqueFd state(::open(Base("state").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   sockaddr_un address{};
@@ -147,10 +147,10 @@ TEST_F(Tierctl, ASecondClientIsAnsweredWhileOneSaysNothing) {
   const Ran ran = Call({"status", ConfigFile()});
   EXPECT_EQ(ran.code, 0) << ran.err;
   pollfd still{silent.get(), POLLIN, 0};
-  EXPECT_EQ(::poll(&still, 1, 0), 0) << "the daemon lost its patience with the first before it answered the second";
+  EXPECT_EQ(::poll(&still, 1, 0), 0) << "the daemon dropped the silent client before it answered the second";
 }
 
-TEST_F(Tierctl, WrongUsageIsOneLineAndCodeTwo) {
+TEST_F(Tierctl, WrongUsageGivesOneLineAndExitCodeTwo) {
   for (const auto& arguments :
        std::vector<std::vector<std::string>>{{"nonsense"}, {"where"}, {"status", "--nope"}, {"reload", "/none.toml"}}) {
     const Ran ran = Call(arguments);

@@ -1,4 +1,5 @@
-// How requests come: over io_uring where that can be had, and what status says where it cannot.
+// The transport of requests: io_uring where it is available, and the reason in the status where it
+// is not.
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -23,7 +24,7 @@ class Transport : public MountTest {
     EXPECT_EQ(ran.code, 0) << ran.err;
     return json::parse(ran.out)[0]["daemon"];
   }
-  // `tierfs` as it runs where the administrator forbids io_uring.
+  // Runs `tierfs` as if the administrator forbade io_uring.
   [[nodiscard]] int MountWithoutRings() const {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -44,7 +45,7 @@ class Transport : public MountTest {
   }
 };
 
-TEST_F(Transport, StatusTellsWhichAndWhyItIsNotTheFasterOne) {
+TEST_F(Transport, StatusShowsTheTransportAndTheReason) {
   ASSERT_TRUE(Mount("io_uring=no")) << Refusal();
   EXPECT_EQ(Status()["transport"], "/dev/fuse");
   EXPECT_EQ(Status()["transport_reason"], "switched off by an option");
@@ -52,11 +53,11 @@ TEST_F(Transport, StatusTellsWhichAndWhyItIsNotTheFasterOne) {
   EXPECT_NE(text.find("  transport    /dev/fuse (no io_uring: switched off by an option), libfuse "), std::string::npos) << text;
   Unmount();
   ASSERT_TRUE(Mount("io_uring=yes")) << Refusal();
-  // It is one or the other, and then there is a reason.
+  // Without io_uring, the status gives a reason.
   EXPECT_EQ(Status()["transport"], Status()["transport_reason"] == "" ? "io_uring" : "/dev/fuse");
 }
 
-TEST_F(Transport, WhereRingsAreForbiddenTheMountGoesOverTheDevice) {
+TEST_F(Transport, TheMountUsesTheDeviceWhereIoUringIsForbidden) {
   ASSERT_TRUE(Mount("io_uring=yes")) << Refusal();
   const bool possible = Status()["transport"] == "io_uring";
   Unmount();

@@ -1,4 +1,4 @@
-// What hides lower entries: the marks that the mount makes, and those that came with an image.
+// Whiteouts and opaque directories: the marks that the mount makes, and the marks of an image.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ class Whiteout : public OverlayTest {
   static void MakeOpaque(const std::string& path, const char* xattr = "trusted.overlay.opaque") {
     ASSERT_EQ(::setxattr(path.c_str(), xattr, "y", 1, 0), 0) << path << ": " << std::strerror(errno);
   }
-  // No character device 0:0 is anywhere in the mount, by listing or by name.
+  // Expects that the mount shows no character device 0:0, neither in a listing nor by name.
   void ExpectNoneShown() const {
     for (const auto& [path, record] : TakeSnapshot(Mnt())) EXPECT_FALSE(S_ISCHR(record.st.st_mode)) << path;
     for (const std::string& whiteout : Whiteouts()) {
@@ -31,7 +31,7 @@ class Whiteout : public OverlayTest {
   }
 };
 
-TEST_F(Whiteout, StandsInTheTierOfThePathWhereALowerEntryWasRemoved) {
+TEST_F(Whiteout, IsMadeInTheTierOfARemovedLowerPath) {
   const std::string lower = AddLower("lower");
   for (const char* directory : {"usr/share", "etc", "home"}) MakeDirs(lower + "/" + directory);
   for (const char* file : {"usr/share/x", "etc/x", "home/x", "home/x.tmp", "home/stays"}) WriteFile(lower + "/" + file, "lower");
@@ -44,7 +44,7 @@ TEST_F(Whiteout, StandsInTheTierOfThePathWhereALowerEntryWasRemoved) {
     EXPECT_EQ(Errno(::unlink(Mnt(file).c_str())), ENOENT);
   }
   ASSERT_EQ(::rmdir(Mnt("usr/empty").c_str()), 0);
-  ASSERT_EQ(::rmdir(Mnt("usr/share").c_str()), 0) << "with nothing but whiteouts in it, it is empty";
+  ASSERT_EQ(::rmdir(Mnt("usr/share").c_str()), 0) << "a directory with whiteouts only is empty";
   EXPECT_EQ(Whiteouts(), (Paths{"1/etc/x", "2/home/x", "3/home/x.tmp", "2/home/link", "4/usr/empty", "4/usr/share"}));
   EXPECT_EQ(Names(Mnt("home")), Paths{"stays"});
   ExpectNoneShown();
@@ -54,7 +54,7 @@ TEST_F(Whiteout, StandsInTheTierOfThePathWhereALowerEntryWasRemoved) {
   ExpectNoneShown();
 }
 
-TEST_F(Whiteout, NoneIsMadeWhereNothingIsHidden) {
+TEST_F(Whiteout, IsNotMadeWhereNothingIsHidden) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/d");
   WriteFile(lower + "/d/l", "lower");
@@ -68,7 +68,7 @@ TEST_F(Whiteout, NoneIsMadeWhereNothingIsHidden) {
   EXPECT_EQ(Whiteouts(), Paths{});
 }
 
-TEST_F(Whiteout, GoesWhenTheNameIsUsedAgain) {
+TEST_F(Whiteout, IsRemovedWhenTheNameIsUsedAgain) {
   const std::string lower = AddLower("lower");
   for (const char* file : {"file", "made", "link", "hard", "renamed", "x.tmp"}) WriteFile(lower + "/" + file, "lower");
   ASSERT_TRUE(Mount()) << Refusal();
@@ -81,12 +81,12 @@ TEST_F(Whiteout, GoesWhenTheNameIsUsedAgain) {
   ASSERT_EQ(::link(Mnt("other").c_str(), Mnt("hard").c_str()), 0) << std::strerror(errno);
   ASSERT_EQ(::rename(Mnt("other").c_str(), Mnt("renamed").c_str()), 0);
   ASSERT_EQ(::rename(Mnt("file").c_str(), Mnt("x.tmp").c_str()), 0);
-  EXPECT_EQ(Whiteouts(), Paths{"2/file"}) << "file went away once more";
+  EXPECT_EQ(Whiteouts(), Paths{"2/file"}) << "file was removed once more";
   EXPECT_EQ(Names(Mnt()), (Paths{"made", "link", "hard", "renamed", "x.tmp"}));
   ExpectNoneShown();
 }
 
-TEST_F(Whiteout, OfAnOtherTierGoesTooWhenThePolicyHasChanged) {
+TEST_F(Whiteout, InAnotherTierIsRemovedTooAfterAPolicyChange) {
   const std::string lower = AddLower("lower");
   WriteFile(lower + "/file", "lower");
   MakeDirs(lower + "/d");
@@ -105,7 +105,7 @@ TEST_F(Whiteout, OfAnOtherTierGoesTooWhenThePolicyHasChanged) {
   EXPECT_EQ(TreesWith("file"), std::set<int>{4});
 }
 
-TEST_F(Whiteout, ADirectoryMadeAnewHidesWhatIsBeneathItEntryByEntry) {
+TEST_F(Whiteout, ARecreatedDirectoryHidesLowerEntriesOneByOne) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/usr/lib/sub");
   for (const char* file : {"usr/lib/a", "usr/lib/b", "usr/lib/sub/c"}) WriteFile(lower + "/" + file, "lower");
@@ -124,16 +124,16 @@ TEST_F(Whiteout, ADirectoryMadeAnewHidesWhatIsBeneathItEntryByEntry) {
   const Snapshot shown = TakeSnapshot(Mnt());
   Remount();
   EXPECT_EQ(Differences(shown, TakeSnapshot(Mnt())), "");
-  // And once more: the one mark of the directory is enough again.
+  // Repeat the removal: the one whiteout for the directory suffices again.
   ASSERT_EQ(Shell("rm -r " + Mnt("usr/lib")).code, 0);
   EXPECT_EQ(Whiteouts(), Paths{"4/usr/lib"});
   ASSERT_EQ(::rename(Mnt("usr").c_str(), Mnt("away").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(Names(Mnt("away")), Paths{});
   Settled();
-  EXPECT_EQ(Whiteouts(), Paths{"4/usr"}) << "at its new place the directory has nothing to hide";
+  EXPECT_EQ(Whiteouts(), Paths{"4/usr"}) << "at its new path the directory hides nothing";
 }
 
-TEST_F(Whiteout, ADirectoryInAllFourTiersIsRemovedOverALowerOne) {
+TEST_F(Whiteout, ADirectoryInAllTiersIsRemovedOverALowerOne) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/d");
   WriteFile(lower + "/d/l", "lower");
@@ -147,7 +147,7 @@ TEST_F(Whiteout, ADirectoryInAllFourTiersIsRemovedOverALowerOne) {
   EXPECT_EQ(Whiteouts(), Paths{"2/d"});
 }
 
-TEST_F(Whiteout, StaysWhereARenameTookALowerEntryAway) {
+TEST_F(Whiteout, IsMadeWhereARenameTookALowerEntryAway) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/etc");
   WriteFile(lower + "/etc/a", "a");
@@ -165,7 +165,7 @@ TEST_F(Whiteout, StaysWhereARenameTookALowerEntryAway) {
   Settled();
   EXPECT_EQ(Whiteouts(), (Paths{"1/etc/b", "4/usr/d"}));
   EXPECT_EQ(TreesWith("etc/d/in"), std::set<int>{1});
-  // Back again: nothing is hidden any more.
+  // Rename it back: nothing is hidden any more.
   ASSERT_EQ(::rename(Mnt("etc/d").c_str(), Mnt("usr/d").c_str()), 0) << std::strerror(errno);
   ASSERT_EQ(::rename(Mnt("etc/a").c_str(), Mnt("etc/b").c_str()), 0);
   ASSERT_EQ(::rename(Mnt("moved").c_str(), Mnt("etc/a").c_str()), 0);
@@ -175,7 +175,7 @@ TEST_F(Whiteout, StaysWhereARenameTookALowerEntryAway) {
   ExpectNoneShown();
 }
 
-TEST_F(Whiteout, CannotBeAskedForByARename) {
+TEST_F(Whiteout, CannotBeRequestedByARename) {
   WriteFile(AddLower("lower") + "/x", "lower");
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("a"), "a");
@@ -207,9 +207,9 @@ TEST_F(Whiteout, MarksOfAnImageAreHonoured) {
   for (const char* path : {"file", "gone", "gone/x", "d/a", "d/sub/c", "emptied/x", "mine/x", "hides-nothing", "nor-this"}) {
     EXPECT_FALSE(Exists(Mnt(path))) << path;
   }
-  EXPECT_EQ(Xattr(Mnt("mine"), "trusted.overlay.opaque"), "") << "the mark is no attribute of the view";
+  EXPECT_EQ(Xattr(Mnt("mine"), "trusted.overlay.opaque"), "") << "the mount does not show the mark";
   ExpectNoneShown();
-  // What they hide stays hidden under what is made there, with no mark of our own.
+  // New entries under the image's marks need no marks of tierfs; the hidden entries stay hidden.
   ASSERT_EQ(::mkdir(Mnt("gone").c_str(), 0755), 0);
   WriteFile(Mnt("file"), "tier");
   WriteFile(Mnt("emptied/x"), "tier");
@@ -220,7 +220,7 @@ TEST_F(Whiteout, MarksOfAnImageAreHonoured) {
   for (const char* path : {"file", "emptied/x"}) ASSERT_EQ(::unlink(Mnt(path).c_str()), 0);
   for (const char* path : {"gone", "d/sub"}) ASSERT_EQ(::rmdir(Mnt(path).c_str()), 0);
   EXPECT_EQ(Whiteouts(), Paths{}) << "the image's marks hide these already";
-  // An opaque directory that goes and comes again.
+  // An opaque directory is removed and made again.
   ASSERT_EQ(Shell("rm -r " + Mnt("mine")).code, 0);
   EXPECT_EQ(Whiteouts(), Paths{"2/mine"});
   ASSERT_EQ(::mkdir(Mnt("mine").c_str(), 0755), 0);
@@ -232,7 +232,7 @@ TEST_F(Whiteout, MarksOfAnImageAreHonoured) {
   EXPECT_EQ(check.out, "test: nothing found\n");
 }
 
-TEST_F(Whiteout, MarksThatToolsWithoutRootWriteAreHonouredToo) {
+TEST_F(Whiteout, MarksOfUnprivilegedToolsAreHonoured) {
   const std::string upper = AddLower("upper");
   const std::string lowest = AddLower("lowest");
   MakeDirs(lowest + "/d");
@@ -245,15 +245,15 @@ TEST_F(Whiteout, MarksThatToolsWithoutRootWriteAreHonouredToo) {
   EXPECT_EQ(Xattr(Mnt("d"), "user.overlay.opaque"), "");
   WriteFile(Mnt("d/x"), "tier");
   EXPECT_EQ(Names(Mnt("d")), (Paths{"x", "y"}));
-  SkipKernelComparison();  // overlayfs reads these marks with the option userxattr alone
+  SkipKernelComparison();  // overlayfs reads these marks only with the option userxattr
 }
 
-TEST_F(Whiteout, FilesOfAnotherConventionAreFiles) {
+TEST_F(Whiteout, FilesOfAnotherConventionAreOrdinaryFiles) {
   const std::string lower = AddLower("lower");
   WriteFile(lower + "/.wh.file", "");
   WriteFile(lower + "/file", "lower");
   ASSERT_TRUE(Mount()) << Refusal();
-  EXPECT_EQ(Names(Mnt()), (Paths{"file", ".wh.file"})) << "a layer that no tool has unpacked is not one";
+  EXPECT_EQ(Names(Mnt()), (Paths{"file", ".wh.file"})) << "an image layer has to be unpacked by a tool first";
 }
 
 TEST_F(Whiteout, CannotBeMadeNorMarkedThroughTheMount) {
@@ -266,9 +266,9 @@ TEST_F(Whiteout, CannotBeMadeNorMarkedThroughTheMount) {
   }
 }
 
-// The next version of the image has not got the directory any more: what hid an entry of it must
-// not be in the way.
-TEST_F(Whiteout, OneThatHidesNothingAnyMoreIsNotInTheWay) {
+// The next version of the image lacks the directory. A whiteout for one of its entries must not
+// block a new entry of that name.
+TEST_F(Whiteout, DoesNotBlockANewEntryOnceItHidesNothing) {
   const std::string lower = AddLower("lower");
   MakeDirs(lower + "/d");
   for (const char* name : {"file", "dir", "link", "node"}) WriteFile(lower + "/d/" + name, "lower");

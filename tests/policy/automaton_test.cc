@@ -1,5 +1,5 @@
-// States: that they say what the rules say one by one, when two of them are the same, and what they
-// cost.
+// States of the automaton: they agree with a rule-by-rule match, equal ones are shared, and their
+// cost is bounded.
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -28,7 +28,7 @@ std::string RandomRules(RandomPolicy& random, std::size_t count) {
   return text;
 }
 
-TEST(Automaton, SaysWhatTheRulesSayOneByOne) {
+TEST(Automaton, AgreesWithARuleByRuleMatch) {
   RandomPolicy random(1);
   for (int round = 0; round < 300; ++round) {
     const std::string text = RandomRules(random, 1 + random.Below(60));
@@ -43,8 +43,8 @@ TEST(Automaton, SaysWhatTheRulesSayOneByOne) {
   }
 }
 
-// So many rules that most directories have more of them waiting than a step works out each time.
-TEST(Automaton, SaysTheSameWhereStepsAreRemembered) {
+// With this many rules, most directories have more rules pending than a step works out each time.
+TEST(Automaton, AgreesWithARuleByRuleMatchWhereStepsAreCached) {
   RandomPolicy random(6);
   for (int round = 0; round < 15; ++round) {
     const std::string text = RandomRules(random, 400);
@@ -58,7 +58,7 @@ TEST(Automaton, SaysTheSameWhereStepsAreRemembered) {
   }
 }
 
-TEST(Automaton, NamesThatMatchAlikeShareOneState) {
+TEST(Automaton, NamesThatMatchTheSameRulesShareOneState) {
   std::string text;
   for (int i = 0; i < 1000; ++i) text += "3 /home/*/.cache/app" + std::to_string(i) + "/\n";
   const auto policy = PolicyOf(text);
@@ -69,8 +69,8 @@ TEST(Automaton, NamesThatMatchAlikeShareOneState) {
   EXPECT_EQ(policy->MemoryUsed().bytes, before.bytes);
 }
 
-// Rules are few or many: a step costs about the same. Measured as the least of several rounds, so
-// that a busy machine does not count.
+// A step costs about the same with few rules and with many. The test takes the minimum of several
+// rounds, so that a busy machine does not count.
 TEST(Automaton, AStepWithFiveThousandRulesCostsLessThanThreeWithFive) {
   const auto cost = [](std::size_t rules) {
     const auto policy = PolicyOf(RulesFor(Kind::kLiteral, rules));
@@ -91,7 +91,7 @@ TEST(Automaton, AStepWithFiveThousandRulesCostsLessThanThreeWithFive) {
   EXPECT_LT(many, (kInstrumented ? 10 : 3) * few);
 }
 
-TEST(Automaton, PastTheMemoryItMayUseTheAnswersStayTheSame) {
+TEST(Automaton, AMemoryLimitDoesNotChangeTheAnswers) {
   RandomPolicy random(2);
   for (int round = 0; round < 100; ++round) {
     const std::string text = RandomRules(random, 1 + random.Below(60));
@@ -111,7 +111,7 @@ TEST(Automaton, PastTheMemoryItMayUseTheAnswersStayTheSame) {
   }
 }
 
-TEST(Automaton, PatternsWithASetOfStatesWithoutBoundStayWithinTheirMemory) {
+TEST(Automaton, PatternsWithUnboundedStatesStayWithinTheMemoryLimit) {
   std::string text;
   for (int i = 0; i < 400; ++i) text += "4 /x/**/*" + std::to_string(i) + "*/**/z" + std::to_string(i) + "\n";
   constexpr std::size_t kRoom = 1 << 20;
@@ -120,7 +120,7 @@ TEST(Automaton, PatternsWithASetOfStatesWithoutBoundStayWithinTheirMemory) {
   State state = policy.Step(policy.Root(), "x");
   std::vector<State> open{state};
   for (int i = 0; i < 20000; ++i) {
-    // A tree in which each directory adds its own rules to what is waited for.
+    // Each directory of the tree adds its own rules to the pending ones.
     state = policy.Step(open[static_cast<std::size_t>(i) / 3], "d" + std::to_string(i % 400) + "_" + std::to_string(i));
     open.push_back(state);
   }
@@ -130,7 +130,7 @@ TEST(Automaton, PatternsWithASetOfStatesWithoutBoundStayWithinTheirMemory) {
   EXPECT_LT(size.bytes - before, kRoom * 2 + size.folded * 256);
 }
 
-TEST(Automaton, NamesThatMatchNothingMakeNoStates) {
+TEST(Automaton, NamesWithoutAMatchMakeNoStates) {
   for (const std::size_t room : {std::size_t{0}, std::size_t{1} << 26}) {
     const Policy policy(RulesOf("4 /x/**/a/**/z\n3 /x/**/y\n2 /x/a*/b\n1 *.c\n"), Limits{room});
     const State x = policy.Step(policy.Root(), "x");
@@ -146,7 +146,7 @@ TEST(Automaton, NamesThatMatchNothingMakeNoStates) {
 }
 
 TEST(Automaton, AStepCostsTheSameAtAnyDepth) {
-  // States of a deep path are few: the work of a step hangs on its state alone.
+  // A deep path has few states: the work of a step depends on its state alone.
   std::string text = "4 /";
   for (int i = 0; i < 200; ++i) text += "**/a/";
   const auto policy = PolicyOf(text + "b\n3 **/a/**/b\n");
@@ -157,7 +157,7 @@ TEST(Automaton, AStepCostsTheSameAtAnyDepth) {
   EXPECT_EQ(NumberOf(policy->Classify(policy->Root(), "b", false).tier), 2);
 }
 
-TEST(Automaton, DeepAnyDepthPatternsAreWorkedOutInFewTries) {
+TEST(Automaton, DeepAnyDepthPatternsMatchInFewSteps) {
   std::string pattern = "/";
   for (int i = 0; i < 500; ++i) pattern += "**/a*/";
   std::string path;
@@ -190,23 +190,24 @@ TEST(Automaton, ManyThreadsAgree) {
   }
 }
 
-TEST(Equivalent, HoldsWhereNoRuleCanTellPlacesApart) {
+TEST(Equivalent, HoldsIfNoRuleDistinguishesThePlaces) {
   const auto policy = PolicyOf("3 /var/cache/\n4 *.o\n1 /etc/\n2 /etc/ssl/private/\n3 /home/*/.cache/\n");
   const auto same = [&](const char* a, const char* b) { return policy->Equivalent(StateAt(*policy, a), StateAt(*policy, b)); };
   EXPECT_TRUE(same("srv/a", "srv/b"));
   EXPECT_TRUE(same("srv/a", "opt/b/c/d"));
   EXPECT_TRUE(same("etc/a", "etc/b/c"));
   EXPECT_TRUE(same("home/ann", "home/bob"));
-  EXPECT_FALSE(same("home/ann", "home/ann/sub"));  // .cache beneath the one is another tier
+  EXPECT_FALSE(same("home/ann", "home/ann/sub"));  // .cache beneath the first is another tier
   EXPECT_FALSE(same("srv/a", "etc/a"));
-  EXPECT_FALSE(same("etc", "etc/a"));  // ssl/private is beneath the one only
+  EXPECT_FALSE(same("etc", "etc/a"));  // only the first has ssl/private beneath it
   EXPECT_FALSE(same("srv", "home"));
   EXPECT_TRUE(same("home/ann/.cache", "home/bob/.cache/c"));
-  EXPECT_FALSE(same("var/cache/a", "home/ann/.cache/b"));  // both are tier 3, but `*.o` wins beneath the first
+  // Both are tier 3, but only beneath the first does `*.o` win.
+  EXPECT_FALSE(same("var/cache/a", "home/ann/.cache/b"));
 }
 
-TEST(Equivalent, LooksAtTheRulesBetweenTheTwoThatDecided) {
-  // Both places are tier 3, but beneath the first *.o can still win, beneath the second it cannot.
+TEST(Equivalent, ConsidersTheRulesBetweenTheTwoDecidingOnes) {
+  // Both places are tier 3. Beneath the first *.o can still win; beneath the second it cannot.
   const auto tells = PolicyOf("3 /a/\n4 *.o\n3 /b/\n");
   EXPECT_FALSE(tells->Equivalent(StateAt(*tells, "a"), StateAt(*tells, "b")));
   const auto silent = PolicyOf("3 /a/\n3 *.o\n3 /b/\n");
@@ -216,7 +217,7 @@ TEST(Equivalent, LooksAtTheRulesBetweenTheTwoThatDecided) {
   EXPECT_TRUE(anchored->Equivalent(StateAt(*anchored, "a/y"), StateAt(*anchored, "b")));
 }
 
-TEST(Equivalent, IsNeverClaimedWhereAPathTellsTheDifference) {
+TEST(Equivalent, DoesNotHoldIfAnyPathDistinguishesThePlaces) {
   RandomPolicy random(4);
   int claimed = 0;
   for (int round = 0; round < 300; ++round) {

@@ -1,4 +1,4 @@
-// Every error: where it is, how it is shown, what it says was expected.
+// Every error: its place, its rendering, and the expectation that it names.
 #include "tests/policy/support.h"
 
 namespace tierfs::policy::testing {
@@ -8,14 +8,14 @@ struct Case {
   const char* name;
   std::string line;
   std::size_t column;
-  const char* message;  // how it begins
+  const char* message;  // the beginning of the message
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& test) { return out << test.name; }
 
 class ErrorTest : public ::testing::TestWithParam<Case> {};
 
-TEST_P(ErrorTest, NamesPlaceAndExpectation) {
+TEST_P(ErrorTest, NamesThePlaceAndTheExpectation) {
   const Case& test = GetParam();
   const ParseResult result = Parse("# first\n\n" + test.line + "\n4 /good\n", "dir/t.tiers", nullptr);
   EXPECT_FALSE(result.policy);
@@ -27,7 +27,7 @@ TEST_P(ErrorTest, NamesPlaceAndExpectation) {
   EXPECT_TRUE(error.message.starts_with(test.message)) << error.message;
   EXPECT_NE(error.message.find("expected"), std::string::npos) << error.message;
   EXPECT_EQ(error.code, "");
-  // The caret stands under the column.
+  // The caret is under the column.
   const std::string shown = error.Render();
   const std::size_t last = shown.rfind('\n', shown.size() - 2) + 1;
   EXPECT_EQ(shown.find('^', last) - last, 2 + test.column - 1) << shown;
@@ -70,14 +70,14 @@ TEST(Diagnostics, TheLineIsShownWithACaret) {
             "   \t   ^\n");
 }
 
-TEST(Diagnostics, BytesThatDriveATerminalAreNotShown) {
+TEST(Diagnostics, ControlBytesAreNotShown) {
   const ParseResult result = Parse("\x1B[31m\x7F /x\n", "t", nullptr);
   ASSERT_EQ(result.errors.size(), 1u);
   EXPECT_EQ(result.errors[0].Render().find('\x1B'), std::string::npos);
   EXPECT_EQ(result.errors[0].Render().find('\x7F'), std::string::npos);
 }
 
-TEST(Diagnostics, TheirNumberAndSizeAreBounded) {
+TEST(Diagnostics, TheNumberAndSizeOfErrorsAreBounded) {
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "x /a\n";
   const ParseResult many = Parse(text, "t", nullptr);
@@ -97,7 +97,7 @@ TEST(Diagnostics, TheNumberOfRulesIsBounded) {
   EXPECT_EQ(result.errors[0].message, "too many rules: expected at most 100000");
 }
 
-TEST(Diagnostics, ATextThatIsTooLargeIsRefusedUnread) {
+TEST(Diagnostics, ATooLargeTextIsRefusedUnread) {
   const ParseResult result = Parse(std::string(kMaxText + 1, '\n'), "t", nullptr);
   ASSERT_EQ(result.errors.size(), 1u);
   EXPECT_EQ(result.errors[0].Headline(), "t:1:1: too large: expected at most 64 MiB of rules");

@@ -12,7 +12,7 @@ std::string Shown(const Policy& policy, std::string_view path) {
   return text;
 }
 
-TEST(Explain, GivesTheWinnerThenWhatItOverrodeInOrder) {
+TEST(Explain, GivesTheWinnerThenTheOverriddenRulesInOrder) {
   const auto policy = PolicyOf("# packages\n4 /usr/\n3 *.pyc\n\n2 /usr/local/\n");
   EXPECT_EQ(Shown(*policy, "usr/local/lib/x.pyc"),
             "2 | t.tiers:5: 2 /usr/local/ at usr/local | t.tiers:3: 3 *.pyc at usr/local/lib/x.pyc | t.tiers:2: 4 "
@@ -31,10 +31,10 @@ TEST(Explain, OfADirectoryGivesTheRulesThatCanStillDecideBeneath) {
   EXPECT_EQ(Shown(*policy, "usr/"), "4 | t.tiers:1: 4 /usr/ at usr | below: t.tiers:2: 2 /usr/local/ | below: t.tiers:4: 3 *.pyc");
   EXPECT_EQ(Shown(*policy, "usr/local/"),
             "2 | t.tiers:2: 2 /usr/local/ at usr/local | t.tiers:1: 4 /usr/ at usr | below: t.tiers:4: 3 *.pyc");
-  EXPECT_EQ(Shown(*policy, "usr/local"), "4 | t.tiers:1: 4 /usr/ at usr");  // a file of that name
+  EXPECT_EQ(Shown(*policy, "usr/local"), "4 | t.tiers:1: 4 /usr/ at usr");  // a file of this name
 }
 
-TEST(Explain, ARuleThatTakesBackWhatALowerOneCouldChangeCanDecideToo) {
+TEST(Explain, ARuleThatRevertsAnEarlierOneIsListedToo) {
   const auto policy = PolicyOf("2 *.keep\n4 *.o\n2 *.important\n");
   EXPECT_EQ(Shown(*policy, "src/"), "2 | below: t.tiers:2: 4 *.o | below: t.tiers:3: 2 *.important");
 }

@@ -1,17 +1,19 @@
-// The patterns against git itself: random lists of patterns and paths, each answered by `git
+// Compares the patterns with git itself: random lists of patterns and paths, each answered by `git
 // check-ignore` with the line that decides.
 //
-// A list stands in a .gitignore of a directory of its own, so that one process of git answers for a
-// thousand lists. Every third rule is negated, as a second tier. Of git, two things are modelled
-// that tierfs does otherwise:
-//   - beneath a directory that is ignored git looks no further: no rule re-includes anything. Here a later rule wins at
-//   any depth.
-//   - a negated pattern on a directory says nothing about what is in it. Here a rule covers everything beneath.
-// And one that git's manual says and git does not: in `ab**/c`, other consecutive asterisks are
-// regular ones; git cuts off the literal beginning `ab` and then takes what is left for `**/c`.
-// Such patterns are left out, and so is an escaped slash.
+// Each list is the .gitignore of its own directory, so that one git process answers a thousand
+// lists. Every third rule is negated; it stands for a second tier. The test models two differences
+// from git:
+// - git does not look beneath an ignored directory, so that no rule can re-include an entry there.
+// In tierfs a later rule wins at any depth.
+// - In git a negated pattern on a directory does not apply to its content. In tierfs a rule covers
+// everything beneath.
+// In a third case git differs from its manual. The manual says that in `ab**/c` the asterisks are
+// regular ones, but git cuts off the literal prefix `ab` and takes the rest for `**/c`. The test
+// omits such patterns, and escaped slashes.
 //
-// TIERFS_GIT_ROUNDS (of a thousand lists each) and TIERFS_GIT_SEED ask for more, or for others.
+// TIERFS_GIT_ROUNDS sets the number of rounds, of a thousand lists each; TIERFS_GIT_SEED sets the
+// seed.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,7 +49,7 @@ struct List {
   std::set<std::string> directories;
 };
 
-// Whether git would take `ab**/` for `ab` and then `**/`.
+// True if git would split `ab**/` into `ab` and `**/`.
 bool MeetsTheCutPrefix(const std::string& pattern) {
   const std::size_t special = pattern.find_first_of("*?[\\");
   if (special == std::string::npos || special == 0 || pattern[special - 1] == '/') return false;
@@ -92,7 +94,7 @@ bool EndsInAnyDepth(std::string_view pattern) {
          pattern.find_first_not_of('*', slash + 1) == std::string_view::npos;
 }
 
-// The line that decides by git's rules, from 1; 0 when none does.
+// The number of the line that decides by git's rules, from 1; 0 if none does.
 std::size_t GitsLine(const List& list, const std::string& path) {
   const std::vector<std::string_view> all = ComponentsOf(path);
   std::vector<std::string_view> names;
@@ -102,7 +104,7 @@ std::size_t GitsLine(const List& list, const std::string& path) {
     const bool is_dir = !last || list.directories.contains(path);
     for (std::size_t line = list.patterns.size(); line > 0; --line) {
       const Rule& rule = list.policy->rules()[line - 1];
-      // `x/**` is kept as `x/*`, which covers the same; git has it match at every depth.
+      // tierfs keeps `x/**` as `x/*`, which covers the same; in git it matches at every depth.
       const bool any_depth = EndsInAnyDepth(rule.pattern) && FirstMatch(rule, names, is_dir) && (is_dir || !rule.directories_only);
       if (!any_depth && !MatchesItself(rule, names, is_dir)) continue;
       if (last || !list.negated[line - 1]) return line;
@@ -112,11 +114,11 @@ std::size_t GitsLine(const List& list, const std::string& path) {
   return 0;
 }
 
-// Where git runs, taken away at the end.
+// The directory in which git runs. The destructor removes it.
 class Worktree {
  public:
   Worktree() {
-    // In memory where that can be: thousands of directories are made and taken away.
+    // In memory if possible: the test makes and removes thousands of directories.
     const fs::path above = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : fs::temp_directory_path();
     std::string pattern = (above / "tierfs-git-XXXXXX").string();
     root_ = ::mkdtemp(pattern.data());
@@ -125,9 +127,9 @@ class Worktree {
   ~Worktree() { fs::remove_all(root_); }
 
   void Run(const std::string& command) const {
-    // git alone, without what the user of this machine has told it.
+    // Runs git without the settings of the machine's user.
     const std::string clean = "cd '" + root_.string() + R"(' && env -i PATH="$PATH" HOME="$PWD" GIT_CONFIG_NOSYSTEM=1 )";
-    // check-ignore exits with 1 when nothing is ignored.
+    // check-ignore exits with 1 if nothing is ignored.
     const int status = std::system((clean + command).c_str());
     ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) <= 1) << command << ": is git installed?";
   }
@@ -168,7 +170,7 @@ std::string Show(const List& list, const std::string& path) {
   return text.str();
 }
 
-TEST(Git, DecidesAsThePolicyDoes) {
+TEST(Git, AgreesWithThePolicy) {
   const std::uint64_t seed = NumberFrom("TIERFS_GIT_SEED", 20240229);
   const std::uint64_t rounds = NumberFrom("TIERFS_GIT_ROUNDS", 4);
   std::cout << "TIERFS_GIT_SEED=" << seed << " TIERFS_GIT_ROUNDS=" << rounds << "\n";
@@ -184,8 +186,8 @@ TEST(Git, DecidesAsThePolicyDoes) {
     for (const List& list : lists) {
       for (const std::string& path : list.paths) {
         ASSERT_EQ(GitsLine(list, path), *answer) << Show(list, path);
-        // The automaton says what the rules say one by one: the last that matches the path or
-        // anything above it.
+        // The automaton agrees with a rule-by-rule match: the last rule that matches the path or a
+        // directory above it.
         const bool is_dir = list.directories.contains(path);
         ASSERT_EQ(list.policy->DecisionFor(path, is_dir), ByTheRules(*list.policy, path, is_dir)) << Show(list, path);
         ++cases;

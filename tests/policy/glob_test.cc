@@ -1,4 +1,4 @@
-// One component's glob, and the work that it takes.
+// Globs for one path component, and the number of steps that matching takes.
 #include "policy/glob.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ std::string Repeat(const std::string& text, int times) {
   return repeated;
 }
 
-TEST(Glob, KnowsWhatItsNamesHaveInCommon) {
+TEST(Glob, KnowsItsLiteralParts) {
   EXPECT_EQ(Read("cache").literal(), "cache");
   EXPECT_EQ(Read("a\\*b").literal(), "a*b");
   EXPECT_FALSE(Read("a*b").literal());
@@ -34,7 +34,7 @@ TEST(Glob, KnowsWhatItsNamesHaveInCommon) {
   EXPECT_TRUE(Read("***").matches_all());
 }
 
-TEST(Glob, AHostilePatternTakesNoMoreStepsThanPatternTimesName) {
+TEST(Glob, AHostilePatternTakesAtMostPatternTimesNameSteps) {
   const struct {
     std::string pattern;
     std::string name;
@@ -52,7 +52,7 @@ TEST(Glob, AHostilePatternTakesNoMoreStepsThanPatternTimesName) {
   }
 }
 
-TEST(Glob, StepsGrowInStepWithTheName) {
+TEST(Glob, StepsGrowLinearlyWithTheName) {
   const Glob glob = Read("*a*a*a*a*[b]");
   const auto steps_for = [&](int length) {
     std::size_t steps = 0;

@@ -5,7 +5,7 @@ namespace {
 
 ParseResult ParseWith(std::string_view text, const Files& files) { return Parse(text, "t.tiers", ResolverOf(files)); }
 
-TEST(Include, RulesStandWhereTheIncludeStands) {
+TEST(Include, IncludedRulesTakeThePlaceOfTheInclude) {
   const Files files{{"more", "3 /a\n3 /b\n"}};
   const auto policy = PolicyOf("4 /a\ninclude more\n4 /b\n", files);
   EXPECT_EQ(TierOf(*policy, "a"), 3);
@@ -16,7 +16,7 @@ TEST(Include, RulesStandWhereTheIncludeStands) {
   EXPECT_EQ(policy->rules()[3].source.line, 3u);
 }
 
-TEST(Include, TheResolverLearnsWhoAsks) {
+TEST(Include, TheResolverLearnsTheIncludingFile) {
   std::string asked;
   const IncludeResolver resolver = [&](std::string_view wanted, std::string_view from) -> IncludeAnswer {
     asked += std::string(from) + ">" + std::string(wanted) + " ";
@@ -44,7 +44,7 @@ TEST(Include, ErrorsOfAllFilesAreReported) {
   EXPECT_EQ(result.errors[2].line, "y /b");
 }
 
-TEST(Include, ACircleIsRefused) {
+TEST(Include, ACycleIsRefused) {
   const ParseResult self = ParseWith("include t.tiers\n", {{"t.tiers", "include t.tiers\n"}});
   ASSERT_EQ(self.errors.size(), 1u);
   EXPECT_EQ(self.errors[0].message, "'t.tiers' includes itself: expected no circle of includes");
@@ -53,7 +53,7 @@ TEST(Include, ACircleIsRefused) {
   EXPECT_EQ(two.errors[0].Headline(), "b:2:9: 'a' includes itself: expected no circle of includes");
 }
 
-TEST(Include, TheSameFileTwiceInARowIsNoCircle) { EXPECT_EQ(PolicyOf("include a\ninclude a\n", {{"a", "4 /x\n"}})->rules().size(), 2u); }
+TEST(Include, TheSameFileTwiceInARowIsNoCycle) { EXPECT_EQ(PolicyOf("include a\ninclude a\n", {{"a", "4 /x\n"}})->rules().size(), 2u); }
 
 TEST(Include, DepthIsBounded) {
   Files files;
@@ -65,7 +65,7 @@ TEST(Include, DepthIsBounded) {
   EXPECT_TRUE(ParseWith("include f16\n", files).policy);
 }
 
-TEST(Include, ABombOfIncludesIsDefused) {
+TEST(Include, AnExplosionOfIncludesIsRefused) {
   Files files;
   for (int i = 0; i < 12; ++i) {
     for (int j = 0; j < 10; ++j) files["f" + std::to_string(i)] += "include f" + std::to_string(i + 1) + "\n";
@@ -77,7 +77,7 @@ TEST(Include, ABombOfIncludesIsDefused) {
   EXPECT_LE(result.errors.size(), kMaxDiagnostics);
 }
 
-TEST(Include, TextIsBoundedInAll) {
+TEST(Include, TheTotalTextIsBounded) {
   const Files files{{"big", std::string(std::size_t{10} << 20, '#')}};
   std::string text;
   for (int i = 0; i < 10; ++i) text += "include big\n";
@@ -96,7 +96,7 @@ TEST(Include, PresetsNeedNoResolver) {
   EXPECT_EQ(file.errors[0].message, "cannot include 'x': no files can be included here");
 }
 
-TEST(Include, AnUnknownPresetNamesTheKnownOnes) {
+TEST(Include, AnErrorForAnUnknownPresetNamesTheKnownOnes) {
   for (const char* text : {"include <perl>\n", "include <\n", "include <>\n", "include <debian\n"}) {
     const ParseResult result = ParseWith(text, {});
     ASSERT_EQ(result.errors.size(), 1u) << text;

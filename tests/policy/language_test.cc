@@ -1,5 +1,5 @@
-// The language of rules: what matches what. git_test.cc checks the patterns against git itself;
-// here stand the cases that people ask for.
+// The rule language: which pattern matches which path. git_test.cc compares patterns with git
+// itself; this file has the cases that users ask about.
 #include "tests/policy/support.h"
 
 namespace tierfs::policy::testing {
@@ -78,7 +78,7 @@ TEST(Language, EveryByteButNulAndSlashCanBeMatchedLiterallyAndByGlob) {
   }
 }
 
-TEST(Language, TheLastMatchWinsAlsoBeneathADirectoryThatARuleCovers) {
+TEST(Language, TheLastMatchWinsEvenBeneathACoveredDirectory) {
   const auto policy = PolicyOf("4 /usr/\n2 /usr/local/\n3 /usr/local/cache/\n1 *.conf\n");
   EXPECT_EQ(TierOf(*policy, "usr/bin/ls"), 4);
   EXPECT_EQ(TierOf(*policy, "usr/local/bin/x"), 2);
@@ -90,7 +90,7 @@ TEST(Language, TheLastMatchWinsAlsoBeneathADirectoryThatARuleCovers) {
   EXPECT_EQ(TierOf(*reversed, "usr/local/bin/x"), 4);
 }
 
-TEST(Language, WhatNoRuleMatchesIsData) {
+TEST(Language, APathWithoutAMatchIsData) {
   const auto policy = PolicyOf("# nothing\n\n   \n\t\n");
   EXPECT_TRUE(policy->rules().empty());
   EXPECT_EQ(policy->DecisionFor("a/b", false), (Decision{TierId::kData, kNoRule}));
@@ -111,14 +111,14 @@ TEST(Language, TiersHaveNamesAndNumbers) {
   for (const char* line : {"4 /x", "tier4 /x", "bulk /x"}) EXPECT_EQ(TierOf(*PolicyOf(line), "x"), 4) << line;
 }
 
-TEST(Language, AByteOrderMarkAndAMissingLastNewlineAreNoTrouble) {
+TEST(Language, AByteOrderMarkAndAMissingLastNewlineAreAccepted) {
   EXPECT_EQ(TierOf(*PolicyOf("\xEF\xBB\xBF"
                              "4 /x"),
                    "x"),
             4);
 }
 
-TEST(Language, EmptyComponentsOfAPathArePassedOver) {
+TEST(Language, EmptyPathComponentsAreSkipped) {
   const auto policy = PolicyOf("4 /a/b\n");
   EXPECT_EQ(TierOf(*policy, "//a///b"), 4);
   EXPECT_EQ(TierOf(*policy, "/a/b/"), 4);

@@ -17,7 +17,7 @@ std::vector<Diagnostic> LintOf(std::string_view text, const Files& files = {}) {
   return Lint(parsed);
 }
 
-// "LINE:COLUMN code" of each warning.
+// Returns "LINE:COLUMN code" for each warning.
 std::string Codes(std::string_view text, const Files& files = {}) {
   std::string codes;
   for (const Diagnostic& warning : LintOf(text, files)) {
@@ -27,7 +27,7 @@ std::string Codes(std::string_view text, const Files& files = {}) {
   return codes;
 }
 
-TEST(Lint, SaysNothingOfAnOrdinaryPolicy) {
+TEST(Lint, GivesNoWarningForAnOrdinaryPolicy) {
   EXPECT_EQ(Codes("4 /usr/\n4 /var/lib/dpkg/\n1 /etc/\n2 /etc/ssl/private/\n3 /var/cache/\n3 *.pyc\n"), "");
 }
 
@@ -42,8 +42,8 @@ TEST(Lint, FindsRulesThatCanNeverWin) {
   EXPECT_EQ(Codes("4 /a\n3 *[a-z]\n"), "1:3 never-wins");
 }
 
-TEST(Lint, KeepsSilentWhereTheLaterRuleLeavesSomethingOut) {
-  EXPECT_EQ(Codes("4 /usr\n2 /usr/\n"), "");  // a file of that name
+TEST(Lint, GivesNoWarningIfTheLaterRuleLeavesAPathOut) {
+  EXPECT_EQ(Codes("4 /usr\n2 /usr/\n"), "");  // a file of this name
   EXPECT_EQ(Codes("4 /a/b\n3 b/\n"), "");
   EXPECT_EQ(Codes("4 x\n3 /x\n"), "");
   EXPECT_EQ(Codes("4 *.pyc\n3 a.pyc\n"), "");
@@ -59,18 +59,18 @@ TEST(Lint, FindsDuplicates) {
   EXPECT_EQ(warnings[0].line, "4 /a");
 }
 
-TEST(Lint, WhatItQuotesDrivesNoTerminal) {
+TEST(Lint, QuotedRulesContainNoControlBytes) {
   const auto warnings = LintOf("4 /a\x1b]0;m\xff\n3 /b\n2 /a\x1b]0;m\xff\n");
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_EQ(warnings[0].Headline(), "t:1:3: the same pattern again in t:3: 2 /a?]0;m\xff");
 }
 
-TEST(Lint, ToOverrideAPresetIsNoMistake) {
+TEST(Lint, OverridingAPresetIsNoMistake) {
   EXPECT_EQ(Codes("include <debian>\n3 /var/log/\n4 /usr/\n"), "");
   EXPECT_EQ(Codes("4 /usr/lib/x\ninclude <debian>\n"), "1:3 never-wins");
 }
 
-TEST(Lint, FindsWhatIsProbablyNotMeant) {
+TEST(Lint, FindsProbableMistakes) {
   EXPECT_EQ(Codes("1 /var/cache/x/\n"), "1:3 tier1-cache");
   EXPECT_EQ(Codes("1 node_modules/\n"), "1:3 tier1-cache");
   EXPECT_EQ(Codes("3 /etc/foo/\n"), "1:3 tier3-etc");
@@ -81,7 +81,7 @@ TEST(Lint, FindsWhatIsProbablyNotMeant) {
   }
 }
 
-TEST(Lint, FindsSlipsOfThePen) {
+TEST(Lint, FindsTypingErrors) {
   EXPECT_EQ(Codes("4 /a \n"), "1:5 trailing-space");
   EXPECT_EQ(Codes("4 /a\\ \n"), "");
   EXPECT_EQ(Codes("4 /a\\\n"), "1:5 trailing-backslash");
@@ -90,7 +90,7 @@ TEST(Lint, FindsSlipsOfThePen) {
   EXPECT_EQ(Codes("4 /a # cache\n"), "1:5 comment-in-pattern");
 }
 
-TEST(Lint, WarningsStandByFileThenLine) {
+TEST(Lint, WarningsAreSortedByFileThenLine) {
   const Files files{{"z", "4 /m\n4 /m\n1 *.pem\n"}, {"b", "3 /etc/x\n"}};
   std::string order;
   for (const Diagnostic& warning : LintOf("4 /k \ninclude z\n4 /k\ninclude b\n1 *.key\n", files)) {
@@ -108,7 +108,7 @@ TEST(Lint, TheNumberOfWarningsIsBounded) {
   EXPECT_EQ(warnings.back().message, "8999 more warnings are not shown");
 }
 
-// Of the processor's time: how much of it a busy machine gives is not the linter's affair.
+// Measures processor time, which does not depend on the load of the machine.
 TEST(Lint, FiveThousandRulesOfTheWorstKindTakeLessThanASecond) {
   std::string under_one;
   std::string globs;
@@ -125,7 +125,7 @@ TEST(Lint, FiveThousandRulesOfTheWorstKindTakeLessThanASecond) {
   }
 }
 
-TEST(Lint, MoreThanCanBeComparedIsSaid) {
+TEST(Lint, ReportsThatNotAllRulesWereCompared) {
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "4 *x" + std::to_string(i) + "*y\n";
   const auto warnings = LintOf(text);
@@ -133,7 +133,7 @@ TEST(Lint, MoreThanCanBeComparedIsSaid) {
   EXPECT_EQ(warnings[0].code, "not-all-compared");
 }
 
-TEST(Lint, WhatIsCoveredNeverWins) {
+TEST(Lint, ACoveredRuleNeverWins) {
   RandomPolicy random(6);
   int covered = 0;
   for (int i = 0; i < 20000; ++i) {

@@ -1,12 +1,12 @@
-// What a step costs with 5 to 5,000 rules, beside the obvious alternative: fnmatch(3) over the
-// rules, the last first.
+// The cost of a step with 5 to 5,000 rules, compared with the obvious alternative: fnmatch(3) on
+// each rule, last rule first.
 //
-//   policy_bench                      all of it
+//   policy_bench                            all benchmarks
 //   policy_bench --benchmark_filter=literal
 //
-// Each benchmark classifies the same 5,000 files: the automaton in their directory's state, one
-// step a file, as a mount does; fnmatch by the whole path. `ns` is for one file. `memory` is what
-// the compiled policy holds after all of them were met.
+// Each benchmark classifies the same 5,000 files. The automaton starts in the state of the file's
+// directory and takes one step a file, as a mount does. fnmatch gets the whole path. `ns` is the
+// time for one file; `memory` is the size of the compiled policy after all of them.
 #include <benchmark/benchmark.h>
 #include <fnmatch.h>
 
@@ -48,7 +48,7 @@ void Report(benchmark::State& bench, std::size_t files) {
                                             benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
-// The class of a file in a directory whose state is known: what a lookup or a create costs.
+// Classifies a file in a directory whose state is known: the cost in a lookup or a create.
 void Step(benchmark::State& bench, Kind kind) {
   const auto rules = static_cast<std::size_t>(bench.range(0));
   const auto policy = Compile(kind, rules);
@@ -62,7 +62,7 @@ void Step(benchmark::State& bench, Kind kind) {
       benchmark::Counter(static_cast<double>(policy->MemoryUsed().bytes), benchmark::Counter::kDefaults, benchmark::Counter::OneK::kIs1024);
 }
 
-// The whole path from the root, each directory stepped into: what nothing remembered would cost.
+// Steps through the whole path from the root: the cost without remembered states.
 void WholePath(benchmark::State& bench, Kind kind) {
   const auto rules = static_cast<std::size_t>(bench.range(0));
   const auto policy = Compile(kind, rules);
@@ -73,8 +73,8 @@ void WholePath(benchmark::State& bench, Kind kind) {
   Report(bench, paths.size());
 }
 
-// fnmatch on the whole path, last rule first, until one matches. It knows no `**` and no anchoring,
-// so it answers less than gitignore asks; what it costs is what is compared.
+// Runs fnmatch on the whole path, last rule first, until one matches. fnmatch has no `**` and no
+// anchoring, so it does less than gitignore requires. Only its cost is compared.
 void Fnmatch(benchmark::State& bench, Kind kind) {
   const auto rules = static_cast<std::size_t>(bench.range(0));
   const auto policy = Compile(kind, rules);

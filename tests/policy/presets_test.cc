@@ -1,4 +1,4 @@
-// Each preset against a table of PATH -> TIER; a trailing slash is a directory.
+// Compares each preset with a table of PATH -> TIER. A trailing slash marks a directory.
 #include "policy/presets.h"
 
 #include "policy/lint.h"
@@ -123,7 +123,7 @@ TEST(Presets, Docker) {
 TEST(Presets, Node) {
   Check("node", {{"srv/app/node_modules/left-pad/index.js", 4},
                  {"node_modules/x", 4},
-                 {"srv/app/node_modules", 2},  // a file of that name
+                 {"srv/app/node_modules", 2},  // a file of this name
                  {"srv/app/package.json", 2},
                  {"srv/app/package-lock.json", 2},
                  {"home/ann/.npm/_cacache/x", 3},
@@ -162,7 +162,7 @@ TEST(Presets, Python) {
                    {"home/ann/.pypirc", 2}});
 }
 
-TEST(Presets, AreWithoutWarningsAloneAndTogether) {
+TEST(Presets, GiveNoWarningsAloneOrTogether) {
   std::string all;
   for (const std::string_view name : AllPresets()) {
     const std::string line = "include <" + std::string(name) + ">\n";
@@ -172,11 +172,11 @@ TEST(Presets, AreWithoutWarningsAloneAndTogether) {
   for (const Diagnostic& warning : Lint(Parse(all, "t", nullptr))) ADD_FAILURE() << warning.Render();
 }
 
-TEST(Presets, GiveAReasonAboveTheirRules) {
+TEST(Presets, HaveAReasonAboveTheirRules) {
   for (const std::string_view name : AllPresets()) {
     const std::string_view text = *PresetNamed(name);
     EXPECT_TRUE(text.starts_with("# ")) << name;
-    // No rule stands at the start of a paragraph.
+    // Every paragraph begins with a comment.
     std::size_t at = 0;
     while ((at = text.find("\n\n", at)) != std::string_view::npos) {
       at += 2;

@@ -1,4 +1,4 @@
-// Random patterns and paths over few names, so that they meet often.
+// Random patterns and paths made of few names, so that they often match.
 #pragma once
 
 #include <random>
@@ -27,7 +27,7 @@ class RandomPolicy {
     return path;
   }
 
-  // A pattern that is most often well formed.
+  // A pattern, most often a well-formed one.
   [[nodiscard]] std::string Pattern() {
     if (OneIn(6)) return Noise();
     std::string pattern = OneIn(3) ? "/" : "";

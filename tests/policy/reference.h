@@ -1,4 +1,4 @@
-// What a policy has to answer, worked out rule by rule.
+// A reference implementation of the policy: it tries rule by rule.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace tierfs::policy::testing {
 
-// The last rule that matches the path, or a directory above it.
+// The last rule that matches the path or a directory above it.
 inline Decision ByTheRules(const Policy& policy, std::string_view path, bool is_dir) {
   const std::vector<std::string_view> names = ComponentsOf(path);
   Decision decision;

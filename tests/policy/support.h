@@ -1,4 +1,4 @@
-// What the policy tests share.
+// Helpers of the policy tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,14 +13,14 @@
 
 namespace tierfs::policy::testing {
 
-// Sanitizers make everything slower; times are then only checked for their order.
+// Sanitizers slow everything down; times are then checked for their order of magnitude only.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool kInstrumented = true;
 #else
 inline constexpr bool kInstrumented = false;
 #endif
 
-// Files that can be included, by name; `from` plays no part.
+// The files that can be included, by name. `from` is ignored.
 using Files = std::map<std::string, std::string>;
 
 inline IncludeResolver ResolverOf(Files files) {
@@ -31,14 +31,14 @@ inline IncludeResolver ResolverOf(Files files) {
   };
 }
 
-// The policy of a text that must be without errors.
+// Parses a text that must have no errors.
 inline std::shared_ptr<const Policy> PolicyOf(std::string_view text, const Files& files = {}) {
   const ParseResult result = Parse(text, "t.tiers", ResolverOf(files));
   for (const Diagnostic& error : result.errors) ADD_FAILURE() << error.Render();
   return result.policy;
 }
 
-// The tier of a path; a trailing slash makes it a directory.
+// The tier of a path. A trailing slash marks a directory.
 inline int TierOf(const Policy& policy, std::string_view path) { return NumberOf(policy.DecisionFor(path, path.ends_with('/')).tier); }
 
 }  // namespace tierfs::policy::testing

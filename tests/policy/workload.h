@@ -1,4 +1,4 @@
-// Policies and paths of the size and shape that servers have, for measuring.
+// Policies and paths of realistic size and shape, for benchmarks.
 #pragma once
 
 #include <string>
@@ -7,11 +7,13 @@
 namespace tierfs::policy::testing {
 
 enum class Kind {
-  kLiteral,   // what people write: directories by their path, a few file types by their suffix, a glob for each home
-  kGlobHeavy  // three rules of four with wildcards in them, half of these beneath a `**`
+  // As users write them: directories by path, a few file types by suffix, a glob for each home.
+  kLiteral,
+  // Three rules of four contain wildcards; half of these are beneath a `**`.
+  kGlobHeavy
 };
 
-// A policy text of `count` rules. The same one each time.
+// A policy text of `count` rules, the same in each run.
 [[nodiscard]] inline std::string RulesFor(Kind kind, std::size_t count) {
   const auto tier = [](std::size_t i) { return std::to_string(1 + i % 4) + " "; };
   std::string text;
@@ -84,7 +86,7 @@ enum class Kind {
   return text;
 }
 
-// Paths of ordinary files, some beneath the rules of such a policy, most beside them.
+// Paths of ordinary files. Some are beneath the rules of such a policy, most are not.
 [[nodiscard]] inline std::vector<std::string> PathsFor(std::size_t rules) {
   std::vector<std::string> paths;
   for (std::size_t i = 0; i < 500; ++i) {

@@ -1,5 +1,5 @@
-// Every system call of an operation fails in turn. Afterwards the view is the one of before or of
-// after, with nothing in between, and the next mount finds nothing half done.
+// Fails every system call of an operation in turn. Afterwards the tree is in the state before or
+// after the operation, never between them, and the next mount leaves nothing half done.
 #ifdef TIERFS_FAULTS
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@ const Caller kRoot{};
 
 class FailingCalls : public TreeTest {
  protected:
-  // `prepare` fills the layers; `begin` looks up what the operation needs and returns it.
+  // `prepare` fills the layers. `begin` looks up the operation's nodes and returns the operation.
   using Operation = std::function<Status()>;
   void Check(const std::function<void()>& prepare, const std::function<Operation()>& begin) {
     const auto start = [&] {
@@ -46,8 +46,8 @@ class FailingCalls : public TreeTest {
         ++failures;
         SCOPED_TRACE("call " + std::to_string(number) + ", " + failed);
         const View now = Look();
-        // A step that cannot be taken back is finished by the next mount, and until then the
-        // journal says so.
+        // The next mount finishes a step that cannot be undone. Until then the journal holds its
+        // intent.
         if (journal().size() == 0) {
           EXPECT_TRUE(now == before || now == after) << Difference(now, before) << "\n or \n" << Difference(now, after);
           if (done) {

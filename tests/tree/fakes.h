@@ -1,4 +1,4 @@
-// A kernel, a journal and a feed that do nothing but remember.
+// A kernel, a journal and a feed that only record their calls.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@ namespace tierfs::test {
 
 class FakeKernel : public Kernel {
  public:
-  // Whether the kernel takes backing files; then each gets an id of its own.
+  // With `passthrough`, the kernel accepts backing files and gives each an id.
   explicit FakeKernel(bool passthrough) : passthrough_(passthrough) {}
 
   std::int32_t OpenBacking(int /*fd*/) override { return passthrough_ ? ++last_backing_ : 0; }
@@ -25,9 +25,9 @@ class FakeKernel : public Kernel {
   void InvalidateData(NodeId node) override { Remember("data", node, ""); }
   void InvalidateEntry(NodeId parent, const std::string& name) override { Remember("entry", parent, name); }
 
-  // Backing files that are registered now.
+  // The number of registered backing files.
   [[nodiscard]] int Registered() const { return last_backing_ - closed_; }
-  // "attributes 7", "entry 1 name": since the last call.
+  // Lines such as "attributes 7" and "entry 1 name", since the last call.
   [[nodiscard]] std::vector<std::string> TakeInvalidations() {
     const Lock lock(mutex_);
     return std::exchange(invalidations_, {});
@@ -46,7 +46,7 @@ class FakeKernel : public Kernel {
   std::vector<std::string> invalidations_ GUARDED_BY(mutex_);
 };
 
-// In memory. It outlives the tree, as the disk outlives a daemon.
+// A journal in memory. It outlives the tree, as a disk outlives the daemon.
 class FakeJournal : public Journal {
  public:
   Result<IntentId> Begin(const Intent& intent) override {
@@ -64,7 +64,7 @@ class FakeJournal : public Journal {
     return std::vector<std::pair<IntentId, Intent>>(intents_.begin(), intents_.end());
   }
 
-  // From now on nothing can be begun.
+  // Makes every Begin fail from now on.
   void Refuse(bool refuse) {
     const Lock lock(mutex_);
     refuse_ = refuse;
@@ -94,7 +94,7 @@ class FakeFeed : public Feed {
   void NamelessTouched(std::uint64_t /*inode*/, Change /*change*/) override { Remember("nameless"); }
   void MayBeMapped(UniqueFd /*file*/) override { Remember("mapped"); }
 
-  // "2 srv/file": a tier and a path, since the last call.
+  // Tiers and paths such as "2 srv/file", since the last call.
   [[nodiscard]] std::vector<std::string> Take() {
     const Lock lock(mutex_);
     return std::exchange(reports_, {});

@@ -125,7 +125,7 @@ void TreeTest::LookInto(NodeId directory, const std::string& path, View& view) {
     if (each.name == "." || each.name == "..") continue;
     const std::string beneath = path.empty() ? each.name : path + "/" + each.name;
     const auto entry = tree_->Lookup(directory, each.name.c_str());
-    ASSERT_TRUE(entry && entry->id.value != 0) << beneath << " is listed and not found";
+    ASSERT_TRUE(entry && entry->id.value != 0) << beneath << " is listed but not found";
     const mode_t mode = entry->attributes.st.st_mode;
     char number[16];
     std::snprintf(number, sizeof number, " %o ", mode & 07777U);

@@ -14,7 +14,7 @@
 
 namespace tierfs::test {
 
-// Path to what stands there: "directory 755", "file 644 content", "symlink target".
+// The entry at each path: "directory 755", "file 644 content", "symlink target".
 using View = std::map<std::string, std::string>;
 
 class TreeTest : public ::testing::Test {
@@ -26,35 +26,35 @@ class TreeTest : public ::testing::Test {
   TreeTest();
   ~TreeTest() override;
 
-  // Tier 3 on a file system of its own; before the first Open.
+  // Puts tier 3 on its own file system. Call it before the first Open.
   void UseTwoDisks();
   void UsePassthrough() { passthrough_ = true; }
 
-  // Empties every layer. The tree goes.
+  // Empties every layer and destroys the tree.
   void Clear();
-  // Puts a file, or with a trailing slash a directory, into a layer: "tier2/srv/file",
+  // Puts a file into a layer, or a directory if there is a trailing slash: "tier2/srv/file",
   // "lower/etc/conf".
   void Put(const std::string& place, const std::string& content = "");
-  // Builds the tree over the layers, as a mount does: after what the journal holds was finished or
-  // undone.
+  // Builds the tree over the layers as a mount does: first it finishes or undoes the intents in the
+  // journal.
   void Open();
   void Close();
 
   [[nodiscard]] Tree& tree() { return *tree_; }
-  // The node of a path, with a reference that the kernel never gives back.
+  // The node of a path, with a lookup reference that is never dropped.
   [[nodiscard]] NodeId Node(const std::string& path);
-  // A path's directory and name, for the calls that take those.
+  // The directory and name of a path, for calls that take those.
   struct Name {
     NodeId parent;
     std::string name;
   };
   [[nodiscard]] Name NameAt(const std::string& path);
 
-  // The merged view as lookups and listings show it.
+  // The merged view, as lookups and listings show it.
   [[nodiscard]] View Look();
-  // The tiers in which something stands at the path, "1 3"; a whiteout counts as "w3".
+  // The tiers with an entry at the path, such as "1 3". A whiteout counts as "w3".
   [[nodiscard]] std::string TiersWith(const std::string& path) const;
-  // Entries of the work directories.
+  // The entries of the work directories.
   [[nodiscard]] std::vector<std::string> Litter() const;
 
   [[nodiscard]] std::string Base(const std::string& below) const { return base_ + "/" + below; }

@@ -1,4 +1,4 @@
-// The list of a backup job: which paths a tool has to look at.
+// The list for a backup job: the paths that the tool has to read.
 #include "fs/jobs/backup/change_list.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@ namespace {
 
 using Paths = std::vector<std::string>;
 
-// The tree as it is now; every other path is absent.
+// `tree` is the current tree. Every path that it lacks is absent.
 Paths ToCopy(const std::vector<ChangedPath>& changes, const std::map<std::string, Standing>& tree) {
   return PathsToCopy(changes, [&](const std::string& path) {
     const auto found = tree.find(path);
@@ -22,19 +22,19 @@ Paths ToCopy(const std::vector<ChangedPath>& changes, const std::map<std::string
 ChangedPath Changed(const std::string& path) { return {'M', false, path}; }
 ChangedPath Deleted(const std::string& path) { return {'D', false, path}; }
 
-TEST(PathsToCopy, EachWithItsDirectoryAndEachOnce) {
+TEST(PathsToCopy, EachPathIsListedOnceWithItsDirectory) {
   EXPECT_EQ(ToCopy({Changed("a"), Changed("d/b"), Changed("d/c"), Changed("")}, {}), (Paths{"", "a", "d", "d/b", "d/c"}));
 }
 
-TEST(PathsToCopy, WhatIsBeneathAnAbsentPathGoesWithIt) {
+TEST(PathsToCopy, PathsBeneathAnAbsentPathAreLeftOut) {
   const std::map<std::string, Standing> tree{{"d", Standing::kDirectory}};
   EXPECT_EQ(ToCopy({Deleted("d/gone"), Deleted("d/gone/x"), Deleted("d/gone/x/y")}, tree), (Paths{"d", "d/gone"}));
-  // The directory itself may have gone before, without being in the list.
+  // The directory itself may have been removed earlier, and so be missing from the list.
   EXPECT_EQ(ToCopy({Deleted("d/gone/x/y")}, tree), (Paths{"d", "d/gone"}));
 }
 
-// A path beneath what is no directory any more would be followed through a symlink, or be an error.
-TEST(PathsToCopy, WhatTookADirectorysPlaceIsNamedInsteadOfWhatWasInIt) {
+// A path beneath a former directory would be followed through a symlink, or be an error.
+TEST(PathsToCopy, AnEntryInPlaceOfADirectoryReplacesThePathsBeneath) {
   const std::map<std::string, Standing> tree{{"srv", Standing::kDirectory}, {"srv/current", Standing::kOther}};
   EXPECT_EQ(ToCopy({Deleted("srv/current/app.py"), Deleted("srv/current/lib/x")}, tree), (Paths{"srv", "srv/current"}));
 }
@@ -44,18 +44,18 @@ TEST(PathsToCopy, ADeletionInADirectoryThatStaysNamesThePath) {
   EXPECT_EQ(ToCopy({Deleted("x")}, {}), (Paths{"", "x"}));
 }
 
-TEST(Lossy, EveryByteThatIsNoUtf8IsAQuestionMark) {
+TEST(Lossy, EveryByteThatIsNotUtf8IsAQuestionMark) {
   EXPECT_EQ(Lossy("plain/\xC3\xBC\xE2\x82\xAC\xF0\x9F\x91\x8D\n"), "plain/\xC3\xBC\xE2\x82\xAC\xF0\x9F\x91\x8D\n");
   EXPECT_EQ(Lossy("\xFF-\xC3"), "?-?");
   EXPECT_EQ(Lossy("\xC0\x80"), "??") << "an overlong form";
   EXPECT_EQ(Lossy("\xED\xA0\x80"), "???") << "a surrogate";
   EXPECT_EQ(Lossy("\xF4\x90\x80\x80"), "????") << "beyond the last code point";
-  EXPECT_EQ(Lossy("\xEF\xBF\xBD"), "?") << "what other programs put there";
+  EXPECT_EQ(Lossy("\xEF\xBF\xBD"), "?") << "the replacement character of other programs";
   EXPECT_FALSE(IsUtf8("a\xFF"));
   EXPECT_TRUE(IsUtf8("a\xC3\xBC"));
 }
 
-TEST(Process, LinesInputDirectoryAndExitCode) {
+TEST(Process, HasLinesInputDirectoryAndExitCode) {
   Paths out;
   Paths err;
   Command command;
@@ -71,7 +71,7 @@ TEST(Process, LinesInputDirectoryAndExitCode) {
   EXPECT_EQ(err, Paths{"trouble"});
 }
 
-TEST(Process, WhatCannotBeStartedIsAnErrorAndASignalACode) {
+TEST(Process, AFailedStartIsAnErrorAndASignalAnExitCode) {
   Command command;
   command.arguments = {"tierfs-no-such-program"};
   EXPECT_EQ(RunProcess(command).error().code, ENOENT);

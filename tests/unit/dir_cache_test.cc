@@ -26,7 +26,7 @@ TEST(DirCache, DropsTheLeastRecentlyUsedPastItsBound) {
   EXPECT_FALSE(cache.Get(NodeId{1}, 1)) << "another layer is another directory";
 }
 
-TEST(DirCache, ADescriptorLivesOnWithWhoeverUsesIt) {
+TEST(DirCache, ADescriptorStaysOpenWhileItIsInUse) {
   DirCache cache(1, std::chrono::hours(1));
   cache.Put(NodeId{1}, 0, Open());
   const DirFd used = cache.Get(NodeId{1}, 0);
@@ -37,12 +37,12 @@ TEST(DirCache, ADescriptorLivesOnWithWhoeverUsesIt) {
   EXPECT_LT(::fcntl(number, F_GETFD), 0);
 }
 
-TEST(DirCache, WhatIsTooOldIsNotUsed) {
+TEST(DirCache, AnExpiredDescriptorIsNotUsed) {
   DirCache cache(3, milliseconds(30));
   cache.Put(NodeId{1}, 0, Open());
   std::this_thread::sleep_for(milliseconds(60));
   EXPECT_FALSE(cache.Get(NodeId{1}, 0));
-  // A busy machine may let a new one grow too old as well before it is asked for.
+  // A busy machine may take too long between Put and Get; then the entry may have expired as well.
   for (bool asked_in_time = false; !asked_in_time;) {
     const auto put = std::chrono::steady_clock::now();
     cache.Put(NodeId{1}, 0, Open());
@@ -61,7 +61,7 @@ TEST(DirCache, DropTakesADirectoryOutOfEveryLayer) {
   EXPECT_TRUE(cache.Get(NodeId{2}, 0));
 }
 
-TEST(HandleTable, NumbersAreNeverUsedTwice) {
+TEST(HandleTable, NumbersAreNeverReused) {
   HandleTable table;
   const HandleId first = table.Add(std::make_shared<OpenFile>(nullptr, UniqueFd(), O_RDONLY));
   EXPECT_NE(first.value, 0U) << "0 is no handle";

@@ -1,4 +1,4 @@
-// Sets of layers, the marks in them, and what several parts of a directory make together.
+// Sets of layers, the marks in layers, and the merged stat of a directory's parts.
 #include "fs/tier/layer.h"
 
 #include <fcntl.h>
@@ -49,14 +49,14 @@ TEST(MergedStat, TakesTheFirstPartsAttributesAndTheNewestTimes) {
   merged.Add(DirStat(0750, 100, 400, 1));
   EXPECT_EQ(merged.Get().st_nlink, 7U);
   merged.Add(DirStat(0700, 300, 200, 2));
-  EXPECT_EQ(merged.Get().st_nlink, 1U) << "a count of 1 tells find that it is not known";
+  EXPECT_EQ(merged.Get().st_nlink, 1U) << "a count of 1 tells find that the real one is unknown";
   EXPECT_EQ(merged.Get().st_mode & 07777, 0750U);
   EXPECT_EQ(merged.Get().st_mtim.tv_sec, 300);
   EXPECT_EQ(merged.Get().st_ctim.tv_sec, 400);
   EXPECT_EQ(merged.Get().st_ino, 1U);
 }
 
-TEST(MergedStat, DoesNotBelieveAPartThatACrashLeftUnfinished) {
+TEST(MergedStat, IgnoresAPartThatACrashLeftUnfinished) {
   MergedStat merged;
   merged.Add(DirStat(kUnfinishedDirMode, 900, 900, 1));
   EXPECT_FALSE(merged.Finished());
@@ -64,7 +64,7 @@ TEST(MergedStat, DoesNotBelieveAPartThatACrashLeftUnfinished) {
   EXPECT_TRUE(merged.Finished());
   EXPECT_EQ(merged.Get().st_mode & 07777, 0750U);
   EXPECT_EQ(merged.Get().st_ino, 1U) << "the identity stays that of the first part";
-  EXPECT_TRUE(IsUnfinishedDir(DirStat(kUnfinishedDirMode | S_ISGID, 0, 0, 1))) << "mkdir takes setgid over from above";
+  EXPECT_TRUE(IsUnfinishedDir(DirStat(kUnfinishedDirMode | S_ISGID, 0, 0, 1))) << "mkdir inherits setgid from the parent";
   EXPECT_FALSE(IsUnfinishedDir(DirStat(01777, 0, 0, 1)));
 }
 
@@ -79,7 +79,7 @@ TEST(Whiteout, IsACharacterDeviceWithoutNumbers) {
   EXPECT_FALSE(IsWhiteout(st));
 }
 
-TEST(LayerSet, KeysTellFileSystemsApartButNotLayersOnOne) {
+TEST(LayerSet, KeysDifferByFileSystemNotByLayer) {
   const test::TempDir dir;
   std::vector<std::string> tiers;
   for (int tier = 1; tier <= 4; ++tier) {
@@ -97,7 +97,7 @@ TEST(LayerSet, KeysTellFileSystemsApartButNotLayersOnOne) {
   other.st_dev = test::Stat("/proc").st_dev;
   EXPECT_FALSE(set->KeyOf(4, other) == set->KeyOf(2, st));
   other.st_dev = st.st_dev + 77777;
-  EXPECT_GE(set->KeyOf(0, other).file_system, 0x10000U) << "a mount beneath the tier has a key space of its own";
+  EXPECT_GE(set->KeyOf(0, other).file_system, 0x10000U) << "a mount beneath the tier has its own key space";
   EXPECT_FALSE(LayerSet::Open({dir / "none"}, {}, UniqueFd(), false));
 }
 

@@ -1,4 +1,4 @@
-// Files with names where the change feed does not look.
+// Files that have names in trees which the change feed does not track.
 #include "fs/tree/linked_files.h"
 
 #include <gtest/gtest.h>
@@ -11,10 +11,10 @@ TEST(LinkedFiles, AreKnownOnceAdded) {
   EXPECT_FALSE(files.Has(BackingKey{0, 1}));
   files.Add(BackingKey{0, 1});
   EXPECT_TRUE(files.Has(BackingKey{0, 1}));
-  EXPECT_FALSE(files.Has(BackingKey{1, 1})) << "the number on another file system";
+  EXPECT_FALSE(files.Has(BackingKey{1, 1})) << "the same number on another file system";
 }
 
-TEST(LinkedFiles, AboveTheLimitEveryFileCounts) {
+TEST(LinkedFiles, AboveTheLimitEveryFileCountsAsKnown) {
   LinkedFiles files;
   for (std::uint64_t inode = 1; inode <= LinkedFiles::kLimit + 5; ++inode) files.Add(BackingKey{0, inode});
   for (const std::uint64_t inode : {std::uint64_t{1}, LinkedFiles::kLimit + 5, LinkedFiles::kLimit + 500}) {

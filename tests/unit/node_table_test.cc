@@ -1,4 +1,4 @@
-// Nodes and their inode numbers: references, places, and what moves with a file.
+// Nodes and their inode numbers: references, places, and files that move.
 #include "fs/tree/node_table.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ class Nodes : public ::testing::Test {
   NodeTable table_{kRoot, LayerMask::Tiers()};
 };
 
-TEST_F(Nodes, OneForAnInodeWhateverItsName) {
+TEST_F(Nodes, AnInodeHasOneNodeForAllItsNames) {
   const NodePtr a = File(table_.root(), "a", 10);
   const NodePtr b = File(table_.root(), "b", 10);
   EXPECT_EQ(a, b);
@@ -41,12 +41,12 @@ TEST_F(Nodes, OneForAnInodeWhateverItsName) {
   EXPECT_EQ(table_.Find(BackingKey{0, 10}), nullptr);
 }
 
-TEST_F(Nodes, IdsAreNeverUsedTwice) {
+TEST_F(Nodes, IdsAreNeverReused) {
   const NodeId first = File(table_.root(), "a", 10)->id;
   table_.Forget(first, 1);
   EXPECT_NE(File(table_.root(), "a", 10)->id.value, first.value);
   table_.Forget(kRootNode, 100);
-  EXPECT_NE(table_.Get(kRootNode), nullptr) << "the root stays";
+  EXPECT_NE(table_.Get(kRootNode), nullptr) << "the kernel cannot forget the root";
 }
 
 TEST_F(Nodes, AParentStaysAsLongAsItsChildren) {
@@ -59,7 +59,7 @@ TEST_F(Nodes, AParentStaysAsLongAsItsChildren) {
   EXPECT_EQ(table_.size(), 1U) << "both are gone, only the root is left";
 }
 
-TEST_F(Nodes, WhatWasSeenBeforeAMoveIsLookedAtAnew) {
+TEST_F(Nodes, AResultFromBeforeAMoveIsRejected) {
   const NodePtr file = File(table_.root(), "a", 10);
   const std::uint64_t generation = table_.Generation();
   const Found seen = Seen(10, S_IFREG | 0644, generation);
@@ -68,7 +68,7 @@ TEST_F(Nodes, WhatWasSeenBeforeAMoveIsLookedAtAnew) {
   EXPECT_NE(table_.Generation(), generation);
   EXPECT_EQ(table_.Reference(table_.root(), "a", seen), nullptr) << "number 10 may be another file's by now";
   EXPECT_EQ(table_.Hold(table_.root(), "a", seen), nullptr);
-  EXPECT_EQ(file->Placement(), 2) << "and where the file is stays known";
+  EXPECT_EQ(file->Placement(), 2) << "the place of the file stays known";
   const std::uint64_t now = table_.Generation();
   Found moved = Seen(20, S_IFREG | 0644, now);
   moved.key = BackingKey{1, 20};
@@ -94,22 +94,22 @@ TEST_F(Nodes, PathsFollowRenames) {
   table_.Renamed(a, b, "moved", kTwo);
   EXPECT_EQ(table_.PathOf(*file), "b/moved/file");
   table_.Renamed(b, a, "ring", kTwo);
-  EXPECT_EQ(table_.PathOf(*file), "b/moved/file") << "a directory never stands beneath itself";
+  EXPECT_EQ(table_.PathOf(*file), "b/moved/file") << "a directory is never beneath itself";
 }
 
-TEST_F(Nodes, AFileWhoseKnownNameIsGoneMayHaveOthers) {
+TEST_F(Nodes, AFileThatLostItsKnownNameMayHaveOthers) {
   const NodePtr file = File(table_.root(), "a", 10);
   EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere);
   table_.Unlinked(file, table_.root(), "a", false);
   EXPECT_EQ(table_.PlaceOf(*file).parent, nullptr);
   EXPECT_TRUE(table_.PlaceOf(*file).named_elsewhere);
   EXPECT_EQ(File(table_.root(), "b", 10), file);
-  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere) << "the other was looked up";
+  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere) << "the other name has been looked up";
   table_.Unlinked(file, table_.root(), "b", true);
-  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere) << "that was the last";
+  EXPECT_FALSE(table_.PlaceOf(*file).named_elsewhere) << "that was the last name";
 }
 
-TEST_F(Nodes, WhatIsUnlinkedHasNoPathAndItsInodeIsFree) {
+TEST_F(Nodes, AnUnlinkedFileHasNoPathAndFreesItsInode) {
   const NodePtr file = File(table_.root(), "x", 10);
   table_.Unlinked(file, table_.root(), "x", true);
   EXPECT_EQ(table_.PathOf(*file), std::nullopt);
@@ -117,7 +117,7 @@ TEST_F(Nodes, WhatIsUnlinkedHasNoPathAndItsInodeIsFree) {
   EXPECT_NE(File(table_.root(), "x", 10)->id.value, file->id.value);
 }
 
-TEST_F(Nodes, AFileThatMovesKeepsItsNumberAndNobodyElseGetsIt) {
+TEST_F(Nodes, AFileThatMovesKeepsItsNumberForItself) {
   const NodePtr file = File(table_.root(), "x", 10);
   const std::uint64_t number = file->ino;
   table_.Rekey(file, BackingKey{1, 99}, LayerMask::Only(2));
@@ -125,21 +125,22 @@ TEST_F(Nodes, AFileThatMovesKeepsItsNumberAndNobodyElseGetsIt) {
   EXPECT_EQ(file->Placement(), 2);
   EXPECT_EQ(table_.NumberOf(BackingKey{1, 99}), number);
   const std::uint64_t other = table_.NumberOf(BackingKey{0, 10});
-  EXPECT_NE(other, number) << "the old backing inode was used again";
+  EXPECT_NE(other, number) << "the old backing inode has been reused";
   EXPECT_EQ(table_.NumberOf(BackingKey{0, 10}), other);
   table_.Unlinked(file, table_.root(), "x", true);
   EXPECT_NE(table_.NumberOf(BackingKey{1, 99}), number);
 }
 
-TEST_F(Nodes, NumbersTellFileSystemsApartAndDoNotHangOnTheDevice) {
+TEST_F(Nodes, NumbersDifferByFileSystemAndDoNotDependOnTheDevice) {
   EXPECT_NE(table_.NumberOf(BackingKey{0, 10}), table_.NumberOf(BackingKey{1, 10}));
   NodeTable again{kRoot, LayerMask::Tiers()};
   EXPECT_EQ(table_.NumberOf(BackingKey{1, 10}), again.NumberOf(BackingKey{1, 10})) << "the same after a remount";
   const std::uint64_t huge = table_.NumberOf(BackingKey{0, ~std::uint64_t{0}});
-  EXPECT_NE(huge, table_.NumberOf(BackingKey{0, ~std::uint64_t{0} >> 8})) << "more than 56 bits do not fold onto another file";
+  EXPECT_NE(huge, table_.NumberOf(BackingKey{0, ~std::uint64_t{0} >> 8}))
+      << "a number of more than 56 bits does not collide with another file";
 }
 
-TEST(States, AreWorkedOutAnewWhenTheirPlaceOrThePolicyChanges) {
+TEST(States, AreRecomputedWhenTheirPlaceOrThePolicyChanges) {
   const auto parsed = policy::Parse("3 /cache/\n1 *.conf\n", "t", nullptr);
   NodeTable table{kRoot, LayerMask::Tiers()};
   const NodePtr dir = table.Reference(table.root(), "srv", Seen(11, S_IFDIR));

@@ -1,4 +1,4 @@
-// The daemon's command line: what mount(8), mount.fuse3 and people write.
+// The daemon's command line, as mount(8), mount.fuse3 and users write it.
 #include "fs/daemon/options.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ std::string Refusal(std::vector<std::string> words) {
   return parsed.error().text;
 }
 
-TEST(Options, AsMountHelpersGiveThem) {
+TEST(Options, AsMountHelpersPassThem) {
   const auto parsed =
       Parse({"/etc/tierfs/a.toml", "/srv/a", "-o", "rw,noexec,nosuid,nodev,noatime,nofail,x-systemd.automount,_netdev,comment=x"});
   ASSERT_TRUE(parsed);
@@ -36,7 +36,7 @@ TEST(Options, AsMountHelpersGiveThem) {
   EXPECT_FALSE(parsed->foreground);
 }
 
-TEST(Options, OfOurOwn) {
+TEST(Options, OfTierfsItself) {
   const auto parsed = Parse({"-f", "a.toml", "-o", "passthrough=no,io_uring=on", "-o", "nonempty,log=debug"});
   ASSERT_TRUE(parsed);
   EXPECT_TRUE(parsed->foreground);
@@ -49,7 +49,7 @@ TEST(Options, OfOurOwn) {
   EXPECT_TRUE(Parse({"a.toml", "/m", "-o", "remount,ro"})->remount);
 }
 
-TEST(Options, WhatIsWrongIsSaidInOneLine) {
+TEST(Options, AnErrorIsReportedInOneLine) {
   EXPECT_EQ(Refusal({}), "tierfs: no config (see tierfs --help)");
   EXPECT_EQ(Refusal({"a.toml", "-o", "pasthrough=no"}), "tierfs: unknown mount option 'pasthrough=no' (see tierfs --help)");
   EXPECT_EQ(Refusal({"a.toml", "-o", "passthrough=maybe"}), "tierfs: option 'passthrough=maybe': expected yes or no");

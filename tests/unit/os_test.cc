@@ -1,4 +1,4 @@
-// The seam to the operating system: descriptors, opening beneath a root, copies with their holes,
+// The interface to the operating system: descriptors, opens beneath a root, copies with holes,
 // attributes.
 #include <fcntl.h>
 #include <sys/xattr.h>
@@ -17,7 +17,7 @@ using test::TempDir;
 
 bool IsOpen(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
-TEST(UniqueFd, ClosesOnceWhateverHappensToIt) {
+TEST(UniqueFd, ClosesExactlyOnce) {
   UniqueFd a(::open("/", O_PATH | O_CLOEXEC));
   const int number = a.get();
   UniqueFd b(std::move(a));
@@ -76,7 +76,7 @@ TEST(CopyFileData, OfAFileThatSaysItIsEmpty) {
   EXPECT_TRUE(CopyFileData(from.get(), to.get()));
 }
 
-TEST(Attributes, AreClonedButForThePrivateOnes) {
+TEST(Attributes, AreClonedExceptThePrivateOnes) {
   const TempDir dir;
   test::MakeDirs(dir / "from");
   test::MakeDirs(dir / "to");
@@ -114,7 +114,7 @@ TEST(Attributes, ASymlinkIsNeverFollowed) {
   EXPECT_EQ(test::Stat(dir / "target").st_mode & 07777, 0600U);
 }
 
-TEST(ForEachEntry, SeesEveryNameOnceAndStopsAtTheFirstFailure) {
+TEST(ForEachEntry, VisitsEveryNameOnceAndStopsAtTheFirstFailure) {
   const TempDir dir;
   for (int i = 0; i < 1000; ++i) test::WriteFile(dir / std::to_string(i), "");
   const UniqueFd fd(::open(dir.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -1,5 +1,5 @@
-// tierctl policy check, test and diff, and tierctl explain: on good input and bad, as text and as
-// JSON, with their exit codes.
+// `tierctl policy check`, `test` and `diff`, and `tierctl explain`: valid and invalid input, output
+// as text and JSON, and exit codes.
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/support.h"
@@ -19,7 +19,7 @@ class PolicyVerbs : public ::testing::Test {
     arguments.insert(arguments.begin(), TIERCTL_BINARY);
     return Execute(arguments);
   }
-  // Its output as JSON, whatever its exit code.
+  // Runs the command, expects this exit code, and parses its output as JSON.
   static json Json(std::vector<std::string> arguments, int code) {
     arguments.emplace_back("--json");
     const Ran ran = Call(std::move(arguments));
@@ -66,7 +66,7 @@ TEST_F(PolicyVerbs, CheckFindsTheErrorInAnIncludedFile) {
   EXPECT_NE(ran.err.find(dir_ / "more.tiers:2:1: "), std::string::npos) << ran.err;
 }
 
-TEST_F(PolicyVerbs, CheckWarnsAndWithStrictTheExitCodeSaysSo) {
+TEST_F(PolicyVerbs, CheckWarnsAndStrictSetsTheExitCode) {
   const std::string file = File("lint.tiers", "4 /usr/lib/\n4 /usr/\n1 *.pem\n");
   const Ran ran = Call({"policy", "check", file});
   EXPECT_EQ(ran.code, 0);
@@ -78,7 +78,7 @@ TEST_F(PolicyVerbs, CheckWarnsAndWithStrictTheExitCodeSaysSo) {
   EXPECT_EQ(answer["warnings"][0]["code"], "never-wins");
 }
 
-TEST_F(PolicyVerbs, CheckOfWhatIsNotThere) {
+TEST_F(PolicyVerbs, CheckOfAMissingPolicyFails) {
   const Ran ran = Call({"policy", "check", dir_ / "none"});
   EXPECT_EQ(ran.code, 2);
   EXPECT_EQ(ran.err, "error: " + (dir_ / "none") + ": cannot read the policy: No such file or directory\n");
@@ -99,7 +99,7 @@ TEST_F(PolicyVerbs, TestOfExpectationsThatHold) {
   EXPECT_TRUE(answer["failures"].empty());
 }
 
-TEST_F(PolicyVerbs, TestSaysWhichExpectationsDoNotHoldAndWhy) {
+TEST_F(PolicyVerbs, TestShowsWhichExpectationsFailAndWhy) {
   const std::string file = File("off.expect", "etc/hosts -> 1\netc/hosts -> 2\nsrv/x -> 4\n");
   const Ran ran = Call({"policy", "test", "--policy", dir_ / "good.tiers", file});
   EXPECT_EQ(ran.code, 1);
@@ -113,7 +113,7 @@ TEST_F(PolicyVerbs, TestSaysWhichExpectationsDoNotHoldAndWhy) {
   EXPECT_EQ(answer["failures"][1]["rule"], "no rule");
 }
 
-TEST_F(PolicyVerbs, TestShowsEveryLineThatIsNotAnExpectation) {
+TEST_F(PolicyVerbs, TestShowsEveryInvalidLine) {
   const std::string file = File("bad.expect", "policy good.tiers\netc/hosts\netc/hosts -> 5\n -> 1\npolicy other.tiers\netc/hosts -> 1\n");
   const Ran ran = Call({"policy", "test", file});
   EXPECT_EQ(ran.code, 2);
@@ -123,7 +123,7 @@ TEST_F(PolicyVerbs, TestShowsEveryLineThatIsNotAnExpectation) {
   }
 }
 
-TEST_F(PolicyVerbs, TestNeedsAPolicyThatCanBeRead) {
+TEST_F(PolicyVerbs, TestRequiresAReadablePolicy) {
   const std::string file = File("x.expect", "etc/hosts -> 1\n");
   EXPECT_EQ(Call({"policy", "test", file}).err, file + ": names no policy; write 'policy FILE' into it or use --policy FILE\n");
   EXPECT_EQ(Call({"policy", "test", file}).code, 2);
@@ -136,7 +136,7 @@ TEST_F(PolicyVerbs, TestNeedsAPolicyThatCanBeRead) {
   EXPECT_NE(ran.err.find(broken + ":1:1: "), std::string::npos) << ran.err;
 }
 
-TEST_F(PolicyVerbs, DiffTellsWhichFilesChangeTheirTierAndHowManyBytes) {
+TEST_F(PolicyVerbs, DiffShowsTheFilesAndBytesThatChangeTheirTier) {
   MakeDirs(dir_ / "tree/usr/local/bin");
   MakeDirs(dir_ / "tree/etc");
   WriteFile(dir_ / "tree/usr/local/bin/tool", std::string(3000, 't'));
@@ -157,14 +157,14 @@ TEST_F(PolicyVerbs, DiffTellsWhichFilesChangeTheirTierAndHowManyBytes) {
   EXPECT_EQ(Call({"policy", "diff", after, after, "--tree", dir_ / "tree"}).out, "no path changes its tier\n");
 }
 
-TEST_F(PolicyVerbs, DiffOfWhatIsNotThere) {
+TEST_F(PolicyVerbs, DiffOfAMissingPolicyFails) {
   const std::string good = dir_ / "good.tiers";
   EXPECT_EQ(Call({"policy", "diff", good, good, "--tree", dir_ / "none"}).code, 3);
   EXPECT_EQ(Call({"policy", "diff", good, dir_ / "none", "--tree", dir_.path()}).code, 2);
   EXPECT_EQ(Call({"policy", "diff", good, good}).code, 2);
 }
 
-TEST_F(PolicyVerbs, ExplainGivesTheWinnerWhatItOverrodeAndWhatCanStillChange) {
+TEST_F(PolicyVerbs, ExplainGivesTheDecidingOverriddenAndPendingRules) {
   const Ran ran = Call({"explain", "--policy", dir_ / "good.tiers", "etc/ssl/private/a.pyc"});
   EXPECT_EQ(ran.code, 0);
   EXPECT_EQ(ran.out, "etc/ssl/private/a.pyc\n  tier 3\n  by       " + (dir_ / "more.tiers") +
@@ -188,14 +188,14 @@ TEST_F(PolicyVerbs, ExplainOfABrokenPolicyShowsTheFirstError) {
   EXPECT_EQ(Call({"explain"}).code, 2);
 }
 
-TEST_F(PolicyVerbs, NamesOfBytesThatAreNoTextDriveNoTerminal) {
+TEST_F(PolicyVerbs, NamesWithControlBytesAreEscaped) {
   const Ran ran = Call({"explain", "--policy", dir_ / "good.tiers", "usr/\x1b[31m\xff"});
   EXPECT_EQ(ran.code, 0);
   EXPECT_EQ(ran.out.find('\x1b'), std::string::npos);
   EXPECT_EQ(Json({"explain", "--policy", dir_ / "good.tiers", "usr/\xff"}, 0)[0]["tier"], 4);
 }
 
-TEST_F(PolicyVerbs, RulesDriveNoTerminal) {
+TEST_F(PolicyVerbs, RulesWithControlBytesAreEscaped) {
   const std::string rules = File("bytes.tiers", "4 /a\x1b]0;m/\n3 /a\x1b]0;m/b\n2 /a\x1b]0;m/b\n");
   const std::string expectations = File("bytes.expect", "policy bytes.tiers\na\x1b]0;m/b -> 3\n");
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{"policy", "check", rules},

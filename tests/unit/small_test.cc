@@ -1,4 +1,4 @@
-// The small mutex and the small name, of which there is one for each file.
+// The small mutex and the small name; every known file has one of each.
 #include <gtest/gtest.h>
 
 #include <mutex>
@@ -11,7 +11,7 @@
 namespace tierfs {
 namespace {
 
-TEST(SmallMutex, OneThreadAtATimeAndNobodyIsForgotten) {
+TEST(SmallMutex, LetsOneThreadInAtATimeAndForgetsNone) {
   SmallMutex mutex;
   std::uint64_t count = 0;
   bool inside = false;
@@ -33,7 +33,7 @@ TEST(SmallMutex, OneThreadAtATimeAndNobodyIsForgotten) {
   EXPECT_EQ(sizeof mutex, 4U);
 }
 
-TEST(SmallMutex, AWaiterSleepsUntilItIsFreed) {
+TEST(SmallMutex, AWaiterSleepsUntilTheUnlock) {
   SmallMutex mutex;
   std::unique_lock lock(mutex);
   EXPECT_FALSE(mutex.try_lock());
@@ -60,7 +60,7 @@ TEST(SmallName, HoldsTheBytesOfAName) {
   name = std::string(255, 'x');
   EXPECT_EQ(std::string_view(name).size(), 255U);
   name = std::string_view(name).substr(250);
-  EXPECT_TRUE(name == "xxxxx") << "also of a part of itself";
+  EXPECT_TRUE(name == "xxxxx") << "a name can be assigned a part of itself";
   name.clear();
   EXPECT_STREQ(name.c_str(), "");
 }

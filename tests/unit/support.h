@@ -1,4 +1,4 @@
-// What the unit tests share.
+// Helpers of the unit tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,14 +12,14 @@
 
 namespace tierfs::test {
 
-// A directory on the disk that is taken away at the end.
+// A temporary directory. The destructor removes it.
 class TempDir {
  public:
   TempDir() {
     const char* above = std::getenv("TIERFS_TEST_DIR");
     path_ = std::string(above == nullptr || *above == '\0' ? "/var/tmp" : above) + "/tierfs-unit-XXXXXX";
     if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no directory for tests: " + path_);
-    path_ = std::filesystem::canonical(path_);  // as messages name it
+    path_ = std::filesystem::canonical(path_);  // the path that messages show
   }
   ~TempDir() {
     std::error_code ignored;
