@@ -6,15 +6,15 @@
 namespace tierfs::policy {
 namespace {
 
-// Up to this many positions trying each is cheaper than an index.
+// Up to this many positions it is cheaper to try each than to build an index.
 constexpr std::size_t kFew = 4;
 constexpr std::size_t kSlots = 1 << 13;
-// What an index takes for each of its positions, about.
+// The approximate size of an index for each of its positions.
 constexpr std::size_t kIndexBytes = 140;
-// A step over more positions than these is remembered.
+// A step over more positions than this is remembered.
 constexpr std::size_t kCheap = 8;
-// How the numbers of groups are told apart: of a state's index, of a state without one (then each
-// position is a group), of the floating.
+// These bits distinguish three kinds of group numbers: those of a state's index, those of a state
+// without one (each position is then a group), and those of the floating positions.
 constexpr std::uint32_t kSingle = 0x40000000;
 constexpr std::uint32_t kFloating = 0x80000000;
 
@@ -71,7 +71,8 @@ Decision Automaton::DecisionAt(std::int64_t best) const noexcept {
 
 Position Automaton::After(Position at) const noexcept {
   ++at.component;
-  if (rules_[at.rule].components[at.component].any_depth) ++at.component;  // the `**` itself may stand for nothing
+  // The `**` itself may match no component.
+  if (rules_[at.rule].components[at.component].any_depth) ++at.component;
   return at;
 }
 
@@ -132,7 +133,7 @@ void Automaton::Remember(const StateData& from, const Met& met, std::size_t hash
   spent_.fetch_add(cost, std::memory_order_relaxed);
   auto& slot = transitions_[hash % kSlots];
   auto* made = new Transition{&from, {met.begin(), met.end()}, to, slot.load(std::memory_order_acquire)};
-  // Two threads may both add it: the one stands before the other and that is all.
+  // If two threads both add it, one entry precedes the other in the chain; that is harmless.
   while (!slot.compare_exchange_weak(made->chained, made, std::memory_order_acq_rel, std::memory_order_acquire)) {
   }
 }
@@ -153,7 +154,7 @@ State Automaton::Step(State from, std::string_view name) const {
   const StateData& whole = unfolded ? *unfolded : parent;
   Met met;
   Meet(whole, name, whole.best, [&met](const Group&, std::uint32_t number, const Position*) { met.Add(number); });
-  // All names that match nothing lead to the same place.
+  // All names that match nothing lead to the same state.
   if (met.Empty()) {
     const StateData* to = parent.idle.load(std::memory_order_acquire);
     if (to == nullptr) {
@@ -184,7 +185,8 @@ Decision Automaton::Classify(State from, std::string_view name, bool is_dir) con
   try {
     return decide(*Unfold(state));
   } catch (const std::bad_alloc&) {
-    return Decision{};  // no memory to work it out: when in doubt, back it up
+    // No memory to evaluate the rules: when in doubt, back the file up.
+    return Decision{};
   }
 }
 
@@ -266,8 +268,8 @@ bool Automaton::Equivalent(State a, State b) const {
       const StateData& high = whole_a.best <= whole_b.best ? whole_b : whole_a;
       const TierId tier = DecisionAt(low.best).tier;
       if (DecisionAt(high.best).tier != tier) return false;
-      // Rules above the higher of the two must wait in both alike; those in between, alive only in
-      // the one, must say what both say already.
+      // Two conditions. Rules above the higher `best` must wait in both states alike. Rules in
+      // between, alive only in `low`, must give the tier that both states already have.
       const auto above = std::find_if(low.positions.begin(), low.positions.end(),
                                       [&](Position position) { return std::int64_t{position.rule} > high.best; });
       if (!std::equal(above, low.positions.end(), high.positions.begin(), high.positions.end())) return false;
@@ -290,8 +292,7 @@ std::vector<RuleId> Automaton::MayChangeBelow(State state) const {
     }
     std::sort(alive.begin(), alive.end());
     alive.erase(std::unique(alive.begin(), alive.end()), alive.end());
-    // A rule that says what holds already matters only where it takes back what a lower one
-    // changed.
+    // A rule for the present tier matters only if it overrides a lower rule that changed the tier.
     const TierId tier = DecisionAt(data.best).tier;
     const auto first = std::find_if(alive.begin(), alive.end(), [&](std::uint32_t rule) { return rules_[rule].tier != tier; });
     std::vector<RuleId> rules;

@@ -14,18 +14,18 @@
 
 namespace tierfs::policy {
 
-// States, and steps that are dear to work out, are kept in hash tables that only ever grow: readers
-// follow atomic pointers, a writer adds with one compare-and-swap, nothing is freed before the
-// automaton. So there are no locks.
+// Owns the states and the transitions. States, and steps that are expensive to compute, are kept in
+// hash tables that only ever grow. Readers follow atomic pointers; a writer adds with one
+// compare-and-swap; nothing is freed before the automaton. No locks are needed.
 //
-// Where a step leads hangs on the groups of positions that the name matches, not on the name
-// itself: `/home/*/x` and five hundred rules more beneath every user's home are worked out for the
-// first user and found for the next.
+// The target of a step depends on the groups of positions that the name matches, not on the name
+// itself. For example, `/home/*/x` and five hundred more rules beneath every user's home are
+// evaluated for the first user and looked up for the next.
 //
-// Hostile patterns (`/x/**/a*/**/z`, many of them) have a set of states without useful bound. Past
-// a budget a new state is *folded*: it holds its parent and its name alone, and is worked out again
-// from the nearest whole ancestor each time it is used. Slower, the same answers, and a few dozen
-// bytes for a directory.
+// Hostile patterns (many of the form `/x/**/a*/**/z`) produce a set of states without useful bound.
+// Past a budget a new state is *folded*: it holds only its parent and its name, and is computed
+// again from the nearest whole ancestor at each use. The answers are the same, but slower, at a few
+// dozen bytes for each directory.
 class Automaton {
  public:
   Automaton(const std::vector<Rule>& rules, std::size_t budget);
@@ -44,22 +44,25 @@ class Automaton {
  private:
   struct Folded;
   struct StateData {
-    std::int64_t best = -1;            // the highest rule that matched; -1 for none
-    std::vector<Position> positions;   // sorted; of rules above `best` only
-    std::vector<Position> lasting;     // those of them behind a `**`, which every directory beneath waits for too
-    std::unique_ptr<NameIndex> index;  // over the positions; absent when there are few
-    std::unique_ptr<Folded> folded;    // then there are no positions here
+    std::int64_t best = -1;           // the highest rule that matched; -1 for none
+    std::vector<Position> positions;  // sorted; only of rules above `best`
+    // The positions among these that stand behind a `**`. Every directory beneath waits for them
+    // too.
+    std::vector<Position> lasting;
+    std::unique_ptr<NameIndex> index;  // over the positions; null if there are few
+    std::unique_ptr<Folded> folded;    // if set, `positions` is empty
     std::size_t hash = 0;
-    const StateData* chained = nullptr;                   // the next in the same slot of the table
-    mutable std::atomic<const StateData*> idle{nullptr};  // the child whose name matches nothing, once it was met
+    const StateData* chained = nullptr;  // the next in the same slot of the table
+    // The child for a name that matches nothing, once such a name was met.
+    mutable std::atomic<const StateData*> idle{nullptr};
   };
   struct Folded {
     const StateData* parent;
     std::string name;
   };
   using Slot = std::atomic<const StateData*>;
-  // The groups that a name matched, by number; see Meet. Nothing is remembered of a step that meets
-  // more.
+  // The numbers of the groups that a name matched; see Meet. A step that meets more groups than fit
+  // is not remembered.
   class Met {
    public:
     void Add(std::uint32_t group) {
@@ -85,53 +88,56 @@ class Automaton {
 
   [[nodiscard]] static const StateData& Of(State state) noexcept { return *static_cast<const StateData*>(state.data_); }
   [[nodiscard]] Decision DecisionAt(std::int64_t best) const noexcept;
-  // Calls `matched(group, number, positions)` for each group of `from`, and of what is waited for
-  // everywhere, with a rule above `floor` whose pattern matches; `positions` points at the group's
-  // first. May repeat a group.
+  // Calls `matched(group, number, positions)` for each matching group of `from` and of the floating
+  // positions that has a rule above `floor`. `positions` points at the group's first position. A
+  // group may be repeated.
   template <typename Matched>
   void Meet(const StateData& from, std::string_view name, const std::int64_t& floor, Matched matched) const;
-  // The positions after a step from `from`, which raises `best`.
+  // Returns the positions after a step from `from`. Raises `best`.
   [[nodiscard]] std::vector<Position> Next(const StateData& from, std::string_view name, std::int64_t& best) const;
   [[nodiscard]] const StateData* Remembered(const StateData& from, const Met& met, std::size_t hash) const;
   void Remember(const StateData& from, const Met& met, std::size_t hash, const StateData* to) const;
-  // Where a step from `whole` leads, which is `parent` itself or what that stands for. `dear`: it
-  // took many positions to say so.
+  // Returns the target of a step from `whole`, which is `parent` itself or its unfolded form. Sets
+  // `dear` if many positions had to be tried.
   [[nodiscard]] const StateData* Lead(const StateData& whole, const StateData& parent, std::string_view name, bool& dear) const;
   [[nodiscard]] bool Lasts(Position position) const noexcept {
     return position.component > 0 && rules_[position.rule].components[position.component - 1].any_depth;
   }
-  // The position waited for after `at`, with `**` passed.
+  // Returns the next position to wait for after `at`, past any `**`.
   [[nodiscard]] Position After(Position at) const noexcept;
-  // What a folded state stands for.
+  // Computes the whole form of a folded state.
   [[nodiscard]] std::unique_ptr<StateData> Unfold(const StateData& folded) const;
-  // Calls `use` with a state that has its positions.
+  // Calls `use` with the whole form of a state, unfolded if necessary.
   template <typename Use>
   auto WithWhole(const StateData& state, Use use) const {
     return state.folded ? use(*Unfold(state)) : use(state);
   }
   [[nodiscard]] std::unique_ptr<StateData> Make(std::int64_t best, std::vector<Position> positions) const;
-  // The state with these contents, made when it is not known: whole within the budget, else folded
-  // under (`parent`, `name`).
+  // Returns the state with these contents, and makes it if it is unknown. Within the budget a new
+  // state is whole; past it, the state is folded under (`parent`, `name`).
   [[nodiscard]] const StateData* Intern(std::int64_t best, std::vector<Position> positions, const StateData& parent,
                                         std::string_view name) const;
   template <typename Same>
   [[nodiscard]] const StateData* Known(std::size_t hash, Same same) const;
-  // Adds it, or finds that another thread was faster.
+  // Adds the state, or returns the one that another thread added first.
   template <typename Same>
   [[nodiscard]] const StateData* Add(std::unique_ptr<StateData> data, std::size_t hash, Same same) const;
   [[nodiscard]] Slot& SlotOf(std::size_t hash) const noexcept;
 
   const std::vector<Rule>& rules_;
   const std::size_t budget_;
-  std::vector<Position> floating_;  // waited for in every directory: the first component of what is not anchored
+  // Waited for in every directory: the first components of rules that are not anchored.
+  std::vector<Position> floating_;
   std::unique_ptr<NameIndex> floating_index_;
-  std::vector<StateData> bare_;  // by best + 1: nothing but floating rules can apply
+  // Indexed by best + 1: states to which only floating rules can apply.
+  std::vector<StateData> bare_;
   std::unique_ptr<StateData> root_data_;
   const StateData* root_ = nullptr;
 
   const std::unique_ptr<Slot[]> slots_;
   const std::unique_ptr<std::atomic<const Transition*>[]> transitions_;
-  mutable std::atomic<std::size_t> spent_{0};  // bytes, about, of whole states and of transitions in the tables
+  // Approximate bytes of whole states and of transitions in the tables.
+  mutable std::atomic<std::size_t> spent_{0};
 };
 
 }  // namespace tierfs::policy

@@ -5,7 +5,7 @@
 namespace tierfs::policy {
 namespace {
 
-// A byte that a terminal would act on is shown as '?'.
+// Replaces a byte that a terminal would interpret with '?'.
 char Shown(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return byte == '\t' || (byte >= 0x20 && byte != 0x7F) ? c : '?';
@@ -21,10 +21,10 @@ std::string Diagnostic::Headline() const {
 }
 
 std::string Diagnostic::Render() const {
-  if (source.column == 0) return Headline() + "\n";  // of the file as a whole
+  if (source.column == 0) return Headline() + "\n";  // about the file as a whole
   std::string text = Headline() + "\n  ";
   std::string caret = "  ";
-  // A tab keeps its width under the caret.
+  // Keep tabs, so that the caret stays in its column.
   for (std::size_t i = 0; i < line.size(); ++i) {
     text += Shown(line[i]);
     if (i + 1 < source.column) caret += line[i] == '\t' ? '\t' : ' ';

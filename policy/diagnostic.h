@@ -9,13 +9,14 @@ namespace tierfs::policy {
 struct Diagnostic {
   Source source;
   std::string line;     // the text of the line
-  std::string message;  // what is wrong, and what was expected
-  std::string code;     // of a lint warning: a short name; empty for an error
+  std::string message;  // the problem, and the expected text
+  // The short name of a lint warning; empty for an error.
+  std::string code;
 
-  // FILE:LINE:COLUMN: message. One line, for a terminal too: whatever the file's name and the rules
-  // hold.
+  // Returns "FILE:LINE:COLUMN: message". It is one line and safe for a terminal, whatever the file
+  // name and the rules contain.
   [[nodiscard]] std::string Headline() const;
-  // The headline, the line and a caret under the column.
+  // Returns the headline, the line and a caret under the column.
   [[nodiscard]] std::string Render() const;
 };
 

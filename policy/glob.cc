@@ -23,8 +23,8 @@ bool AddNamedClass(std::string_view name, Set& set) {
   return false;
 }
 
-// Reads a bracket expression whose '[' stands at `at`; leaves `at` behind its ']'. The order of the
-// cases is wildmatch.c's.
+// Parses a bracket expression whose '[' is at `at`, and moves `at` behind its ']'. The cases are in
+// the order of wildmatch.c.
 std::optional<Glob::Error> ParseSet(std::string_view text, std::size_t& at, Set& set) {
   const std::size_t start = at++;
   const auto unterminated = [&] {
@@ -35,7 +35,8 @@ std::optional<Glob::Error> ParseSet(std::string_view text, std::size_t& at, Set&
     negated = true;
     ++at;
   }
-  int previous = 0;  // the byte that a '-' would start a range from; 0 when none
+  // The byte that starts a range if a '-' follows; 0 for none.
+  int previous = 0;
   bool first = true;
   for (;; first = false) {
     if (at >= text.size()) return unterminated();
@@ -99,7 +100,7 @@ Glob Glob::Parse(std::string_view text, std::optional<Error>& error) {
       glob.tokens_.push_back({Token::kSet, 0, static_cast<unsigned>(glob.sets_.size())});
       glob.sets_.push_back(set);
     } else if (c == '\\') {
-      // A backslash that escapes nothing matches no name at all, in git as here; lint says so.
+      // As in git, a backslash that escapes nothing matches no name; lint warns about it.
       const bool escapes = at + 1 < text.size();
       if (escapes) {
         glob.tokens_.push_back({Token::kByte, static_cast<unsigned char>(text[at + 1])});
@@ -156,7 +157,8 @@ bool Glob::Matches(std::string_view name, std::size_t* steps) const noexcept {
   std::size_t token = 0;
   std::size_t at = 0;
   std::size_t star = kNone;  // the last star met
-  std::size_t star_at = 0;   // how much of the name it leaves to what follows it
+  // The number of bytes left to the part of the pattern after the star.
+  std::size_t star_at = 0;
   while (at < name.size()) {
     if (steps != nullptr) ++*steps;
     const auto byte = static_cast<unsigned char>(name[at]);

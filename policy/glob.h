@@ -1,5 +1,5 @@
-// One path component's pattern: `*`, `?`, `[]` and literal bytes, as git's wildmatch.c reads them
-// with WM_PATHNAME.
+// The pattern of one path component: `*`, `?`, `[]` and literal bytes, with the meaning that git's
+// wildmatch.c gives them under WM_PATHNAME.
 #pragma once
 
 #include <bitset>
@@ -11,33 +11,34 @@
 
 namespace tierfs::policy {
 
+// An immutable pattern. Threads may share it.
 class Glob {
  public:
   struct Error {
-    std::size_t at;       // offset in the text
-    std::string message;  // what is wrong and what was expected
+    std::size_t at;       // byte offset in the text
+    std::string message;  // the problem, and the expected text
   };
 
-  // Reads a component. `error` is set when it is not a pattern.
+  // Parses a component. Sets `error` if it is not a pattern.
   [[nodiscard]] static Glob Parse(std::string_view text, std::optional<Error>& error);
 
-  // Whether the whole of `name` matches. At most |pattern| * |name| steps: a star is only ever
-  // retried from the last one met. `steps`, when given, counts them.
+  // Whether the whole of `name` matches. Takes at most |pattern| * |name| steps, because only the
+  // last star met is ever retried. Counts them in `steps` if given.
   [[nodiscard]] bool Matches(std::string_view name, std::size_t* steps = nullptr) const noexcept;
 
-  // As it was written.
+  // The pattern as written.
   [[nodiscard]] const std::string& text() const { return text_; }
-  // Matches every name.
+  // Whether the pattern matches every name.
   [[nodiscard]] bool matches_all() const { return suffix_decides_ && suffix_.empty(); }
-  // The only name that it matches, when there is only one.
+  // The only name that matches, if there is exactly one.
   [[nodiscard]] const std::optional<std::string>& literal() const { return literal_; }
-  // What every name that it matches ends with.
+  // The suffix of every matching name.
   [[nodiscard]] const std::string& suffix() const { return suffix_; }
-  // True for `*` followed by nothing but that suffix: the suffix alone decides.
+  // True for `*` followed by only that suffix: the suffix alone decides.
   [[nodiscard]] bool suffix_decides() const { return suffix_decides_; }
-  // What every name that it matches begins with.
+  // Returns the prefix of every matching name.
   [[nodiscard]] std::string LiteralPrefix() const;
-  // The longest run of bytes that stands somewhere in every name that it matches.
+  // Returns the longest run of bytes contained in every matching name.
   [[nodiscard]] std::string LongestRun() const;
 
  private:

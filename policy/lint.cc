@@ -11,8 +11,7 @@
 namespace tierfs::policy {
 namespace {
 
-// Whether every name that `inner` matches `outer` matches too, as far as that can be seen: false is
-// no proof.
+// Whether `outer` matches every name that `inner` matches. False proves nothing.
 bool GlobCovers(const Glob& outer, const Glob& inner) {
   if (outer.matches_all() || outer.text() == inner.text()) return true;
   if (inner.literal()) return outer.Matches(*inner.literal());
@@ -38,7 +37,7 @@ bool LooksLikeCredential(const Rule& rule) {
   const Glob& last = rule.components.back().glob;
   if (std::find(kNames.begin(), kNames.end(), last.text()) != kNames.end()) return true;
   if (Mentions(rule, "private") || Mentions(rule, "secrets") || Mentions(rule, ".ssh") || Mentions(rule, ".gnupg")) return true;
-  // *.pem and the like, in whatever literal name.
+  // *.pem and the like, within a literal name too.
   return last.literal() && std::any_of(kNames.begin(), kNames.end(), [&](std::string_view name) {
            return name[0] == '*' && last.literal()->size() >= name.size() - 1 &&
                   std::string_view(*last.literal()).substr(last.literal()->size() - (name.size() - 1)) == name.substr(1);
@@ -52,7 +51,7 @@ bool Covers(const Rule& later, const Rule& earlier) {
   const auto& outer = later.components;
   const auto& inner = earlier.components;
   if (outer[0].any_depth) {
-    // Only the simple case of a single name anywhere.
+    // Handle only the simple case of a single name anywhere.
     if (outer.size() != 2) return later.pattern == earlier.pattern && !last_only_directories;
     for (std::size_t i = 0; i < inner.size(); ++i) {
       if (inner[i].any_depth || (last_only_directories && i + 1 == inner.size())) continue;
@@ -71,8 +70,8 @@ bool Covers(const Rule& later, const Rule& earlier) {
 
 namespace {
 
-// Which later rule makes an earlier one useless. Only those are compared that could: a rule that
-// begins at the root with a literal name covers none that begins with another.
+// Finds later rules that make an earlier one useless. Compares only rules that may overlap: a rule
+// that begins at the root with a literal name covers no rule that begins with another name.
 class Overlaps {
  public:
   explicit Overlaps(const std::vector<Rule>& rules) : rules_(rules) {
@@ -88,7 +87,7 @@ class Overlaps {
     }
   }
 
-  // The last rule that covers `number`; none is found any more when the work allowed is used up.
+  // Returns the last rule that covers `number`. Returns nullopt once the permitted work is used up.
   std::optional<std::uint32_t> LastOver(std::uint32_t number) {
     std::optional<std::uint32_t> last;
     const auto look = [&](const std::vector<std::uint32_t>& candidates) {
@@ -109,7 +108,7 @@ class Overlaps {
   [[nodiscard]] bool complete() const { return compared_ <= kMaxCompared; }
 
  private:
-  // About a second: 5,000 rules of the worst kind fit.
+  // About one second of work: enough for 5,000 rules of the worst kind.
   static constexpr std::size_t kMaxCompared = 15'000'000;
   using ByName = std::unordered_map<std::string_view, std::vector<std::uint32_t>>;
 
@@ -126,7 +125,7 @@ class Overlaps {
   std::size_t compared_ = 0;
 };
 
-// By file in the order of their first rule, then by line and column.
+// Sorts by file, in the order of the files' first rules, then by line and column.
 void Sort(std::vector<Diagnostic>& warnings, const std::vector<Rule>& rules) {
   std::unordered_map<std::string, std::size_t> order;
   for (const Rule& rule : rules) order.emplace(rule.source.file, order.size());
@@ -156,7 +155,7 @@ std::vector<Diagnostic> Lint(const ParseResult& parsed) {
     const Rule& rule = rules[number];
     const bool preset = rule.source.file.starts_with('<');
     const auto over = overlaps.LastOver(number);
-    // To override a preset is what presets are for.
+    // Overriding a preset is its intended use.
     if (over && !(preset && rules[*over].source.file != rule.source.file)) {
       const bool same = rules[*over].pattern == rule.pattern;
       warn(rule, same ? "duplicate" : "never-wins",

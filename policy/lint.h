@@ -1,4 +1,4 @@
-// Rules that are legal and yet probably not what was meant.
+// Finds rules that are legal but probably a mistake.
 #pragma once
 
 #include <vector>
@@ -10,17 +10,20 @@ namespace tierfs::policy {
 
 inline constexpr std::size_t kMaxWarnings = 1000;
 
-// Warnings about a parsed policy, by file and line; with what the parser found suspicious. Their
-// codes:
+// Returns warnings about a parsed policy, by file and line, including those that the parser found.
+// Their codes:
 //
-//   never-wins          a later rule covers it whatever the path (not said of a preset's rule that a rule outside it overrides)
-//   duplicate           a later rule is the same (likewise)
-//   tier1-cache         tier 1 for what is a cache by its name
+//   never-wins          a later rule covers this one for every path
+//   duplicate           a later rule is the same
+//   tier1-cache         tier 1 for a cache, judged by its name
 //   tier3-etc           tier 3 for configuration
-//   tier1-credential    tier 1, which may be published, for what holds secrets
+//   tier1-credential    tier 1, which may be published, for secrets
 //   trailing-space, trailing-backslash, comment-in-pattern
-//   not-all-compared    there were too many rules to look for never-wins in all
-//   more                kMaxWarnings are shown, and there are more
+//   not-all-compared    there were too many rules to compare all of them for never-wins
+//   more                only kMaxWarnings are shown, and there are more
+//
+// never-wins and duplicate are not reported for a preset's rule that a rule outside the preset
+// overrides.
 [[nodiscard]] std::vector<Diagnostic> Lint(const ParseResult& parsed);
 
 // Whether `later` wins for every path that `earlier` matches.

@@ -18,12 +18,12 @@ std::vector<std::string_view> ComponentsOf(std::string_view path) {
 namespace {
 
 // Calls `matched(depth)` for each number of leading components that the whole pattern matches,
-// until it answers true.
+// until `matched` returns true.
 template <typename Matched>
 void Walk(const Rule& rule, const std::vector<std::string_view>& path, bool is_dir, Matched matched) {
   const std::vector<Component>& pattern = rule.components;
-  // waiting[i]: component i could stand for the next name. A `**` that waits lets what is behind it
-  // wait too.
+  // waiting[i]: component i may match the next name. If a `**` waits, the component behind it waits
+  // too.
   std::vector<bool> waiting(pattern.size());
   waiting[0] = true;
   for (std::size_t depth = 0; depth < path.size(); ++depth) {

@@ -8,8 +8,8 @@ namespace tierfs::policy {
 
 ByteTrie::ByteTrie(const std::vector<std::pair<std::string, std::uint32_t>>& keys) {
   if (keys.empty()) return;
-  // Breadth first, so that the edges of a node lie side by side: a node stands for the keys [low,
-  // high) that share `depth` bytes.
+  // Build breadth first, so that the edges of a node lie side by side. A node stands for the keys
+  // [low, high), which share `depth` bytes.
   struct Span {
     std::size_t low;
     std::size_t high;
@@ -53,7 +53,7 @@ std::size_t ByteTrie::Bytes() const {
 
 namespace {
 
-using Bucket = std::map<std::string_view, std::vector<Position>>;  // by pattern
+using Bucket = std::map<std::string_view, std::vector<Position>>;  // keyed by pattern
 using Table = std::map<std::string, Bucket>;
 
 // Positions by the literal bytes that a name must have to match.

@@ -1,4 +1,4 @@
-// Which of many globs match a name, without trying each.
+// Finds which of many globs match a name, without trying each.
 #pragma once
 
 #include <algorithm>
@@ -14,29 +14,31 @@
 
 namespace tierfs::policy {
 
-// A component of a rule that is waited for.
+// A component of a rule that waits for a name.
 struct Position {
   std::uint32_t rule;
   std::uint32_t component;
   bool operator==(const Position&) const = default;
-  auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): of what the compiler makes of it
+  // NOLINTNEXTLINE(modernize-use-nullptr): the warning is about code that the compiler generates.
+  auto operator<=>(const Position&) const = default;
 };
 
-// A set of short byte strings; says which of them a text begins with in one walk that ends at the
-// first byte that none goes on with.
+// A set of short byte strings. Finds those that are a prefix of a text in one walk, which ends at
+// the first byte that continues no string.
 class ByteTrie {
  public:
-  // Longer keys are cut: the node and edge tables stay small whatever the patterns.
+  // Longer keys are cut, so that the node and edge tables stay small for any patterns.
   static constexpr std::size_t kMaxKey = 16;
 
   ByteTrie() = default;
-  // `keys` are (text, value), sorted, each text once and at most kMaxKey bytes.
+  // `keys` are (text, value) pairs, sorted by text. Each text is unique and at most kMaxKey bytes
+  // long.
   explicit ByteTrie(const std::vector<std::pair<std::string, std::uint32_t>>& keys);
 
   [[nodiscard]] bool empty() const { return nodes_.empty(); }
   [[nodiscard]] std::size_t Bytes() const;
 
-  // Calls `found(value)` for each key that the bytes from `at` on begin with.
+  // Calls `found(value)` for each key that is a prefix of the bytes from `at` on.
   template <typename Iterator, typename Found>
   void Walk(Iterator at, Iterator end, Found found) const {
     std::uint32_t node = 0;
@@ -61,16 +63,19 @@ class ByteTrie {
   std::vector<std::uint32_t> edge_targets_;
 };
 
-// Positions that wait for one and the same pattern: a name matches all of them or none. What a
-// match of them decides is known beforehand.
+// Positions that wait for the same pattern: a name matches all of them or none. The outcome of a
+// match is precomputed.
 struct Group {
-  std::int64_t highest = -1;         // their highest rule
-  std::int64_t ends = -1;            // the highest of the rules whose last component this is; -1 when there is none
-  std::int64_t ends_for_files = -1;  // the same without the rules that are for directories alone
-  std::uint32_t first = 0;           // where its positions begin, the highest rule first
-  std::uint32_t last = 0;            // and end
+  std::int64_t highest = -1;  // their highest rule
+  // The highest rule whose last component this is; -1 for none.
+  std::int64_t ends = -1;
+  // The same, without the rules for directories only.
+  std::int64_t ends_for_files = -1;
+  // The range of its positions, the highest rule first.
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
 
-  // Takes in a position, of a rule no higher than those before it.
+  // Adds a position. Its rule must be no higher than those added before.
   void Add(const Rule& rule, const Position& position) {
     highest = std::max(highest, std::int64_t{position.rule});
     if (position.component + 1 != rule.components.size()) return;
@@ -79,16 +84,16 @@ struct Group {
   }
 };
 
-// Finds the groups whose pattern matches a name: literals by one hash look-up; globs by what they
-// begin with, end with or hold, each by one walk in a trie that leaves few to try; only globs
-// without any literal byte are tried for every name.
+// Finds the groups whose pattern matches a name. Literals take one hash look-up. Globs are found by
+// a literal prefix, suffix or inner run, each with one walk in a trie that leaves few to try. Only
+// globs without a literal byte are tried for every name.
 class NameIndex {
  public:
   NameIndex(const std::vector<Rule>& rules, const std::vector<Position>& positions);
 
-  // Calls `matched(group, number)` for each group with a rule above `floor` whose pattern matches,
-  // in no particular order, perhaps more than once. `floor` may rise through the reference while it
-  // runs. Allocates nothing.
+  // Calls `matched(group, number)` for each matching group with a rule above `floor`, in no
+  // particular order, perhaps more than once. The caller may raise `floor` through the reference
+  // meanwhile. Allocates nothing.
   template <typename Matched>
   void Find(const std::vector<Rule>& rules, std::string_view name, const std::int64_t& floor, Matched matched) const {
     const auto attempt = [&](std::uint32_t bucket) {
@@ -115,15 +120,14 @@ class NameIndex {
   [[nodiscard]] std::size_t Bytes() const;
 
  private:
-  // Buckets of groups, each with the one of the highest rule first: bucket b is
-  // groups_[offsets_[b]] to groups_[offsets_[b + 1]]. Bucket 0 holds the globs without a literal
-  // byte.
+  // Buckets of groups, each sorted with the highest rule first. Bucket b is groups_[offsets_[b]] to
+  // groups_[offsets_[b + 1]]. Bucket 0 holds the globs without a literal byte.
   std::vector<Position> positions_;
   std::vector<Group> groups_;
   std::vector<std::uint32_t> offsets_;
   bool has_others_ = false;
-  std::unordered_map<std::string_view, std::uint32_t> literals_;  // the texts are the rules'
-  ByteTrie suffixes_;                                             // keys reversed
+  std::unordered_map<std::string_view, std::uint32_t> literals_;  // the texts belong to the rules
+  ByteTrie suffixes_;                                             // with reversed keys
   ByteTrie prefixes_;
   ByteTrie runs_;
 };

@@ -10,7 +10,8 @@ namespace {
 
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
-// Trailing spaces go unless a backslash holds them (git: dir.c, trim_trailing_spaces).
+// Removes trailing spaces, except a space escaped by a backslash (git: dir.c,
+// trim_trailing_spaces).
 std::string_view WithoutTrailingSpaces(std::string_view text) {
   std::size_t end = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -73,7 +74,7 @@ class Parser {
   Diagnostic Make(std::size_t at, std::string message, std::string code) const {
     Source source = source_;
     source.column = at + 1;
-    // What is quoted from the file must not drive a terminal.
+    // Text quoted from the file must not control a terminal.
     std::replace_if(
         message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
     return Diagnostic{source, std::string(line_.substr(0, kMaxShown)), std::move(message), std::move(code)};
@@ -123,14 +124,14 @@ class Parser {
     out_.rules.push_back(std::move(rule));
   }
 
-  // Splits a pattern, without the slash at its end, into the components of the rule; false after an
-  // error.
+  // Splits a pattern, given without its trailing slash, into the components of the rule. Returns
+  // false after an error.
   bool Components(std::string_view text, std::size_t column, Rule& rule) {
     const auto wrong = [&](std::size_t at, std::string message) {
       Error(column + at, std::move(message));
       return false;
     };
-    // As git has it: any slash but one at the end anchors, also one within brackets.
+    // As in git, any slash except a trailing one anchors the pattern, even one within brackets.
     const bool anchored = text.find('/') != std::string_view::npos;
     if (!anchored) rule.components.push_back(Component{true, {}});
     const auto pieces = Split(text);
@@ -156,8 +157,8 @@ class Parser {
     return true;
   }
 
-  // The pieces between the slashes, with their offsets. A slash within brackets separates nothing;
-  // one behind a backslash does.
+  // Returns the pieces between slashes, with their offsets. A slash within brackets does not
+  // separate pieces; one behind a backslash does.
   static std::vector<std::pair<std::size_t, std::string_view>> Split(std::string_view text) {
     std::vector<std::pair<std::size_t, std::string_view>> pieces;
     std::size_t start = 0;
@@ -177,7 +178,7 @@ class Parser {
     return pieces;
   }
 
-  // Where the bracket expression that starts at `at` ends; `at` itself when it does not end.
+  // Returns the end of the bracket expression that starts at `at`, or `at` itself if it has no end.
   static std::size_t BracketEnd(std::string_view text, std::size_t at) {
     std::size_t i = at + 1;
     if (i < text.size() && (text[i] == '!' || text[i] == '^')) ++i;

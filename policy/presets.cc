@@ -6,9 +6,9 @@ namespace tierfs::policy {
 namespace {
 
 constexpr std::string_view kDebian =
-    R"(# A Debian system. What packages own is bulk, configuration is the build, credentials are
-# data. What is in doubt is
-# left to tier 2: no rule here sends to a tier without backup what a person may have put there.
+    R"(# A Debian system. Files of packages are bulk, configuration is the build, credentials are data.
+# In doubt a path stays in tier 2: no rule here sends files that a person may have put there
+# to a tier without backup.
 
 # Package-owned trees: a mirror gives them back.
 4 /usr/
@@ -26,12 +26,12 @@ constexpr std::string_view kDebian =
 # The same, by the Filesystem Hierarchy Standard: software that did not come with the system.
 2 /opt/
 
-# What dpkg knows of its packages describes the bulk, and goes with it.
+# dpkg's records of its packages describe the bulk and stay with it.
 4 /var/lib/dpkg/
-# ... but these two hold decisions of the administrator.
+# The exceptions are these two, which hold decisions of the administrator.
 2 /var/lib/dpkg/diversions
 2 /var/lib/dpkg/statoverride
-# Package lists: fetched anew by apt update.
+# Package lists: apt update fetches them again.
 4 /var/lib/apt/lists/
 # Sums of the configuration files as the packages shipped them: written by the packages.
 4 /var/lib/ucf/
@@ -77,25 +77,25 @@ constexpr std::string_view kDebian =
 4 /etc/ld.so.cache
 # All certificates of ca-certificates in one file, by update-ca-certificates.
 4 /etc/ssl/certs/ca-certificates.crt
-# What a package would have written where the administrator's file was kept: the package still has it.
+# New versions of files that the administrator chose to keep: the package still has them.
 4 /etc/**/*.dpkg-dist
 4 /etc/**/*.dpkg-new
 4 /etc/**/*.ucf-dist
 
 # Caches by the Filesystem Hierarchy Standard: programs must do without them.
 3 /var/cache/
-# ... which debconf's are not: the answers to the questions of packages, passwords among them.
+# debconf's cache is an exception: it holds the answers to packages' questions, passwords among them.
 2 /var/cache/debconf/
-# Indexes over other files: updatedb makes them anew each night.
+# Indexes over other files: updatedb rebuilds them each night.
 3 /var/lib/mlocate/
 3 /var/lib/plocate/
-# When each log was rotated last: logrotate begins anew.
+# The date of each log's last rotation: logrotate can start again without it.
 3 /var/lib/logrotate/
-# Logs are records of what happened, and nothing makes them again. A later rule sends to tier 3 those that nobody will
-# ask for.
+# Logs are records of events and cannot be made again. A later rule can send logs that are not
+# needed to tier 3.
 2 /var/log/
 
-# What does not outlive a boot, and what programs may find empty at any time.
+# Files that do not outlive a boot, and directories that programs may find empty at any time.
 3 /tmp/
 3 /var/tmp/
 3 /run/
@@ -107,7 +107,7 @@ constexpr std::string_view kDebian =
 4 /sys/
 )";
 
-constexpr std::string_view kDocker = R"(# What Docker writes into a container, and a Docker host's own store.
+constexpr std::string_view kDocker = R"(# Files that Docker writes into a container, and a Docker host's own store.
 
 # Written by the engine into every container, at each start.
 4 /.dockerenv
@@ -115,13 +115,13 @@ constexpr std::string_view kDocker = R"(# What Docker writes into a container, a
 4 /etc/hosts
 4 /etc/resolv.conf
 4 /etc/mtab
-# Images and their layers come back from a registry or a build; what a container wrote outside its volumes goes with
-# it, by design.
+# Images and their layers come back from a registry or a build. By design, files that a container
+# wrote outside its volumes are lost with it.
 4 /var/lib/docker/image/
 4 /var/lib/docker/overlay2/
 4 /var/lib/docker/buildkit/
 4 /var/lib/containerd/
-# Made anew when the containers are, from the compose file; with their logs, which is most of it.
+# Made again with the containers from the compose file. Most of it is their logs.
 3 /var/lib/docker/containers/
 # Work files of pulls and builds.
 3 /var/lib/docker/tmp/
@@ -131,20 +131,20 @@ constexpr std::string_view kDocker = R"(# What Docker writes into a container, a
 
 constexpr std::string_view kNode = R"(# Node.js projects.
 
-# Installed from the lock file, by npm ci and its kin.
+# Installed from the lock file, by npm ci and the like.
 4 node_modules/
-# What package managers downloaded, to spare the next download.
+# Downloads that package managers keep for the next time.
 3 .npm/
 3 **/.yarn/cache/
 3 .pnpm-store/
 # Headers of Node.js for native modules: fetched at the next compile.
 3 .node-gyp/
-# Results of linters and bundlers, kept to be faster the next time.
+# Results of linters and bundlers, kept to speed up the next run.
 3 .eslintcache
 3 .parcel-cache/
 3 **/.next/cache/
 3 .turbo/
-# What the tools write when they fail.
+# Files that the tools write when they fail.
 3 npm-debug.log*
 3 yarn-error.log*
 # May hold the token of a registry: a credential, also within a tree that is tier 1.
@@ -163,9 +163,9 @@ constexpr std::string_view kPython = R"(# Python projects.
 3 __pycache__/
 3 *.pyc
 3 *.pyo
-# What pip downloaded and built, to spare the next time.
+# Downloads and builds that pip keeps for the next time.
 3 **/.cache/pip/
-# Results of checkers and tests, kept to be faster the next time.
+# Results of checkers and tests, kept to speed up the next run.
 3 .mypy_cache/
 3 .pytest_cache/
 3 .ruff_cache/

@@ -9,7 +9,7 @@
 namespace tierfs::policy {
 
 [[nodiscard]] std::optional<std::string_view> PresetNamed(std::string_view name);
-// "<debian>, <docker>, ...", for messages.
+// Returns "<debian>, <docker>, ...", for messages.
 [[nodiscard]] std::string PresetNames();
 [[nodiscard]] std::vector<std::string_view> AllPresets();
 

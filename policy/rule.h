@@ -17,23 +17,24 @@ struct RuleId {
   bool operator==(const RuleId&) const = default;
 };
 
-// No rule matched.
+// The value if no rule matched.
 inline constexpr RuleId kNoRule{};
 
 struct Decision {
-  TierId tier = TierId::kData;  // what no rule matches is user data: when in doubt, back it up
+  // The tier if no rule matches: when in doubt, back the file up.
+  TierId tier = TierId::kData;
   RuleId rule = kNoRule;
   bool operator==(const Decision&) const = default;
 };
 
-// Where something stands in a policy.
+// A position in the text of a policy.
 struct Source {
   std::string file;
   std::size_t line = 0;    // from 1
   std::size_t column = 0;  // from 1, in bytes
 };
 
-// One step of a pattern: a component, or `**`, which stands for any number of components.
+// One step of a pattern: a component, or `**`, which matches any number of components.
 struct Component {
   bool any_depth = false;
   Glob glob;
@@ -42,15 +43,15 @@ struct Component {
 struct Rule {
   TierId tier = TierId::kData;
   std::string pattern;  // as written, without trailing blanks
-  std::string line;     // as written, for diagnostics; a very long one is cut
-  Source source;        // of the pattern
+  std::string line;     // as written, for diagnostics; cut if very long
+  Source source;        // position of the pattern
   bool directories_only = false;
   // Without a leading any_depth the pattern is anchored at the root of the mount. The last
-  // component is never any_depth: what a rule matches it covers to any depth, so a trailing `/**`
-  // says the same as `/*`.
+  // component is never any_depth: a rule covers everything beneath a match to any depth, so a
+  // trailing `/**` means the same as `/*`.
   std::vector<Component> components;
 
-  // "acng.tiers:7: 3 /var/cache/"
+  // Returns text such as "acng.tiers:7: 3 /var/cache/".
   [[nodiscard]] std::string Describe() const {
     return source.file + ":" + std::to_string(source.line) + ": " + std::to_string(NumberOf(tier)) + " " + pattern;
   }

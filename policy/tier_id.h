@@ -4,13 +4,13 @@
 
 namespace tierfs {
 
-// How a file has to be kept. The number is what users write in policies and configs; a lower number
-// is better protected.
+// The protection that a file gets. Users write the number in policies and configs. A lower number
+// means better protection.
 enum class TierId : std::uint8_t {
   kBuild = 1,  // build script, configuration: versioned
   kData = 2,   // user data, credentials: backed up
   kState = 3,  // caches, generated state: kept, not backed up
-  kBulk = 4,   // installed system: thrown away at a rebuild
+  kBulk = 4,   // installed system: discarded at a rebuild
 };
 
 inline constexpr int kTierCount = 4;

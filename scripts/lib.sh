@@ -1,5 +1,5 @@
-# What the scripts share: where the project is, progress lines, and commands whose output is kept in
-# a log and shown only when they fail. Sourced by bash with `set -euo pipefail`.
+# Shared by the scripts: the project's directory, progress lines, and commands whose output goes to
+# a log that is shown only if they fail. Sourced by bash with `set -euo pipefail`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=$root/.cache
@@ -13,8 +13,8 @@ die() {
   exit 1
 }
 
-# quietly LOGNAME TEXT COMMAND...: one progress line with a dot every five seconds; the end of the
-# log when the command fails.
+# quietly LOGNAME TEXT COMMAND...: runs a command with one progress line and a dot every five
+# seconds. If the command fails, prints the end of the log.
 quietly() {
   local log=$logs/$1.log text=$2 started=$SECONDS status=0 dots
   shift 2
@@ -42,7 +42,7 @@ as_root() {
   fi
 }
 
-# Cores to build with: all of them, fewer when there is less than 1.5 GB of memory for each.
+# The number of parallel build jobs: one for each core, but at least 1.5 GB of memory for each job.
 jobs() {
   local cores memory
   cores=$(nproc)
@@ -60,7 +60,7 @@ build() {
   quietly "build-$preset" "build ($preset)" cmake --build --preset "$preset" --parallel "$(jobs)" ${*:+--target "$@"}
 }
 
-# The address of the archive that the machine takes its own release from, as apt itself reads its
+# The address of the archive from which this machine gets its own release, read by apt from its
 # configuration.
 debian_archive() {
   apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)' 'Created-By: Packages' |

@@ -1,4 +1,4 @@
-// tierctl backup: the ready-made backup jobs.
+// tierctl backup: the built-in backup jobs.
 #include "fs/jobs/backup/backup.h"
 
 #include <unistd.h>
@@ -18,7 +18,8 @@ constexpr std::size_t kShown = 20;
 struct Request {
   BackupRequest job;
   std::string mount;
-  std::vector<int> tiers;  // none: those of 1 and 2 that are recorded
+  // Empty: those of tiers 1 and 2 that are recorded.
+  std::vector<int> tiers;
   bool quiet = false;
   bool json = false;
 };
@@ -128,16 +129,15 @@ void AddTool(CLI::App* backup, Outcome& outcome, BackupTool tool, const char* na
   request->job.tool = tool;
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name; it has to be mounted")->required();
   verb->add_option("DESTINATION", request->job.destination, destination)->required()->check([](const std::string& text) {
-    return text.empty() || text == "/" ? std::string("it is no place for a backup") : std::string();
+    return text.empty() || text == "/" ? std::string("not a valid backup destination") : std::string();
   });
   verb->add_option("OPTIONS", request->job.tool_options,
                    std::string("behind -- : options for the call of ") + name + " that copies, as --option=value");
   verb->add_option("-t,--tier", request->tiers, "only this tier (1 and 2); may be given again")
       ->check(CLI::Range(1, 3))
       ->allow_extra_args(false);
-  verb->add_flag("--full", request->job.full, "look at everything, whatever the feed says");
-  verb->add_option("--full-every", request->job.full_every, "days after which a pass is a full one by itself (7)")
-      ->check(CLI::Range(0, 36500));
+  verb->add_flag("--full", request->job.full, "make a full pass: compare or read everything");
+  verb->add_option("--full-every", request->job.full_every, "make a pass a full one after this many days (7)")->check(CLI::Range(0, 36500));
   if (tool != BackupTool::kRsync) {
     verb->add_flag("--skip-unchanged", request->job.skip_unchanged, "make no archive when nothing has changed since the last one");
   }
@@ -152,12 +152,12 @@ void AddTool(CLI::App* backup, Outcome& outcome, BackupTool tool, const char* na
 }  // namespace
 
 void AddBackup(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("backup", "Backs tiers 1 and 2 up by rsync, borg or restic, at the cost of what changed");
+  auto* verb = app.add_subcommand("backup", "Backs up tiers 1 and 2 with rsync, borg or restic; copies only what changed");
   verb->require_subcommand(1);
   verb->footer(
       "Each tool has its own --help. Exit codes: 0 the backup is complete; 1 it is complete, and a full pass found what earlier passes "
       "had\n"
-      "missed, or --verify a difference; 2 wrong usage; 3 it is not complete, and the next run does it again.\n"
+      "missed, or --verify a difference; 2 wrong usage; 3 it is not complete, and the next run repeats it.\n"
       "What the tool printed is in STATE/backup/; the log of the run before is kept.");
   AddTool(
       verb, outcome, BackupTool::kRsync, "rsync", "Keeps a copy of each tier's tree", "an existing directory, here or as HOST:PATH",
@@ -170,13 +170,13 @@ void AddBackup(CLI::App& app, Outcome& outcome) {
           "Archives are HOST-MOUNT-tierN-DATE; one that was cut short is HOST-MOUNT-tierN-unfinished-DATE, and goes with the next\n"
           "complete one.\n"
           "borg reads the files whose ctime, size or inode changed; a full pass reads all, and compares the archive with the last one.\n"
-          "--verify compares the archive's listing with the catalogue. BORG_PASSPHRASE and the like are borg's affair.");
+          "--verify compares the archive's listing with the catalogue. borg itself reads BORG_PASSPHRASE and the like.");
   AddTool(
       verb, outcome, BackupTool::kRestic, "restic", "Makes a snapshot of each tier", "a restic repository that has been initialised",
       "Snapshots have the tags tierfs:HOST-MOUNT-tierN and tierfs-token:TOKEN; one without a token was cut short, and goes with the next\n"
       "complete one. restic reads the files whose ctime, size or inode changed; a full pass reads all (--force), and compares the\n"
-      "snapshot with the last one. --verify compares the snapshot's listing with the catalogue. RESTIC_PASSWORD_FILE and the like\n"
-      "are restic's affair.");
+      "snapshot with the last one. --verify compares the snapshot's listing with the catalogue. restic itself\n"
+      "reads RESTIC_PASSWORD_FILE and the like.");
 }
 
 }  // namespace tierfs::tools

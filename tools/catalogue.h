@@ -1,4 +1,4 @@
-// Showing paths of the catalogue.
+// Shows paths from the catalogue.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@
 
 namespace tierfs::tools {
 
-// {"path": ...}, and {"bytes": hexadecimal} beside it when it is not UTF-8.
+// Returns {"path": ...}, with {"bytes": hexadecimal} beside it if the path is not UTF-8.
 [[nodiscard]] nlohmann::json PathToJson(const std::string& path);
 
 }  // namespace tierfs::tools

@@ -1,4 +1,4 @@
-// tierctl changes: what has changed in a tier since a token.
+// tierctl changes: lists the changes in a tier since a token.
 #include <iostream>
 
 #include "fs/catalog/changes.h"
@@ -19,10 +19,10 @@ struct Request {
   bool json = false;
 };
 
-constexpr const char* kWhyFull[] = {"", "", "it was given by another database", "it is older than what is remembered of deletions"};
+constexpr const char* kWhyFull[] = {"", "", "it was given by another database", "it is older than the oldest remembered deletion"};
 
-// One record a path, "X PATH", and the next token at the end as "= TOKEN": a listing without it is
-// not whole.
+// Prints one record for each path, "X PATH", and the next token at the end as "= TOKEN". A listing
+// without the token is incomplete.
 class Listing {
  public:
   explicit Listing(const Request& request) : request_(request) {}
@@ -98,13 +98,13 @@ void Changes(const Request& request, Outcome& outcome) {
     listing.Finish(full, next->Render());
   });
   if (!read || !same_database) {
-    std::cerr << (read ? "tierctl: the catalogue was made anew just now; ask again" : read.error()) << "\n";
+    std::cerr << (read ? "tierctl: the catalogue has just been rebuilt; run the command again" : read.error()) << "\n";
     outcome.code = kCannot;
   } else if (!std::cout) {
-    std::cerr << "tierctl: the listing could not be written whole\n";
+    std::cerr << "tierctl: the listing is incomplete: standard output could not be written\n";
     outcome.code = kCannot;
   } else if (full != Full::kNo && full != Full::kNoToken) {
-    std::cerr << "tierctl: the token cannot be answered: " << kWhyFull[static_cast<int>(full)] << "; this is everything there is\n";
+    std::cerr << "tierctl: the token cannot be answered: " << kWhyFull[static_cast<int>(full)] << "; every entry has been listed\n";
     outcome.code = kFullListing;
   }
 }
@@ -116,7 +116,7 @@ void AddChanges(CLI::App& app, Outcome& outcome) {
   auto request = std::make_shared<Request>();
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
   verb->add_option("-t,--tier", request->tier, "which tier (2)")->check(CLI::Range(1, 3));
-  verb->add_option("-s,--since", request->since, "the token that the last listing ended with; without it everything there is is listed");
+  verb->add_option("-s,--since", request->since, "the token that the last listing ended with; without it every entry is listed");
   verb->add_flag("--tree", request->tree, "only print the directory that the paths are relative to");
   verb->add_flag("-0", request->nul, "end each record with a NUL, paths as they are");
   verb->add_flag("--json", request->json, "for programs");
@@ -124,7 +124,7 @@ void AddChanges(CLI::App& app, Outcome& outcome) {
       "A record is a letter, a space and the path, relative to the tier's tree (\".\" is the tree itself): A added, M modified,\n"
       "m metadata only (a file rewritten with the same bytes too, when its checksum was known), D deleted. The last record is\n"
       "\"= TOKEN\", the token for the next time. More may be listed than has changed, never less. Exit code 4: the token cannot be\n"
-      "answered any more, and everything there is has been listed; compare whole trees, deletions are not known.");
+      "answered any more, and every entry has been listed; deletions are unknown, so compare whole trees.");
   verb->callback([request, &outcome] { Changes(*request, outcome); });
 }
 

@@ -1,5 +1,5 @@
-// tierctl check: the trees, the lower layers and the catalogue of a mount against what they have to
-// be.
+// tierctl check: checks the trees, the lower layers and the catalogue of a mount against their
+// required state.
 #include <fcntl.h>
 #include <sys/file.h>
 
@@ -33,7 +33,7 @@ void Check(const Request& request, Outcome& outcome) {
   const policy::ParseResult policy = LoadPolicy(*config);
   if (!policy.policy) return fail(kUsage, policy.errors.front().Headline());
   const bool mounted = Ask(*config, protocol::Status{}).has_value();
-  // While nothing is mounted nothing may be mounted meanwhile.
+  // If nothing is mounted, hold the lock so that no daemon mounts during the check.
   UniqueFd lock;
   if (!mounted) {
     lock = UniqueFd(::open((config->state + "/lock").c_str(), O_RDONLY | O_CLOEXEC));
@@ -70,7 +70,7 @@ void Check(const Request& request, Outcome& outcome) {
     }
     all.push_back(std::move(entry));
   }
-  // The trees were changed beneath the daemon.
+  // The repairs changed the trees beneath the daemon.
   if (mounted && mended > 0) (void)Ask(*config, protocol::Rescan{});
   if (request.json) {
     PrintJson({{"mounted", mounted}, {"findings", all}});
@@ -83,11 +83,11 @@ void Check(const Request& request, Outcome& outcome) {
 }  // namespace
 
 void AddCheck(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("check", "Looks for what is not as it has to be in the trees and the catalogue, and mends it");
+  auto* verb = app.add_subcommand("check", "Checks the trees and the catalogue of a mount; with --repair also repairs them");
   auto request = std::make_shared<Request>();
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_flag("--repair", request->repair, "mend what can be mended without a decision");
-  verb->add_flag("-n,--dry-run", request->dry_run, "with --repair: only say what would be mended");
+  verb->add_flag("--repair", request->repair, "repair everything that needs no decision by a person");
+  verb->add_flag("-n,--dry-run", request->dry_run, "with --repair: only say what would be repaired");
   verb->add_flag("--json", request->json, "for programs");
   verb->footer(
       "Works mounted and unmounted. Codes: duplicate, misplaced, stray-whiteout, directory-attributes, unfinished-directory,\n"

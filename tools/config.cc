@@ -9,7 +9,7 @@
 namespace tierfs::tools {
 namespace {
 
-// Every reason why the config could not be mounted, one line each.
+// Returns every reason why the config could not be mounted, one line each.
 std::vector<std::string> ProblemsOf(const std::string& file) {
   const auto config = FindConfig(file);
   if (!config) return {config.error()};
@@ -52,7 +52,7 @@ void AddInit(CLI::App& app, Outcome& outcome) {
   auto dry_run = std::make_shared<bool>(false);
   auto json = std::make_shared<bool>(false);
   verb->add_option("CONFIG", *file)->required();
-  verb->add_flag("--adopt", *adopt, "take directories that hold files already as they are");
+  verb->add_flag("--adopt", *adopt, "accept directories that already hold files, as they are");
   verb->add_flag("-n,--dry-run", *dry_run, "only say what would be done");
   verb->add_flag("--json", *json, "for programs");
   verb->callback([=, &outcome] {

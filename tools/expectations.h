@@ -1,8 +1,9 @@
-// A file that says which tier paths belong to, so that people keep their policy under test.
+// A file that states which tiers paths belong to, as a test of a policy.
 //
 //   # comment
-//   policy FILE         the policy that is tested, relative to this file; at most once
-//   PATH -> TIER        a path with a slash at its end is a directory; TIER as in a policy: 1 to 4, or build, data, state, bulk
+//   policy FILE         the policy under test, relative to this file; at most once
+//   PATH -> TIER        a path with a trailing slash is a directory
+//                       TIER as in a policy: 1 to 4, or build, data, state, bulk
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@ struct Expectation {
 };
 
 struct Expectations {
-  std::string policy_file;  // empty when the file names none
+  std::string policy_file;  // empty if the file names none
   std::vector<Expectation> lines;
   std::vector<policy::Diagnostic> errors;  // all of them
 };

@@ -1,4 +1,4 @@
-// tierctl explain: the class of a path, mounted or not, there or not.
+// tierctl explain: shows the class of a path, whether or not it is mounted or exists.
 #include <sys/stat.h>
 
 #include <iostream>
@@ -17,7 +17,7 @@ struct Question {
   bool json = false;
 };
 
-// The policy that a path is asked of, and the path relative to the mount's root.
+// The policy to apply, and the path relative to the mount's root.
 struct Subject {
   policy::ParseResult policy;
   std::string relative;
@@ -69,7 +69,7 @@ nlohmann::json ToJson(const policy::Policy& policy, const policy::Policy::Explan
 void Print(const std::string& path, const nlohmann::json& answer) {
   std::cout << Printable(path) << "\n  tier " << answer["tier"] << "\n";
   if (answer["rule"].is_null()) {
-    std::cout << "  no rule matches: what no rule matches is data\n";
+    std::cout << "  no rule matches, so it is data\n";
   } else {
     std::cout << "  by       " << Printable(answer["rule"]["rule"].get<std::string>()) << "   (matches "
               << Printable(answer["rule"]["matched"].get<std::string>()) << ")\n";
@@ -79,7 +79,7 @@ void Print(const std::string& path, const nlohmann::json& answer) {
               << Printable(rule["matched"].get<std::string>()) << ")\n";
   }
   if (answer.contains("may_change_below")) {
-    std::cout << "  beneath it these rules can still say otherwise:\n";
+    std::cout << "  these rules can still decide otherwise beneath it:\n";
     for (const auto& rule : answer["may_change_below"]) std::cout << "           " << Printable(rule.get<std::string>()) << "\n";
   }
 }
@@ -90,8 +90,8 @@ void AddExplain(CLI::App& app, Outcome& outcome) {
   auto* verb = app.add_subcommand("explain", "The tier that a path belongs to, the rule that says so, and the rules that it overrode");
   auto question = std::make_shared<Question>();
   verb->add_option("PATH", question->paths, "paths; need not exist; a trailing slash means a directory")->required();
-  verb->add_option("--config", question->config, "ask this mount's policy; paths are relative to its root");
-  verb->add_option("--policy", question->policy, "ask this policy file; paths are relative to the mount's root");
+  verb->add_option("--config", question->config, "use this mount's policy; paths are relative to its root");
+  verb->add_option("--policy", question->policy, "use this policy file; paths are relative to the mount's root");
   verb->add_flag("--json", question->json, "for programs");
   verb->callback([question, &outcome] {
     nlohmann::json all = nlohmann::json::array();

@@ -1,4 +1,4 @@
-// tierctl reload and rescan: what is asked of a running daemon.
+// tierctl reload and rescan: requests to a running daemon.
 #include <iostream>
 
 #include "tools/mounts.h"
@@ -14,7 +14,7 @@ struct Request {
   bool json = false;
 };
 
-// Asks the daemon and prints the answer, by `describe` or as JSON.
+// Sends a request to the daemon and prints the answer, with `describe` or as JSON.
 template <typename Message, typename Describe>
 void Send(const Request& request, const Message& message, Outcome& outcome, Describe describe) {
   const auto config = ConfigFor(request.mount, outcome);
@@ -42,7 +42,7 @@ std::shared_ptr<Request> AddRequest(CLI::App* verb) {
 }  // namespace
 
 void AddReload(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("reload", "Takes a changed policy live; a broken one is refused and the old one stays");
+  auto* verb = app.add_subcommand("reload", "Loads a changed policy; one with errors is refused and the old one stays");
   auto request = AddRequest(verb);
   verb->add_flag("-n,--dry-run", request->dry_run, "only check it");
   verb->callback([request, &outcome] {
@@ -53,8 +53,7 @@ void AddReload(CLI::App& app, Outcome& outcome) {
 
 void AddRescan(CLI::App& app, Outcome& outcome) {
   auto* verb = app.add_subcommand(
-      "rescan",
-      "Takes in what was done in the trees underneath: the kernel's caches are dropped, the catalogue is compared with the trees");
+      "rescan", "Takes in changes made directly in the trees: drops the kernel's caches, compares the catalogue with the trees");
   auto request = AddRequest(verb);
   verb->callback([request, &outcome] {
     Send(*request, protocol::Rescan{}, outcome, [](const protocol::Rescanned& reply) {

@@ -1,4 +1,4 @@
-// tierctl: the one tool of an operator.
+// tierctl: the operator's tool.
 #include <cstdio>
 #include <exception>
 
@@ -6,13 +6,13 @@
 
 int main(int argc, char** argv) {
   using namespace tierfs::tools;
-  CLI::App app("Looks at and steers tierfs mounts.", "tierctl");
+  CLI::App app("Inspects and controls tierfs mounts.", "tierctl");
   app.set_version_flag("-V,--version", "tierctl " TIERFS_VERSION);
   app.require_subcommand(1);
   app.footer(
       "A mount is named by its config file, its mountpoint, or NAME for /etc/tierfs/NAME.toml.\n"
       "Exit codes: 0 done, 1 done with findings, 2 wrong usage or a file with errors, 3 it could not be done;\n"
-      "some verbs have more, which their own --help tells.");
+      "some verbs have more; see their --help.");
   Outcome outcome;
 #define TIERCTL_ADD(Verb) Add##Verb(app, outcome);
   TIERCTL_VERBS(TIERCTL_ADD)

@@ -1,4 +1,4 @@
-// Finding mounts and their configs.
+// Finds mounts and their configs.
 #pragma once
 
 #include <optional>
@@ -15,18 +15,19 @@
 
 namespace tierfs::tools {
 
-// The mount that a path is in: the one with the longest mountpoint above it.
+// Returns the mount that holds a path: the one with the longest mountpoint above it.
 [[nodiscard]] std::optional<MountedFs> MountOf(const std::string& absolute_path);
 
-// The config that `what` means: a config file, a mountpoint, or NAME for /etc/tierfs/NAME.toml. The
-// error is one line.
+// Returns the config that `what` names: a config file, a mountpoint, or NAME for
+// /etc/tierfs/NAME.toml. The error is one line.
 [[nodiscard]] tl::expected<Config, std::string> FindConfig(const std::string& what);
 
-// The same for a verb: what it cannot find is said on stderr, and is wrong usage.
+// The same for a verb. If there is no such config, it says so on stderr and sets the exit code for
+// wrong usage.
 [[nodiscard]] std::optional<Config> ConfigFor(const std::string& what, Outcome& outcome);
 
-// Absolute, without "." and "..", symlinks above the last component resolved; what does not exist
-// is taken as written.
+// Returns an absolute path without "." and "..". Symlinks above the last component are resolved. A
+// path that does not exist is taken as written.
 [[nodiscard]] std::string AbsolutePath(const std::string& path);
 
 }  // namespace tierfs::tools

@@ -1,4 +1,4 @@
-// Output for eyes on a terminal.
+// Output for a reader at a terminal.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +9,20 @@
 
 namespace tierfs::tools {
 
-// 1536 -> "1.5 KiB"
+// Turns 1536 into "1.5 KiB".
 [[nodiscard]] std::string HumanSize(std::uint64_t bytes);
 
-// Rows of cells in aligned columns; numbers to the right where `right` says so.
+// Returns rows of cells in aligned columns. Columns marked in `right` are aligned to the right.
 [[nodiscard]] std::string Table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right);
 
-// What is not printable in a path is shown as '?', so that a file name cannot drive the terminal.
+// Replaces unprintable characters with '?', so that a file name cannot control the terminal.
 [[nodiscard]] std::string Printable(const std::string& path);
 
-// JSON on one line per document, bytes that are not UTF-8 replaced.
+// Prints one document on one line. Bytes that are not UTF-8 are replaced.
 void PrintJson(const nlohmann::json& document);
 
-// A line on stderr that is overwritten, on a terminal only; none is left at the end.
+// Owns a status line on stderr, shown on a terminal only. It is overwritten by each update and
+// erased at the end.
 class Progress {
  public:
   explicit Progress(std::string what);

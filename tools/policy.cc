@@ -30,14 +30,14 @@ nlohmann::json ToJson(const policy::Diagnostic& diagnostic) {
           {"code", diagnostic.code}};
 }
 
-// Each with its line and a caret; of a file that cannot be read there is no line to show.
+// Prints each error with its line and a caret. A file that cannot be read has no line to show.
 void PrintErrors(const std::vector<policy::Diagnostic>& errors) {
   for (const auto& error : errors) {
     std::cerr << "error: " << (error.source.line == 0 ? error.source.file + ": " + error.message + "\n" : error.Render());
   }
 }
 
-// The policy of a file; its errors go to stderr.
+// Loads the policy of a file. Errors go to stderr.
 std::shared_ptr<const policy::Policy> Load(const std::string& file, Outcome& outcome) {
   const auto parsed = LoadPolicyFile(file);
   PrintErrors(parsed.errors);
@@ -152,7 +152,7 @@ void AddPolicy(CLI::App& app, Outcome& outcome) {
   group->require_subcommand(1);
   auto request = std::make_shared<Request>();
 
-  auto* check = group->add_subcommand("check", "Errors of a policy, and warnings about rules that are probably not what was meant");
+  auto* check = group->add_subcommand("check", "Reports errors in a policy, and warns about rules that are probably mistakes");
   check->add_option("FILE", request->file, "a policy")->required();
   check->add_flag("--strict", request->strict, "exit code 1 when there are warnings");
   check->add_flag("--json", request->json, "for programs");

@@ -1,4 +1,4 @@
-// tierctl settle and retier: misplaced files go to the tier that their path belongs to.
+// tierctl settle and retier: move misplaced files to the tier that their path belongs to.
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,12 +21,13 @@ using protocol::SettleReport;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kLook = std::chrono::milliseconds(250);
-constexpr auto kNotice = std::chrono::milliseconds(20);  // that somebody has interrupted
+constexpr auto kNotice = std::chrono::milliseconds(20);  // how soon an interrupt is noticed
 
 struct Request {
   std::string mount;
   std::string path;
-  std::string policy;  // of retier: a file, instead of the config's policy
+  // For retier: a file to use instead of the config's policy.
+  std::string policy;
   bool dry_run = false;
   bool wait = false;
   bool json = false;
@@ -34,8 +35,8 @@ struct Request {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-// A report as the daemon's, of what a settling would move. The error is one line: a tree cannot be
-// read.
+// Returns a report, in the daemon's form, of the files that a settling would move. The error is one
+// line: a tree cannot be read.
 tl::expected<SettleReport, std::string> DryReport(const Config& config, const policy::Policy& policy) {
   Progress progress("looking for misplaced files of " + config.name + ":");
   const Misplaced found = CountMisplaced(config, policy, [&progress](std::uint64_t seen) { progress.Show(seen); });
@@ -66,10 +67,10 @@ void Print(const SettleReport& report, bool dry_run) {
   print(report.waiting, " are open and on another file system: they move when they are closed");
   print(report.linked, " have several names and are on another file system: they stay");
   if (report.failed != 0) std::cout << report.failed << " could not be moved; the log says why\n";
-  if (report.cancelled) std::cout << "interrupted; the same command goes on with it\n";
+  if (report.cancelled) std::cout << "interrupted; run the same command again to continue\n";
 }
 
-// One line on a terminal's stderr: how far, how fast, how long still.
+// A status line on a terminal's stderr: progress, speed and time left.
 class MoveProgress {
  public:
   MoveProgress(std::uint64_t files, std::uint64_t bytes) : files_(files), bytes_(bytes) {}
@@ -102,7 +103,7 @@ class MoveProgress {
   bool shown_ = false;
 };
 
-// Has the daemon do it, and watches. Ctrl-C cancels it there.
+// Has the daemon settle, and shows its progress. Ctrl-C cancels the settling in the daemon.
 tl::expected<SettleReport, std::string> RunSettle(const Config& config, const Request& request, const SettleReport& expected) {
   MoveProgress progress(expected.moved, expected.bytes);
   struct sigaction action {};
@@ -113,7 +114,7 @@ tl::expected<SettleReport, std::string> RunSettle(const Config& config, const Re
   Clock::time_point next_look = Clock::now() + kLook;
   while (done.wait_for(kNotice) != std::future_status::ready) {
     if (interrupted != 0) {
-      // Again until it has ended: the first may have come before the daemon had begun.
+      // Repeat until it has ended: the first request may have come before the daemon began.
       const auto cancelled = Ask(config, protocol::CancelSettling{});
       if (cancelled) continue;
       std::cerr << cancelled.error() << "\n";
@@ -126,7 +127,7 @@ tl::expected<SettleReport, std::string> RunSettle(const Config& config, const Re
   return done.get();
 }
 
-// Until nothing is being settled in the background any more.
+// Waits until the daemon has no settling left in the background.
 tl::expected<void, std::string> WaitForBackground(const Config& config) {
   for (;;) {
     const auto status = Ask(config, protocol::Status{});
@@ -157,7 +158,7 @@ void Settle(const Request& request, Outcome& outcome) {
   if (!config) return Refuse(config.error(), kUsage, outcome);
   const auto policy = LoadPolicy(*config);
   const bool watched = ::isatty(STDERR_FILENO) != 0 && policy.policy && !request.dry_run;
-  // A tree that cannot be counted has only no time left to show.
+  // If a tree cannot be counted, only the estimate of the time left is missing.
   const SettleReport expected = watched ? DryReport(*config, *policy.policy).value_or(SettleReport{}) : SettleReport{};
   const auto report = RunSettle(*config, request, expected);
   if (!report) return Refuse(report.error(), kCannot, outcome);
@@ -186,7 +187,7 @@ void Retier(const Request& request, Outcome& outcome) {
   if (!report) return Refuse(report.error(), kCannot, outcome);
   Finish(request, *report, outcome);
   if (!file.empty() && !request.json) {
-    std::cout << "the next mount goes by the config's own policy again: put " << file << " there if it is to stay\n";
+    std::cout << "the next mount uses the config's own policy again: put " << file << " there to keep it\n";
   }
 }
 
@@ -196,16 +197,16 @@ void AddSettle(CLI::App& app, Outcome& outcome) {
   auto* verb = app.add_subcommand("settle", "Moves misplaced files to the tier that their path belongs to");
   auto request = std::make_shared<Request>();
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("PATH", request->path, "only what is there and beneath, relative to the mount");
+  verb->add_option("PATH", request->path, "only this path and everything beneath it, relative to the mount");
   verb->add_flag("-n,--dry-run", request->dry_run, "only say what would be moved");
-  verb->add_flag("--wait", request->wait, "until what renames left to the background is settled too");
+  verb->add_flag("--wait", request->wait, "also wait until the background has moved the files that renames left misplaced");
   verb->add_flag("--json", request->json, "for programs");
   verb->callback([request, &outcome] { Settle(*request, outcome); });
 }
 
 void AddRetier(CLI::App& app, Outcome& outcome) {
   auto* verb = app.add_subcommand(
-      "retier", "Takes a changed policy live and moves what it has in another tier; Ctrl-C stops it, the same command goes on");
+      "retier", "Loads a changed policy and moves the files that it puts in another tier; Ctrl-C stops it, the same command continues");
   auto request = std::make_shared<Request>();
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
   verb->add_option("--policy", request->policy, "this file, instead of the policy that the config names");

@@ -1,4 +1,4 @@
-// tierctl status: what each mount is made of and how it is served.
+// tierctl status: shows the parts of each mount and how it is served.
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -16,7 +16,7 @@ namespace tierfs::tools {
 namespace {
 
 nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, int tier, Progress& progress, std::uint64_t& seen) {
-  std::set<ino_t> linked;  // files with several names, which are counted once
+  std::set<ino_t> linked;  // files with several names, counted once
   const std::string& path = config.tiers[static_cast<std::size_t>(tier - 1)];
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
@@ -56,7 +56,7 @@ nlohmann::json StatusOf(const Config& config) {
   return status;
 }
 
-// What the kernel asked the daemon since it mounted: the sum, and the most frequent kinds.
+// Describes the kernel's requests since the mount: their sum, and the most frequent kinds.
 std::string Requests(const nlohmann::json& requests) {
   std::vector<std::pair<std::uint64_t, std::string>> kinds;
   std::uint64_t sum = 0;

@@ -1,4 +1,4 @@
-// How a verb of tierctl joins the command line. One file a verb.
+// Adds the verbs of tierctl to the command line. Each verb has one file.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,21 +7,23 @@
 
 namespace tierfs::tools {
 
-// Exit codes of every verb.
+// The exit codes of every verb.
 inline constexpr int kOk = 0;
-inline constexpr int kFindings = 1;     // it ran, and found what it looks for: warnings, mismatches
-inline constexpr int kUsage = 2;        // the command line or a file is wrong
-inline constexpr int kCannot = 3;       // it could not be done
-inline constexpr int kFullListing = 4;  // `changes`: the token could not be answered, everything was listed
-inline constexpr int kCorrupt = 5;      // `verify`: content changed that nobody wrote
+// It ran and found warnings or mismatches.
+inline constexpr int kFindings = 1;
+inline constexpr int kUsage = 2;   // the command line or a file is wrong
+inline constexpr int kCannot = 3;  // the operation failed
+// `changes`: the token could not be answered, so everything was listed.
+inline constexpr int kFullListing = 4;
+inline constexpr int kCorrupt = 5;  // `verify`: content changed without a write
 
-// What a verb leaves behind for main to return.
+// The result of a verb, which main returns.
 struct Outcome {
   int code = kOk;
 };
 
-// The verbs, in the order of the help. Add##Verb adds it, with its options, help and callback, to
-// the app.
+// The verbs, in the order of the help. Add##Verb adds one to the app, with its options, help and
+// callback.
 #define TIERCTL_VERBS(Add)                                                                                                           \
   Add(Status) Add(Where) Add(Explain) Add(Config) Add(Init) Add(Reload) Add(Rescan) Add(Settle) Add(Changes) Add(Backup) Add(Verify) \
       Add(Check) Add(Retier) Add(Policy)

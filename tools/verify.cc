@@ -1,5 +1,5 @@
-// tierctl verify: reads files again and compares them with the checksums that were taken when they
-// were last written.
+// tierctl verify: reads files again and compares them with the checksums taken when they were last
+// written.
 #include "fs/jobs/verify.h"
 
 #include <algorithm>
@@ -89,13 +89,12 @@ void Verify(const Request& request, Outcome& outcome) {
 }  // namespace
 
 void AddVerify(CLI::App& app, Outcome& outcome) {
-  auto* verb =
-      app.add_subcommand("verify", "Reads files of tiers 1 and 2 again and reports those that changed although nothing wrote to them");
+  auto* verb = app.add_subcommand("verify", "Reads files of tiers 1 and 2 again and reports those that changed without a write");
   auto request = std::make_shared<Request>();
   verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
   verb->add_option("-t,--tier", request->verify.tier, "only this tier")->check(CLI::Range(1, 2));
-  verb->add_flag("--full", request->verify.full, "read files too that have no checksum yet: that shows which cannot be read");
-  verb->add_option("-r,--rate", request->verify.rate, "read at most so many MiB a second")->check(CLI::PositiveNumber);
+  verb->add_flag("--full", request->verify.full, "also read files that have no checksum yet, to find those that are unreadable");
+  verb->add_option("-r,--rate", request->verify.rate, "read at most this many MiB a second")->check(CLI::PositiveNumber);
   verb->add_flag("--json", request->json, "for programs");
   verb->footer(
       "Works mounted and unmounted. A file counts as corrupt when its content differs from its checksum while its size and times are\n"

@@ -1,4 +1,4 @@
-// tierctl where: which tier a file is in, and why.
+// tierctl where: shows the tier of a file, and the reason.
 #include <sys/xattr.h>
 
 #include <array>
@@ -13,7 +13,8 @@
 namespace tierfs::tools {
 namespace {
 
-// Under security.*, since the kernel has no user.* on symlinks and the like.
+// Reads an xattr of tierfs. It is under security.*, since the kernel allows no user.* on symlinks
+// and special files.
 tl::expected<std::string, int> OwnXattr(const std::string& path, const char* name) {
   std::array<char, 8192> value;
   const ssize_t size = ::lgetxattr(path.c_str(), (std::string("security.tierfs.") + name).c_str(), value.data(), value.size());

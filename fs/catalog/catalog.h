@@ -1,5 +1,5 @@
-// The catalogue of a mount: everything that tierfs remembers beside the trees. All of it can be
-// made anew from them.
+// The catalogue of a mount: everything that tierfs remembers outside the trees. All of it can be
+// rebuilt from the trees.
 #pragma once
 
 #include <memory>
@@ -14,31 +14,33 @@
 
 namespace tierfs {
 
-// Opening it never fails; what is wrong with it is in Health.
+// Owns the database, the intent journal and the change feed of one mount. Opening never fails;
+// errors are reported through Health.
 class Catalog {
  public:
-  // The journal alone.
+  // Opens the intent journal only.
   explicit Catalog(const std::string& state_dir);
-  // With the feed, and checksums of tiers 1 and 2, once Start is called.
+  // Opens the journal, the feed and the checksums of tiers 1 and 2. The feed and the checksummer
+  // run once Start is called.
   Catalog(const std::string& state_dir, FeedOptions options);
   ~Catalog();
   Catalog(const Catalog&) = delete;
   Catalog& operator=(const Catalog&) = delete;
 
-  // Starts what runs in the background. After the journal's intents have been finished or undone.
+  // Starts the background work. Call it after the journal's intents have been finished or undone.
   void Start();
-  // Records what was told so far and ends what runs in the background.
+  // Records everything told so far and ends the background work.
   void Stop();
 
   [[nodiscard]] IntentJournal& journal() { return journal_; }
   [[nodiscard]] const IntentJournal& journal() const { return journal_; }
-  [[nodiscard]] ChangeFeed* feed() { return feed_.get(); }  // null without one
+  [[nodiscard]] ChangeFeed* feed() { return feed_.get(); }  // null without a feed
   [[nodiscard]] Checksummer* checksummer() { return checksummer_.get(); }
   [[nodiscard]] const Health& health() const { return health_; }
   [[nodiscard]] Database& database() { return database_; }
 
-  // A token for all that has changed until now: then what the database says is complete and
-  // durable.
+  // Returns a token for everything that has changed until now. On return the database is complete
+  // and durable up to that token.
   [[nodiscard]] Result<Token> Seal();
 
  private:

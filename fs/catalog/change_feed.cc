@@ -12,9 +12,11 @@
 namespace tierfs {
 namespace {
 
-constexpr auto kCollect = std::chrono::milliseconds(500);  // hints wait this long for more of their kind
+// Hints wait this long, so that more of their kind can be handled together.
+constexpr auto kCollect = std::chrono::milliseconds(500);
 constexpr auto kRetry = std::chrono::seconds(5);
-constexpr std::size_t kBatch = 1000;  // rows a transaction: the journal waits for no more than one
+// Rows in one transaction. The journal never waits for more than one transaction.
+constexpr std::size_t kBatch = 1000;
 
 LayerMask MaskOf(const std::map<LayerIndex, std::string>& trees) {
   LayerMask mask;
@@ -30,7 +32,7 @@ bool Before(const Hint& a, const Hint& b) {
   return a.change != b.change ? a.change > b.change : a.again < b.again;
 }
 
-// Each path once, with the strongest of its changes.
+// Keeps each path once, with the strongest of its changes.
 void Unify(std::vector<Hint>& hints) {
   std::sort(hints.begin(), hints.end(), Before);
   const auto same = [](const Hint& a, const Hint& b) {
@@ -80,7 +82,8 @@ void ChangeFeed::NamelessTouched(std::uint64_t inode, Change change) { queue_.Ad
 void ChangeFeed::MayBeMapped(UniqueFd file) {
   if (mapped_.Add(std::move(file))) return;
   health_.Note(
-      "too many files stay mapped for writing after they were closed: changes made through some mappings show with the next rescan");
+      "too many files stay mapped for writing after they were closed: changes made through some mappings are recorded only by `tierctl "
+      "rescan`");
 }
 
 void ChangeFeed::Renewed() {
@@ -107,7 +110,8 @@ void ChangeFeed::Run() {
   auto patience = std::chrono::milliseconds(0);
   for (;;) {
     queue_.Wait(patience);
-    // What was told before a ticket was drawn is among the hints that are taken after it was seen.
+    // Read the ticket before the hints: every hint told before that ticket was drawn is then among
+    // the hints taken below.
     std::uint64_t ticket = 0;
     bool compare = false;
     bool stop = false;
@@ -165,8 +169,8 @@ std::vector<Hint> ChangeFeed::TakeLinked(std::vector<Hint>& hints) {
 void ChangeFeed::Process(std::vector<Hint> hints) {
   if (hints.empty()) return;
   Unify(hints);
-  // Whatever changed before the hints then has a time that is older than the present tick, so that
-  // a later change has another time.
+  // After this sleep, every change older than the hints has a timestamp older than the current
+  // clock tick. A later change therefore gets a different timestamp.
   std::this_thread::sleep_for(std::chrono::nanoseconds(kClockTickNs));
   std::vector<Hint> further = TakeLinked(hints);
   bool done = LookAt(hints, &further);
@@ -176,9 +180,10 @@ void ChangeFeed::Process(std::vector<Hint> hints) {
   compare_wanted_ = true;
 }
 
-// A name of a file is recorded as it was at some instant. A change after that instant is told of
-// after it, by some name or by the inode, and that leads to this name again, however often the
-// others were looked at in between. So what is looked at here leads no further.
+// A name of a file is recorded as it was at some instant. A change after that instant gives a hint
+// of its own, by some name or by the inode, and that hint leads to this name again. It does so
+// however often the other names were looked at in between. The paths looked at here therefore lead
+// no further.
 bool ChangeFeed::Follow(std::vector<Hint> further) {
   Unify(further);
   const std::vector<Hint> linked = TakeLinked(further);
@@ -220,7 +225,7 @@ bool ChangeFeed::LookAt(const std::vector<Hint>& hints, std::vector<Hint>* furth
     if (is_subtree(hint) && seen->IsDir()) subtrees.push_back(&hint);
     sights.push_back(Sight{hint.tier, hint.change, hint.path, *seen, hint.again});
   }
-  // Absent paths go first, in all batches: a renamed file brings its checksum along.
+  // Record absent paths first, in all batches: a renamed file then takes its checksum along.
   std::stable_partition(sights.begin(), sights.end(), [](const Sight& sight) { return !sight.seen.present; });
   done = Apply(sights, false, further) && done;
   for (const Hint* hint : subtrees) {
@@ -285,7 +290,7 @@ bool ChangeFeed::CompareAll() {
     Fault::Here("feed.compared");
     if (built) continue;
     const Status marked = database_.Write(Durability::kDurable, [layer = tier](Connection& connection) {
-      // A token from before the tier was tracked says nothing about it.
+      // A token from before the tier was tracked says nothing about the tier.
       const Sequence seq = MetaNumber(connection, "seq") + 1;
       SetMetaNumber(connection, "seq", seq);
       SetMetaNumber(connection, TierKey("kept", layer), seq);
@@ -293,7 +298,7 @@ bool ChangeFeed::CompareAll() {
     });
     if (!marked) return CannotCompare(tier, marked.error());
   }
-  // The walk may have gone on in a directory that had got another name meanwhile.
+  // The walk may have continued in a directory that was renamed meanwhile.
   Process(std::exchange(moved_, {}));
   health_.Recovered(Health::Of::kFeed);
   return true;
@@ -341,13 +346,14 @@ bool ChangeFeed::MakeRoomForHints() {
   return true;
 }
 
-// A merge of two sorted lists: the entries of the walk, and the rows.
+// Merges two sorted lists: the entries of the walk, and the rows.
 Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool first_time, bool whole) {
   TreeWalk walk(roots_.at(tier).get(), start);
   Observer observer(roots_.at(tier).get());
   RowCursor rows(database_, tier, start);
   std::vector<Sight> sights;
-  std::vector<Hint> linked;  // a change of such a file may have been told of by its path of before the directory moved
+  // A change of such a file may have been reported by its path before the directory moved.
+  std::vector<Hint> linked;
   const auto remember = [&](const Observed& seen) {
     if (!whole && seen.present && seen.links > 1) linked.push_back(Hint{kNoLayer, Change::kContent, "", seen.inode});
   };
@@ -365,7 +371,7 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
     if (!walking && row == nullptr) break;
     const int order = !walking ? 1 : row == nullptr ? -1 : item_key.compare(StoredPath(row->path));
     if (order > 0) {
-      // A row without an entry; the entry may have come after its directory was listed.
+      // This row has no entry. The entry may have appeared after its directory was listed.
       remember(row->seen);
       if (row->seen.present) {
         TIERFS_ASSIGN(const Observed seen, observer.At(row->path));
@@ -386,7 +392,7 @@ Status ChangeFeed::CompareTree(LayerIndex tier, const std::string& start, bool f
     if (sights.size() >= kBatch || linked.size() >= kBatch) TIERFS_TRY(apply());
     if (whole && ++walked % 4096 == 0) {
       TIERFS_TRY(apply());
-      // Whatever was looked at before those hints is looked at anew.
+      // A hint may concern a path that was already compared; that path is looked at again.
       if (MakeRoomForHints()) {
         observer = Observer(roots_.at(tier).get());
         if (walking) {
@@ -418,7 +424,7 @@ Status ChangeFeed::Drain() {
   const std::uint64_t ticket = ++asked_;
   queue_.Wake();
   while (answered_ < ticket && !stopping_) progress_.wait(lock);
-  if (stopping_) return Fail(ESHUTDOWN, "the mount ends");
+  if (stopping_) return Fail(ESHUTDOWN, "the mount is ending");
   if (failed_) return Fail(EIO, "the trees could not be compared with the catalogue");
   return {};
 }
@@ -430,7 +436,7 @@ Result<Token> ChangeFeed::Seal() {
     ForgetStaleHashes(connection);
     token.seq = MetaNumber(connection, "seq");
     token.database = DatabaseId(connection);
-    // Something has to be written for the commit to make what came before it durable.
+    // The transaction must write something, or its commit would not make earlier commits durable.
     SetMetaNumber(connection, "told", token.seq);
   }));
   return token;

@@ -8,7 +8,7 @@ namespace tierfs {
 Full CanAnswer(Connection& connection, LayerIndex tier, const std::optional<Token>& since) {
   if (!since) return Full::kNoToken;
   if (since->database != DatabaseId(connection)) return Full::kOtherDatabase;
-  // One from the future was given by a database that an older copy has replaced.
+  // A token from the future was given by a newer database, which an older copy has since replaced.
   if (since->seq > MetaNumber(connection, "seq")) return Full::kOtherDatabase;
   if (since->seq < MetaNumber(connection, TierKey("kept", tier))) return Full::kTooOld;
   return Full::kNo;
@@ -53,8 +53,8 @@ Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<To
     if (full == Full::kNo && change.what != 'D' && rows.getColumn(5).getInt64() > 1) linked.insert(rows.getColumn(6).getInt64());
     visit(change);
   }
-  // The other names of an inode that got one, be it in the place of another file: whoever copies
-  // that name alone makes a second file of it.
+  // List the other names of an inode that got a new one, even if that name replaced another file. A
+  // reader that copies only the new name would make a second file of it.
   for (const std::int64_t inode : linked) {
     SQLite::Statement& names = connection.Use(
         "SELECT path FROM entries INDEXED BY linked WHERE present AND links > 1 AND inode = ? AND tier = ? AND seq <= ? ORDER BY path");

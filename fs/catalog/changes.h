@@ -1,4 +1,4 @@
-// The question that the feed answers: what has changed in a tier since a token.
+// The query that the feed answers: the changes in a tier since a token.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace tierfs {
 
-// A place in the history of one database: "ID-NUMBER".
+// A point in the history of one database, rendered as "ID-NUMBER".
 struct Token {
   std::string database;
   Sequence seq = 0;
@@ -20,20 +20,21 @@ struct Token {
 };
 
 struct ChangedPath {
-  char what = 'A';        // A added, M content, m metadata only, D deleted
-  bool whiteout = false;  // not of D: the mark of a deleted lower entry stands there, an entry of the tree like any other
-  std::string path;       // "" is the tree itself
+  char what = 'A';  // A added, M content, m metadata only, D deleted
+  // Not set for D. A whiteout stands at the path; it is an entry of the tree like any other.
+  bool whiteout = false;
+  std::string path;  // "" is the tree itself
 };
 
-// Why a listing is of everything there is, rather than of what changed.
+// The reason why a listing holds every entry rather than the changes only.
 enum class Full { kNo, kNoToken, kOtherDatabase, kTooOld };
 
-// Whether the changes since the token are known; kNo is yes.
+// Whether the changes since the token are known. kNo means that they are.
 [[nodiscard]] Full CanAnswer(Connection& connection, LayerIndex tier, const std::optional<Token>& since);
 
-// Each path once, with its last state, in the order of a walk; then, as metadata, the unchanged
-// names of files that got another one. Without a token, or with one that cannot be answered, every
-// entry as added. Throws SQLite::Exception.
+// Lists each path once, with its last state, in the order of a walk. The unchanged names of files
+// that got another name follow as metadata changes. Without a token, or with one that cannot be
+// answered, every entry is listed as added. Throws SQLite::Exception.
 Full ListChanges(Connection& connection, LayerIndex tier, const std::optional<Token>& since,
                  const std::function<void(const ChangedPath&)>& visit);
 

@@ -10,15 +10,15 @@
 
 namespace tierfs {
 
-// The sum of all that the open file holds, 16 bytes. `progress` hears of each piece that was read
-// (bytes) and may stop it by false: then ECANCELED.
+// Returns the checksum, 16 bytes, of the whole open file. `progress` is called with the number of
+// bytes of each piece read. If it returns false, the result is ECANCELED.
 [[nodiscard]] Result<std::string> ChecksumOf(int file, const std::function<bool(std::size_t)>& progress);
 [[nodiscard]] std::string HexOf(const std::string& hash);
 
-// The file of a row, opened for reading without moving its access time, when it is still what the
-// row says (inode, size, times) and nobody has it open or mapped for writing; else EAGAIN.
+// Opens the file of a row for reading, without moving its access time. Returns EAGAIN if the file
+// no longer matches the row (inode, size, times) or is open or mapped for writing.
 [[nodiscard]] Result<UniqueFd> OpenAsRecorded(int root, const Row& row);
-// Whether the open file still is what the row says.
+// Whether the open file still matches the row.
 [[nodiscard]] bool IsAsRecorded(int file, const Row& row);
 
 }  // namespace tierfs

@@ -10,7 +10,8 @@ namespace {
 
 constexpr int kPage = 256;
 constexpr auto kPause = std::chrono::seconds(5);
-constexpr std::int64_t kQuietNs = 5'000'000'000;  // a file that changed less than this long ago may well change again
+// A file that changed less than this long ago is likely to change again.
+constexpr std::int64_t kQuietNs = 5'000'000'000;
 
 std::int64_t Now() {
   timespec now{};
@@ -74,8 +75,8 @@ bool Checksummer::SumSome(LayerIndex tier, Unhashed which, std::string& after, b
     if (quiet_only && Now() - std::max(row.seen.mtime, row.seen.ctime) < kQuietNs) continue;
     const auto file = OpenAsRecorded(feed_.RootOf(tier), row);
     if (!file) {
-      // It changed and nobody said so, or it was recorded in the very tick of its change: a look
-      // makes the row right. A file in use is looked at again when it is closed.
+      // The file changed without a hint, or it was recorded in the clock tick of its change.
+      // Another look corrects the row. A file in use is looked at again when it is closed.
       if (row.seen.ctime == 0) feed_.Touched(tier, row.path, Feed::Change::kAttributes);
       continue;
     }

@@ -1,5 +1,5 @@
 // Computes the checksums of tracked files in the background, some time after their last change,
-// when nobody else wants the disk.
+// while the disk is otherwise idle.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 
 namespace tierfs {
 
+// Owns the background thread. Stop ends it.
 class Checksummer {
  public:
   explicit Checksummer(ChangeFeed& feed, LayerMask tiers) : feed_(feed), tiers_(tiers) {}
@@ -19,16 +20,17 @@ class Checksummer {
   void Start();
   void Stop();
 
-  // Sums the files now whose content may have changed and that had a sum before, so that those
-  // rewritten with the same bytes are known as such; as many as fit in the time.
+  // Sums at once those files that had a checksum and whose content may have changed. A file
+  // rewritten with the same bytes is thereby recognised. Sums as many files as fit in `budget`.
   void SumStale(std::chrono::milliseconds budget);
 
   [[nodiscard]] std::uint64_t Summed() const { return summed_; }
-  [[nodiscard]] bool Idle() const { return idle_; }  // nothing was left to sum when last looked
+  // No file was left to sum at the last look.
+  [[nodiscard]] bool Idle() const { return idle_; }
 
  private:
   void Run();
-  // One page of files; false when there was nothing to do.
+  // Sums one page of files. Returns false when there was nothing to do.
   [[nodiscard]] bool SumSome(LayerIndex tier, Unhashed which, std::string& after, bool quiet_only, const std::function<bool()>& go_on);
   [[nodiscard]] bool Stopping() const;
 

@@ -5,7 +5,7 @@
 namespace tierfs {
 namespace {
 
-constexpr int kBusyTimeoutMs = 10'000;  // another process that checkpoints
+constexpr int kBusyTimeoutMs = 10'000;  // for a checkpoint of another process
 
 }  // namespace
 

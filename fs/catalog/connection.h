@@ -1,4 +1,4 @@
-// A connection to the database with the statements that were prepared on it.
+// A connection to the database, with its prepared statements.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -9,31 +9,33 @@
 
 namespace tierfs {
 
-// Used by one thread at a time. Everything throws SQLite::Exception.
+// Owns one SQLite connection and its prepared statements. It has no lock: one thread at a time may
+// use it. Every method throws SQLite::Exception.
 class Connection {
  public:
-  // `flags` as SQLite::OPEN_*.
+  // `flags` are SQLite::OPEN_* flags.
   Connection(const std::string& path, int flags);
 
-  // The statement of a literal, reset and with nothing bound; prepared at its first use. No two
-  // uses of one literal at once.
+  // Returns the statement of a string literal, reset and without bindings. It is prepared at its
+  // first use. A literal must not have two uses at the same time.
   [[nodiscard]] SQLite::Statement& Use(const char* sql);
   void Run(const char* sql) { database_.exec(sql); }
-  // Ends every read that is under way.
+  // Ends every read under way.
   void ResetAll();
   [[nodiscard]] SQLite::Database& database() { return database_; }
 
  private:
   SQLite::Database database_;
-  std::map<const char*, std::unique_ptr<SQLite::Statement>> statements_;  // by the address of the literal
+  // Keyed by the address of the literal.
+  std::map<const char*, std::unique_ptr<SQLite::Statement>> statements_;
 };
 
-// Bytes in and out.
+// Binds and reads byte strings.
 void BindBytes(SQLite::Statement& statement, int index, const std::string& bytes);
 [[nodiscard]] std::string BytesOf(const SQLite::Column& column);
 
-// Paths of entries are stored with '\0' for '/': then the byte order of stored paths is the order
-// of a depth-first walk, and what is beneath a directory is one range.
+// Stored paths of entries have '\0' in place of '/'. Their byte order is then the order of a
+// depth-first walk, and everything beneath a directory is one range.
 [[nodiscard]] std::string StoredPath(std::string path);
 [[nodiscard]] std::string PathFromStored(std::string stored);
 

@@ -20,13 +20,13 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kKeptDamaged = 3;
-constexpr const char* kNew = ".new";  // a database that is about to take the old one's place
-// The database, its log, and the journal of one that has no log yet: left behind it would be taken
-// for the next database's.
+constexpr const char* kNew = ".new";  // a database that is about to replace the old one
+// The files of a database: the database itself, its write-ahead log, and the rollback journal of
+// one that has no log yet. A log or journal left behind would be applied to the next database.
 constexpr std::array<const char*, 4> kParts = {"", "-wal", "-shm", "-journal"};
 constexpr auto kRetry = std::chrono::seconds(5);
 
-// A file of another kind, or of a version that this program does not know.
+// The file is not a catalogue, or its version is unknown to this program.
 class Unusable : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -37,7 +37,7 @@ bool IsDamage(const std::runtime_error& problem) {
   const auto* sqlite = dynamic_cast<const SQLite::Exception*>(&problem);
   if (sqlite == nullptr) return false;
   const int code = sqlite->getErrorCode();
-  // SQLITE_ERROR: a statement does not fit the tables that are there.
+  // SQLITE_ERROR: a statement does not fit the existing tables.
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_ERROR || code == SQLITE_FORMAT || code == SQLITE_MISMATCH;
 }
 
@@ -103,7 +103,7 @@ void Database::OpenWriter() {
   writer->Run("PRAGMA foreign_keys = ON");
   writer->Run("PRAGMA journal_size_limit = 16777216");
   writer->Run("PRAGMA cache_size = -16384");
-  // Touches the head of each table, and shows that the file may be written.
+  // Reads the head of each table and proves that the file is writable.
   writer->Run("BEGIN IMMEDIATE");
   writer->Run("UPDATE meta SET value = value WHERE key = 'seq'");
   (void)SelectIntents(*writer);
@@ -127,7 +127,8 @@ void Database::Renew(const std::string& why) {
   const std::string next = path_ + kNew;
   RemoveDatabaseFiles(next);
   {
-    // Whole and durable, with the intents of the old one, before the old one goes.
+    // The new database, with the intents of the old one, must be complete and durable before the
+    // old one is removed.
     Connection made(next, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     made.Run("PRAGMA synchronous = EXTRA");
     Migrate(made, 0);
@@ -146,8 +147,9 @@ void Database::FinishRenewal() {
   const std::string next = path_ + kNew;
   std::error_code ignored;
   if (!fs::exists(next, ignored)) return;
-  if (fs::exists(path_, ignored)) return RemoveDatabaseFiles(next);  // the old one has not been moved aside
-  // A log of the old one that is still here would be taken for the new one's.
+  // The old database has not been moved aside yet.
+  if (fs::exists(path_, ignored)) return RemoveDatabaseFiles(next);
+  // A leftover log of the old database would be applied to the new one.
   RemoveDatabaseFiles(path_);
   std::error_code problem;
   fs::rename(next, path_, problem);
@@ -173,7 +175,7 @@ void Database::MoveAside(const std::string& why) {
   }
   const unsigned long next = numbers.empty() ? 1 : *numbers.rbegin() + 1;
   const std::string aside = path_ + ".damaged-" + std::to_string(next);
-  // The database goes before its log: without the log it would lack its last transactions.
+  // Move the database before its log: a database without its log lacks its last transactions.
   for (const char* part : kParts) {
     fs::rename(path_ + part, aside + part, ignored);
     if (fs::exists(path_ + part, ignored)) fs::remove_all(path_ + part, ignored);
@@ -212,7 +214,7 @@ Status Database::Write(Durability durability, const std::function<void(Connectio
     }
     writer_->Run("BEGIN IMMEDIATE");
     work(*writer_);
-    writer_->ResetAll();  // a read that is left open would keep the log from being emptied
+    writer_->ResetAll();  // an open read would keep the log from being truncated
     writer_->Run("COMMIT");
     health_.Recovered(Health::Of::kDatabase);
     status = {};
@@ -256,7 +258,7 @@ void InsertIntent(Connection& connection, std::int64_t id, const Intent& intent)
   SQLite::Statement& head = connection.Use("INSERT OR IGNORE INTO intents VALUES(?, ?)");
   head.bind(1, id);
   BindBytes(head, 2, intent.what);
-  if (head.exec() == 0) return;  // it is there already
+  if (head.exec() == 0) return;  // the intent is already there
   for (std::size_t n = 0; n < intent.steps.size(); ++n) {
     const Step& step = intent.steps[n];
     SQLite::Statement& row = connection.Use("INSERT INTO steps VALUES(?, ?, ?, ?, ?, ?, ?, ?)");

@@ -1,5 +1,5 @@
-// The one SQLite database of a mount, STATE/catalog.db: opened, migrated, moved aside and made anew
-// when it cannot be used.
+// The one SQLite database of a mount, STATE/catalog.db. It is opened and migrated here; a database
+// that cannot be used is moved aside and made anew.
 #pragma once
 
 #include <atomic>
@@ -18,26 +18,29 @@
 
 namespace tierfs {
 
-// How a commit is made: kDurable is on the disk when it returns, kLazy goes there with the next
-// durable one or checkpoint. Both are atomic.
+// A kDurable commit is on the disk when it returns. A kLazy commit reaches the disk with the next
+// durable commit or checkpoint. Both are atomic.
 enum class Durability { kDurable, kLazy };
 
-// Thread-safe; one writing transaction at a time, readers beside it (WAL). A file that is damaged,
-// or of a version from the future, is moved aside (catalog.db.damaged-N, the last few are kept) and
-// made anew, also when that shows while mounted; intents that can still be read from it are carried
-// over. Where there is no space or no permission, every call answers an error until there is.
+// Owns the database file and its two connections. Thread-safe: one writing transaction at a time,
+// with readers beside it (WAL).
+//
+// A database that is damaged, or of a future version, is moved aside and made anew, also if the
+// damage shows while mounted. The last few are kept as catalog.db.damaged-N. Intents that can still
+// be read are carried over. Without disk space or permission, every call returns an error until the
+// cause is gone.
 class Database {
  public:
   Database(const std::string& state_dir, Health& health);
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Called, with nothing locked, after a new database took the place of the one that was used.
+  // `tell` is called, with no lock held, after a new database replaced the one in use.
   void OnRenewed(std::function<void()> tell) { renewed_ = std::move(tell); }
 
-  // Runs `work` in one transaction, rolled back when it throws SQLite::Exception.
+  // Runs `work` in one transaction, which is rolled back if `work` throws SQLite::Exception.
   [[nodiscard]] Status Write(Durability durability, const std::function<void(Connection&)>& work);
-  // Runs `work` on a read-only snapshot; one reader at a time.
+  // Runs `work` on a read-only snapshot. One reader at a time.
   [[nodiscard]] Status Read(const std::function<void(Connection&)>& work);
 
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -45,8 +48,9 @@ class Database {
  private:
   void OpenWriter() REQUIRES(mutex_);
   void OpenOrRenew() REQUIRES(mutex_);
-  // Puts a new database, with the intents that can be read from the old one, in its place. A crash
-  // at any instant leaves the one or the other: FinishRenewal completes it.
+  // Replaces the database with a new one that holds the intents readable from the old one. A crash
+  // at any instant leaves either the old or the new database; FinishRenewal completes the
+  // replacement.
   void Renew(const std::string& why) REQUIRES(mutex_);
   void FinishRenewal();
   void MoveAside(const std::string& why) REQUIRES(mutex_);
@@ -56,17 +60,18 @@ class Database {
   Health& health_;
   std::function<void()> renewed_;
 
-  Mutex mutex_;  // held for the length of a transaction
+  Mutex mutex_;  // held for the whole of a transaction
   std::unique_ptr<Connection> writer_ GUARDED_BY(mutex_);
   Durability durability_ GUARDED_BY(mutex_) = Durability::kLazy;
   std::chrono::steady_clock::time_point next_try_ GUARDED_BY(mutex_);
 
   Mutex reader_mutex_;  // taken alone, or after mutex_
   std::unique_ptr<Connection> reader_ GUARDED_BY(reader_mutex_);
-  std::atomic<bool> damage_seen_ = false;  // by a reader; the next writer renews
+  // set by a reader; the next writer makes the database anew
+  std::atomic<bool> damage_seen_ = false;
 };
 
-// Intents as rows, for the journal and for carrying them from one database to the next. Throw
+// Intents as rows, for the journal and for carrying them into a new database. These functions throw
 // SQLite::Exception.
 void InsertIntent(Connection& connection, std::int64_t id, const Intent& intent);
 [[nodiscard]] std::vector<std::pair<std::int64_t, Intent>> SelectIntents(Connection& connection);

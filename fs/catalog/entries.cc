@@ -61,8 +61,8 @@ void PutRow(Connection& connection, LayerIndex tier, const Row& row) {
 
 std::vector<Row> RowsBeneath(Connection& connection, LayerIndex tier, const std::string& start, const std::optional<std::string>& after,
                              int limit) {
-  // Beneath "a" is what begins with "a\0": less than "a\1". The start itself sorts before all of
-  // it, but so may "a!" sort between.
+  // Paths beneath "a" begin with "a\0" and are less than "a\1". "a" itself sorts before all of
+  // them, but "a!" and the like may sort in between.
   const std::string stored = StoredPath(start);
   SQLite::Statement& rows =
       start.empty()
@@ -198,7 +198,7 @@ void PruneDeletions(Connection& connection, std::int64_t keep) {
   SQLite::Statement& count = connection.Use("SELECT count(*) FROM entries INDEXED BY gone WHERE NOT present");
   count.executeStep();
   if (count.getColumn(0).getInt64() <= keep) return;
-  // Half of what may be kept stays, so that this is not done for every deletion.
+  // Keep half of the permitted number, so that pruning is not needed at every deletion.
   SQLite::Statement& edge = connection.Use("SELECT seq FROM entries INDEXED BY gone WHERE NOT present ORDER BY seq DESC LIMIT 1 OFFSET ?");
   edge.bind(1, keep / 2);
   if (!edge.executeStep()) return;

@@ -1,5 +1,5 @@
-// How the catalogue is, for `tierctl status`: it never stops a mount, so what is wrong with it has
-// to be said.
+// The state of the catalogue, for `tierctl status`. Trouble with the catalogue never stops a mount,
+// so it must be reported.
 #pragma once
 
 #include <array>
@@ -11,11 +11,11 @@
 
 namespace tierfs {
 
-// Thread-safe. A trouble lasts until the same thing works again; a note is for good (of this
-// mount's life).
+// Owns the current troubles and the notes. Thread-safe. A trouble lasts until the same operation
+// works again; a note lasts for the life of the mount.
 class Health {
  public:
-  // Each new trouble and each note goes to the log, once.
+  // Each new trouble and each note is logged once.
   enum class Of : std::uint8_t { kDatabase, kFeed };
   void Trouble(Of what, const std::string& text);
   void Recovered(Of what);

@@ -1,4 +1,4 @@
-// Where the tree's hints wait for the feed's thread.
+// The queue between the tree's hints and the feed's thread.
 #pragma once
 
 #include <chrono>
@@ -11,18 +11,20 @@
 
 namespace tierfs {
 
-// A path to look at, or, in no tier, an inode whose names are to be looked at.
+// A path to look at. With no tier (kNoLayer) it is an inode whose names must be looked at.
 struct Hint {
   LayerIndex tier;
   Feed::Change change;
   std::string path;
   std::uint64_t inode = 0;
-  NameSearch names = NameSearch::kOfSeveral;  // where those are looked for
-  bool again = false;                         // the feed's own: a second look, after which there is no third
+  NameSearch names = NameSearch::kOfSeveral;  // where to look for the names
+  // Set by the feed for a second look. There is no third.
+  bool again = false;
 };
 
-// Bounded. When it is full hints are dropped and Overflowed says so: then everything has to be
-// looked at. Adding never waits for the reader's work, and wakes it only now and then.
+// Owns the waiting hints. Thread-safe and bounded: when it is full, hints are dropped and
+// Overflowed reports it; everything must then be looked at. Adding a hint never waits for the
+// reader's work and wakes the reader only now and then.
 class HintQueue {
  public:
   static constexpr std::size_t kCapacity = 65536;
@@ -34,7 +36,7 @@ class HintQueue {
       overflowed_ = true;
       return;
     }
-    // A file that is created, written and closed gives several hints in a row.
+    // Creating, writing and closing a file gives several hints in a row.
     if (!hints_.empty() && hints_.back().change == hint.change && hints_.back().tier == hint.tier && hints_.back().inode == hint.inode &&
         hints_.back().names == hint.names && hints_.back().again == hint.again && hints_.back().path == hint.path)
       return;
@@ -42,7 +44,7 @@ class HintQueue {
     if (hints_.size() % kWakeAt == 0) wake_.notify_one();
   }
 
-  // Until there are many, Wake is called, or `patience` has passed.
+  // Waits until there are many hints, Wake is called, or `patience` has passed.
   void Wait(std::chrono::milliseconds patience) {
     Lock lock(mutex_);
     if (!woken_ && hints_.size() < kWakeAt) wake_.wait_for(lock, patience);

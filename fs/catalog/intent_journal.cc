@@ -7,7 +7,7 @@
 
 namespace tierfs {
 
-// Numbers are never used twice, also not by another database or after a restart: they start at the
+// A number is never used twice, even by another database or after a restart: numbers start at the
 // time of day.
 IntentJournal::IntentJournal(Database& database)
     : database_(database),
@@ -20,7 +20,7 @@ Result<IntentId> IntentJournal::Begin(const Intent& intent) {
     id = ++last_;
     open_[id] = intent;
   }
-  // A failure is told by Health; the operation itself must not fail for it.
+  // Health reports a failure; the operation itself must not fail because of it.
   (void)database_.Write(Durability::kDurable, [&](Connection& connection) { InsertIntent(connection, id, intent); });
   Fault::Here("journal.begun");
   return id;
@@ -59,8 +59,8 @@ std::vector<std::string> IntentJournal::UnderWay() const {
 
 void IntentJournal::CarryOver() {
   (void)database_.Write(Durability::kDurable, [&](Connection& connection) {
-    // Looked at inside the transaction: an intent that is finished from now on is deleted after it,
-    // not before.
+    // Read the list inside the transaction: an intent that finishes from now on is deleted after
+    // this transaction, not before it.
     const Lock lock(mutex_);
     for (const auto& [id, intent] : open_) InsertIntent(connection, id, intent);
   });

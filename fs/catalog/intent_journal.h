@@ -12,24 +12,25 @@
 
 namespace tierfs {
 
-// Thread-safe.
+// Owns the list of intents under way and stores it in the database. Thread-safe.
 class IntentJournal : public Journal {
  public:
   explicit IntentJournal(Database& database);
 
-  // Where the catalogue cannot be used the operation goes on without a record, and Health says so.
+  // If the catalogue cannot be used, the operation proceeds without a record and Health reports it.
   [[nodiscard]] Result<IntentId> Begin(const Intent& intent) override;
   void Finish(IntentId id) override;
   [[nodiscard]] Result<std::vector<std::pair<IntentId, Intent>>> Open() override;
 
-  // For people: what is under way now, oldest first.
+  // Returns the operations under way as text for the user, oldest first.
   [[nodiscard]] std::vector<std::string> UnderWay() const;
-  // Writes what is under way into a database that took the place of the one it was in.
+  // Writes the intents under way into a database that replaced the previous one.
   void CarryOver();
 
  private:
   Database& database_;
-  mutable Mutex mutex_;  // taken alone, or within a transaction; no transaction is begun while it is held
+  // Taken alone, or within a transaction. No transaction is begun while it is held.
+  mutable Mutex mutex_;
   std::map<IntentId, Intent> open_ GUARDED_BY(mutex_);
   IntentId last_ GUARDED_BY(mutex_) = 0;
 };

@@ -10,7 +10,7 @@
 namespace tierfs {
 namespace {
 
-// Where an open file is now (proc(5)); longer than PATH_MAX it cannot be said.
+// Returns the current path of an open file (proc(5)). A path longer than PATH_MAX cannot be read.
 std::string PlaceOf(int file) {
   char path[PATH_MAX];
   const ssize_t size = ::readlink(ProcPath(file).c_str(), path, sizeof path);
@@ -32,7 +32,8 @@ bool MappedFiles::Add(UniqueFd file) {
 void MappedFiles::TellOf(int file, bool stores_seen) const {
   const Feed::Change change = stores_seen ? Feed::Change::kContent : Feed::Change::kUnknown;
   const std::string whole = PlaceOf(file);
-  constexpr std::string_view kGone = " (deleted)";  // or a file is called so: both are told of
+  // A file's real name may end like this too, so both cases are reported.
+  constexpr std::string_view kGone = " (deleted)";
   if (whole.size() >= kGone.size() && whole.compare(whole.size() - kGone.size(), kGone.size(), kGone) == 0) {
     if (const auto st = StatFd(file); st && st->st_nlink > 0) tell_nameless_(st->st_ino, change);
   }

@@ -27,7 +27,7 @@ Observed ObservedOf(const struct stat& st) {
   seen.type = IsWhiteout(st) ? kWhiteoutType : st.st_mode & S_IFMT;
   seen.inode = st.st_ino;
   seen.links = S_ISDIR(st.st_mode) ? 1 : st.st_nlink;
-  // The size of a directory says nothing.
+  // The size of a directory carries no information.
   seen.size = S_ISDIR(st.st_mode) ? 0 : st.st_size;
   seen.mtime = Nanoseconds(st.st_mtim);
   seen.ctime = Nanoseconds(st.st_ctim);

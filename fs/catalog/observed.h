@@ -1,4 +1,4 @@
-// What stands at a path of a tier tree, as far as the feed wants to know, and how to find out.
+// The state of a path in a tier tree, as far as the feed needs it, and ways to read it.
 #pragma once
 
 #include <sys/stat.h>
@@ -12,8 +12,8 @@
 
 namespace tierfs {
 
-// The kernel stamps times from a clock that ticks every 1 to 10 ms: a file that was stamped within
-// the last tick may change again without a new time.
+// The kernel takes timestamps from a clock that ticks every 1 to 10 ms. A file stamped within the
+// last tick may change again without a new time.
 inline constexpr std::int64_t kClockTickNs = 12'000'000;
 inline constexpr std::uint32_t kWhiteoutType = 0;
 
@@ -24,11 +24,12 @@ struct Observed {
   std::uint64_t links = 0;
   std::int64_t size = 0;
   std::int64_t mtime = 0;  // nanoseconds
-  std::int64_t ctime = 0;  // 0: it may change again without a new time, so what is seen later counts as different
+  // 0: the entry may change again without a new time, so any later state counts as different.
+  std::int64_t ctime = 0;
 
   [[nodiscard]] bool IsDir() const { return present && S_ISDIR(type); }
   [[nodiscard]] bool IsFile() const { return present && S_ISREG(type); }
-  // Whether a later look saw the same state for sure, or may have: a ctime of 0 proves nothing.
+  // Whether a later look certainly saw the same state. A ctime of 0 proves nothing.
   [[nodiscard]] bool IsSurely(const Observed& later) const { return EqualButCtime(later) && ctime == later.ctime && ctime != 0; }
   [[nodiscard]] bool MayBe(const Observed& later) const {
     return EqualButCtime(later) && (!present || ctime == later.ctime || ctime == 0 || later.ctime == 0);
@@ -43,7 +44,8 @@ struct Observed {
 
 [[nodiscard]] Observed ObservedOf(const struct stat& st);
 
-// Looks at single paths beneath the root of a tree. Keeps the last directory open, so ask in order.
+// Reads the state of single paths beneath the root of a tree. Owns the last directory that it
+// opened and reuses it, so ask for paths in order.
 class Observer {
  public:
   explicit Observer(int root) : root_(root) {}
@@ -55,18 +57,18 @@ class Observer {
   UniqueFd directory_fd_;
 };
 
-// Walks a tree, or what is beneath a directory of it, in the order of stored paths: a directory
-// before what is in it, names by their bytes. Memory: the names of the directories above the
-// present one. What vanishes meanwhile is passed over.
+// Walks a tree, or the part beneath a directory, in the order of stored paths: a directory before
+// its contents, names by their bytes. Memory: the names in the directories above the current one.
+// Skips entries that vanish meanwhile.
 class TreeWalk {
  public:
-  // `start` itself comes first, when it is there.
+  // `start` itself comes first, if it exists.
   TreeWalk(int root, const std::string& start);
   struct Item {
     std::string path;
     Observed observed;
   };
-  // False at the end.
+  // Returns false at the end.
   [[nodiscard]] Result<bool> Next(Item& item);
 
  private:

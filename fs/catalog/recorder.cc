@@ -5,11 +5,11 @@
 namespace tierfs {
 namespace {
 
-// Whether the content may be another one. A directory has none of its own.
+// Whether the content may have changed. A directory has no content of its own.
 bool NewContent(const Observed& before, const Observed& now, Feed::Change change) {
   if (now.IsDir()) return !before.IsDir();
   if (before.type != now.type || before.inode != now.inode || before.size != now.size || before.mtime != now.mtime) return true;
-  // Somebody had it open for writing, and may have set its times back.
+  // The file was open for writing, and its times may have been set back.
   return now.IsFile() && change >= Feed::Change::kContent;
 }
 
@@ -53,7 +53,7 @@ void Recorder::BeneathGone(const Sight& sight) {
 
 void Recorder::Absent(const Sight& sight) {
   auto row = FindRow(connection_, sight.tier, sight.path);
-  // Nothing is known beneath what was recorded as something else than a directory.
+  // If the row was not a directory, nothing is recorded beneath it.
   const bool nothing_beneath = row && row->seen.present && !row->seen.IsDir();
   if (row && row->seen.present) {
     Gone(sight.tier, std::move(*row), sight.change);
@@ -63,7 +63,7 @@ void Recorder::Absent(const Sight& sight) {
 
 void Recorder::AllNames(const Observed& file, Feed::Change change) {
   if (further_ == nullptr || !file.present || file.links <= 1) return;
-  // That a directory changed its place is no change of the content of what is in it.
+  // The move of a directory does not change the content of its entries.
   if (change == Feed::Change::kSubtree) change = Feed::Change::kName;
   if (!further_->empty() && further_->back().tier == kNoLayer && further_->back().inode == file.inode && further_->back().change == change)
     return;
@@ -78,15 +78,15 @@ void Recorder::Above(LayerIndex tier, const std::string& path) {
 }
 
 void Recorder::Record(const Sight& sight) {
-  // Whether an entry came, went or was replaced by another does not always show in the entry
-  // itself: its directory tells.
+  // The entry itself does not always show that it appeared, vanished or was replaced. Its directory
+  // does.
   if (sight.change > Feed::Change::kAttributes) Above(sight.tier, sight.path);
   if (!sight.seen.present) return Absent(sight);
   auto found = FindRow(connection_, sight.tier, sight.path);
   const bool known = found && found->seen.present;
-  // Of what stands here, and of what stood here: that may go on under its other names. Also where
-  // this name shows no change, because it may have been looked at between a change and the hint of
-  // it.
+  // Look at all names of the old and the new inode: the old one may live on under its other names.
+  // Do so even if this name shows no change, since it may have been looked at between a change and
+  // the hint of that change.
   if (known) AllNames(found->seen, sight.change);
   AllNames(sight.seen, sight.change);
   if (known && found->seen.IsSurely(sight.seen) && sight.change != Feed::Change::kUnknown) return;
@@ -100,8 +100,8 @@ void Recorder::Record(const Sight& sight) {
   }
   row.path = sight.path;
   row.seq = seq_;
-  // A whiteout that gives way to an entry, or the reverse, is a coming and a going for whoever
-  // reads the tree.
+  // A whiteout replaced by an entry, or the reverse, is a removal and an addition to a reader of
+  // the tree.
   const bool comes = !known || (row.seen.type == kWhiteoutType && sight.seen.type != kWhiteoutType);
   if (comes) row.added = seq_;
   if (!known || NewContent(row.seen, sight.seen, sight.change)) row.content = seq_;

@@ -1,4 +1,4 @@
-// Turning what was seen in the trees into rows: what changed, and how.
+// Turns observations of the trees into rows that say how each path changed.
 #pragma once
 
 #include <string>
@@ -14,18 +14,19 @@ namespace tierfs {
 // One look at one path.
 struct Sight {
   LayerIndex tier;
-  Feed::Change change;  // what the hint said
+  Feed::Change change;  // the change that the hint named
   std::string path;
   Observed seen;
-  bool again = false;  // no second look, as the hint says
+  bool again = false;  // the hint asked for no second look
 };
 
-// Checksums of files whose name went a moment ago: where the inode turns up under another name its
+// Checksums of files whose name vanished a moment ago. If the inode appears under another name, its
 // content need not be read again.
 class GoneHashes {
  public:
   void Add(const Row& row);
-  // The checksum of what was seen, if its inode is one of them and its content has not changed.
+  // Returns the checksum of the observed file if its inode is known here and its content has not
+  // changed.
   [[nodiscard]] std::string Of(const Observed& seen) const;
 
  private:
@@ -38,21 +39,23 @@ class GoneHashes {
   std::unordered_map<std::uint64_t, Known> by_inode_;
 };
 
-// For one transaction. Changes get the sequence number `seq`. Methods throw SQLite::Exception.
+// Records the observations of one transaction. Changes get the sequence number `seq`. Methods throw
+// SQLite::Exception.
 class Recorder {
  public:
-  // `further` gets what has to be looked at besides what was told of, whether or not that shows a
-  // change: the directory that an entry came into or left, and every file with several names that
-  // stands at the path, or stood there, as an inode. Null for what that leads to.
+  // `further` receives the paths to look at besides those that were told, whether or not they show
+  // a change: the directory that an entry came into or left, and, as an inode, every file with
+  // several names that stands or stood at the path. Pass null for the paths in `further`
+  // themselves.
   Recorder(Connection& connection, Sequence seq, GoneHashes& gone, std::vector<Hint>* further)
       : connection_(connection), seq_(seq), gone_(gone), further_(further) {}
 
-  // Record what is absent first: then a renamed file brings its checksum along.
+  // Record absent paths first: a renamed file then takes its checksum along.
   void Record(const Sight& sight);
   [[nodiscard]] bool Changed() const { return changed_; }
-  // A file with one name that changed just now is looked at once more, a clock tick later. Should
-  // that change be the loss of another name, its hint leads to the rows of files with several
-  // names, and this is one of them no more.
+  // Files with one name that changed just now; each is looked at once more, a clock tick later. The
+  // change may have been the loss of another name. The hint of that loss leads only to rows of
+  // files with several names, and this row is no longer one of them.
   [[nodiscard]] std::vector<Hint>& Again() { return again_; }
 
  private:

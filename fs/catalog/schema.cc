@@ -6,14 +6,18 @@
 namespace tierfs {
 namespace {
 
-// meta      id: the random name of this database; seq: the number of the last batch of changes; kept.N: tokens of tier N older than this
-//           cannot be answered; built.N: tier N has been read whole once.
-// intents   what is under way, with its steps.
-// entries   what the feed knows of the tracked trees. Paths as StoredPath gives them. A row that is not present is a deletion that is
-//           remembered, type 0 is a whiteout. seq: the batch of its newest
-//           change, added and content: those of its coming into being and of its newest content;
-//           0 is "since for ever", older than every token, and not indexed. The checksum (XXH3, 128 bits) is that of the content of batch
-//           `hashed`; times are nanoseconds. links: the link count when that was seen.
+// meta: `id` is the random name of this database. `seq` is the number of the last batch of changes.
+// `kept.N`: tokens of tier N older than this cannot be answered. `built.N`: tier N has been read in
+// full once.
+//
+// intents: the operations under way, with their steps.
+//
+// entries: the feed's knowledge of the tracked trees. Paths are as StoredPath gives them. A row
+// that is not present is a remembered deletion; type 0 is a whiteout. `seq` is the batch of the
+// newest change; `added` and `content` are the batches of the entry's appearance and of its newest
+// content. 0 means "since for ever": older than every token, and not indexed. The checksum (XXH3,
+// 128 bits) belongs to the content of batch `hashed`. Times are in nanoseconds. `links` is the link
+// count when it was seen.
 constexpr const char* kVersion1 = R"sql(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE intents(id INTEGER PRIMARY KEY, what BLOB NOT NULL);
@@ -38,7 +42,8 @@ INSERT INTO meta VALUES('seq', 1);
 
 void Migrate(Connection& connection, int from) {
   if (from == 0) {
-    connection.Run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect before the first table alone
+    // Takes effect only before the first table is created.
+    connection.Run("PRAGMA auto_vacuum = INCREMENTAL");
     connection.Run("BEGIN IMMEDIATE");
     connection.Run(kVersion1);
     Fault::Here("catalogue.made");

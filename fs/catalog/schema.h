@@ -1,12 +1,12 @@
-// The tables, and how older ones become newer ones.
+// The tables of the catalogue, and their migration from older versions.
 #pragma once
 
 #include "fs/catalog/connection.h"
 
 namespace tierfs {
 
-// Brings the database of any older version up to this one's (0: an empty file). One transaction a
-// version. Throws.
+// Migrates a database of any older version to this one; version 0 is an empty file. Uses one
+// transaction for each version. Throws SQLite::Exception.
 inline constexpr int kSchemaVersion = 1;
 void Migrate(Connection& connection, int from);
 

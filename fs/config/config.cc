@@ -13,7 +13,7 @@ namespace tierfs {
 namespace fs = std::filesystem;
 namespace {
 
-// How many single-letter changes make one word of the other.
+// The number of single-letter edits that turn one word into the other.
 std::size_t Distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -63,7 +63,7 @@ class Reader {
     config_.policy_file = Path("policy");
     config_.rules = Text("rules");
     if (const auto* value = table_.get("rules")) {
-      // TOML drops a newline right after the opening quotes, so it is counted from the end.
+      // TOML drops a newline directly after the opening quotes, so count the lines from the end.
       const auto lines = std::count(config_.rules.begin(), config_.rules.end(), '\n');
       config_.rules_line = value->source().end.line - static_cast<std::size_t>(lines);
     }
@@ -190,11 +190,11 @@ const std::vector<ConfigKey>& ConfigKeys() {
       {"name", "TEXT", "the mount's name, as tierctl and the identity marks know it"},
       {"policy", "FILE", "the policy; or give the rules inline"},
       {"rules", "TEXT", "the rules themselves, instead of a policy file"},
-      {"state", "DIR", "where the daemon keeps what it can make anew: lock, control socket, catalogue"},
+      {"state", "DIR", "the daemon's lock, control socket and catalogue; all of it can be rebuilt"},
       {"mountpoint", "DIR", "where `tierfs CONFIG` mounts when the command line names no mountpoint"},
       {"lower", "[DIR, ...]", "read-only layers underneath, uppermost first; \"over\" is the directory that is mounted over"},
       {"over", "true|false", "the same as \"over\" at the end of lower"},
-      {"cache_timeout", "SECONDS", "changes made in the trees underneath are seen within this time at the latest (60)"},
+      {"cache_timeout", "SECONDS", "changes made directly in the trees are seen within this time (60)"},
       {"feed", "[TIER, ...]", "the tiers whose changes are recorded for `tierctl changes` ([1, 2])"},
       {"tier.1", "DIR", "the tree of tier 1, build"},
       {"tier.2", "DIR", "the tree of tier 2, data"},
@@ -219,7 +219,7 @@ ConfigResult<Config> LoadConfig(const std::string& path) {
     return tl::unexpected(ConfigError{config.file, problem.source().begin.line, std::string(problem.description())});
   }
   if (auto read = Reader(table, config).Read(); !read) {
-    // What is missing stands nowhere: the first line is where a person starts to read.
+    // A missing key has no line. Name the first line, where a reader starts.
     if (read.error().line == 0) read.error().line = 1;
     return tl::unexpected(read.error());
   }

@@ -1,4 +1,4 @@
-// The config file of a mount. Errors name the file and the line and say how to mend it.
+// The config file of a mount. Errors name the file and the line and say how to correct them.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace tierfs {
 
-// One line: FILE:LINE: what is wrong; the mend.
+// Rendered as one line: FILE:LINE: what is wrong; how to correct it.
 struct ConfigError {
   std::string file;
   std::size_t line = 0;  // 0: the file as a whole
@@ -26,7 +26,7 @@ struct ConfigError {
 template <typename T>
 using ConfigResult = tl::expected<T, ConfigError>;
 
-// As many as a mount can tell apart beside its tiers.
+// A mount can distinguish this many lower layers besides its tiers.
 inline constexpr std::size_t kMaxLowerLayers = 60;
 
 struct Config {
@@ -35,37 +35,40 @@ struct Config {
   std::string mountpoint;          // where `tierfs CONFIG` and the unit mount it; may be empty
   std::string policy_file;         // absolute; empty when the rules are inline
   std::string rules;               // inline rules
-  std::size_t rules_line = 0;      // where their first line stands in the file
+  std::size_t rules_line = 0;      // the line of the file where they start
   std::vector<std::string> lower;  // uppermost first
-  bool over = false;               // the directory that is mounted over is the lowest layer
-  std::string state;               // catalogue and work files
+  // The directory that is mounted over is the lowest layer.
+  bool over = false;
+  std::string state;  // directory of the catalogue and the work files
   std::array<std::string, kTierCount> tiers;
-  std::vector<TierId> feed{TierId::kBuild, TierId::kData};  // the tiers whose changes are recorded
+  // The tiers whose changes are recorded.
+  std::vector<TierId> feed{TierId::kBuild, TierId::kData};
   std::chrono::milliseconds cache_timeout{std::chrono::seconds(60)};
 
-  // The line of a key ("name", "tier.2"), for errors that show later; 0 when it is not in the file.
+  // Returns the line of a key ("name", "tier.2"), for errors found later; 0 if it is not in the
+  // file.
   [[nodiscard]] std::size_t LineOf(const std::string& key) const;
   std::map<std::string, std::size_t> lines;
 };
 
-// Reads and checks what can be known from the file alone. Relative paths are relative to the file's
-// directory.
+// Reads the file and checks everything that the file alone can show. Relative paths are relative to
+// the file's directory.
 [[nodiscard]] ConfigResult<Config> LoadConfig(const std::string& path);
 
-// No two of the directories that it names, and the mountpoint when one is given, are one or within
-// each other, symlinks resolved. What is not there yet is taken as written.
+// Checks that no two directories of the config are the same or nested, and likewise the mountpoint
+// if one is given. Symlinks are resolved. A path that does not exist yet is taken as written.
 [[nodiscard]] ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoint);
 
-// CheckApart, and that each is there. Touches nothing.
+// Performs CheckApart and checks that each directory exists. Changes nothing.
 [[nodiscard]] ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoint);
 
-// Reads and compiles the policy, includes resolved from the disk. All its errors.
+// Reads and compiles the policy, with includes read from the disk. Reports all errors.
 [[nodiscard]] policy::ParseResult LoadPolicy(const Config& config);
-// One line for the first error of a policy that has some, with the number of the others.
+// Returns one line with the first error of a policy and the number of further errors.
 [[nodiscard]] std::string FirstErrorOf(const policy::ParseResult& policy);
 [[nodiscard]] policy::ParseResult LoadPolicyFile(const std::string& path);
 
-// The keys of a config and what they mean, for --help and the manual.
+// The keys of a config and their meaning, for --help and the manual.
 struct ConfigKey {
   const char* name;
   const char* value;

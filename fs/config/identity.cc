@@ -25,7 +25,8 @@ struct Mark {
   std::string id;
 };
 
-// No mark: nullopt. A mark that cannot be read or is not one of ours is an error, never "no mark".
+// Returns nullopt if there is no mark. A mark that cannot be read, or is not ours, is an error,
+// never "no mark".
 Result<std::optional<Mark>> ReadMark(const std::string& directory) {
   char text[512];
   const ssize_t size = ::getxattr(directory.c_str(), MarkName(), text, sizeof text);
@@ -42,11 +43,11 @@ Result<std::optional<Mark>> ReadMark(const std::string& directory) {
 
 std::string KeyOf(int tier) { return "tier." + std::to_string(tier); }
 
-// What a look at the tier directories of a config found: which are there and marked.
+// The result of reading the tier directories of a config: which exist and are marked.
 struct Marks {
   std::array<bool, kTierCount> present{};
   std::array<bool, kTierCount> marked{};
-  std::string id;  // of the marked ones
+  std::string id;  // the id of the marked ones
 };
 
 tl::unexpected<ConfigError> TierError(const Config& config, int tier, std::string message) {
@@ -76,7 +77,7 @@ ConfigResult<Marks> Look(const Config& config, bool adopt) {
                            "'; give this mount a directory of its own");
     }
     if (!found.id.empty() && found.id != (*mark)->id) {
-      return TierError(config, tier, path + " was initialised at another time than the other tiers; is the right disk mounted?");
+      return TierError(config, tier, path + " has the identity mark of another set of tiers; is the right disk mounted?");
     }
     found.id = (*mark)->id;
     found.marked[index] = true;
@@ -87,7 +88,7 @@ ConfigResult<Marks> Look(const Config& config, bool adopt) {
 }  // namespace
 
 ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, bool dry_run) {
-  // Everything is checked before anything is changed.
+  // Check everything before changing anything.
   if (auto apart = CheckApart(config, config.mountpoint); !apart) return tl::unexpected(apart.error());
   const auto found = Look(config, adopt);
   if (!found) return tl::unexpected(found.error());
@@ -118,7 +119,7 @@ ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, 
     const std::string mark = config.name + "/" + std::to_string(tier) + "/" + id;
     if (!dry_run && ::setxattr(path.c_str(), MarkName(), mark.data(), mark.size(), 0) != 0) {
       return TierError(config, tier,
-                       "cannot mark " + path + ": " + std::strerror(errno) + "; the file system has to keep extended attributes");
+                       "cannot mark " + path + ": " + std::strerror(errno) + "; the file system must support extended attributes");
     }
   }
   std::error_code problem;
@@ -150,7 +151,7 @@ ConfigResult<void> CheckIdentity(const Config& config) {
                    "'; the config names the wrong directory");
     }
     if (!id.empty() && id != (*mark)->id) {
-      return error("was initialised at another time than the tiers before it; is the right disk mounted?");
+      return error("has the identity mark of another set of tiers; is the right disk mounted?");
     }
     id = (*mark)->id;
   }

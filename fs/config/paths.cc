@@ -1,4 +1,4 @@
-// The directories of a config against the disk.
+// Checks the directories of a config against the disk.
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -16,7 +16,7 @@ namespace {
 
 struct Named {
   std::string key;   // in the config
-  std::string what;  // for people
+  std::string what;  // as text for the user
   std::string path;  // resolved
 };
 
@@ -25,8 +25,8 @@ bool Within(const std::string& inner, const std::string& outer) {
   return inner.size() > prefix.size() ? inner.compare(0, prefix.size(), prefix) == 0 : inner == outer;
 }
 
-// Whether it is a directory, asked of whoever serves it. What the kernel has cached of a FUSE mount
-// is shown also when its daemon has died; statfs(2) is never cached.
+// Whether the path is a directory according to the file system that serves it. The kernel's cache
+// of a FUSE mount still shows a directory after its daemon has died; statfs(2) is never cached.
 bool IsServedDirectory(const fs::path& path, std::error_code& problem) {
   struct statfs served {};
   if (!fs::is_directory(path, problem)) return false;
@@ -44,7 +44,7 @@ std::vector<Named> LayersOf(const Config& config) {
   return places;
 }
 
-// What is on the command line alone has no line in the file; the first one is named then.
+// A mountpoint given only on the command line has no line in the file; line 1 is then named.
 tl::unexpected<ConfigError> KeyError(const Config& config, const std::string& key, std::string message) {
   return tl::unexpected(ConfigError{config.file, std::max<std::size_t>(config.LineOf(key), 1), std::move(message)});
 }
@@ -56,7 +56,7 @@ tl::unexpected<ConfigError> OneDirectory(const Config& config, const Named& a, c
   return KeyError(config, a.key, a.what + " and " + b.what + " are one directory, " + a.path + "; give each its own");
 }
 
-// Two names of one directory that no path tells of: a bind mount.
+// Finds two names of one directory whose paths do not show it: a bind mount.
 ConfigResult<void> CheckDifferent(const Config& config, const std::vector<Named>& layers) {
   for (std::size_t i = 0; i < layers.size(); ++i) {
     for (std::size_t j = i + 1; j < layers.size(); ++j) {

@@ -1,4 +1,4 @@
-// Policies and the files that they include, from the disk.
+// Reads policies and the files that they include from the disk.
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -44,14 +44,13 @@ policy::ParseResult LoadPolicy(const Config& config) {
     policy::ParseResult result = LoadPolicyFile(config.policy_file);
     for (policy::Diagnostic& error : result.errors) {
       if (error.source.line != 0) continue;
-      // The file cannot be read at all: what has to be mended is the line of the config that names
-      // it.
-      error.message += ": " + config.policy_file + "; mend 'policy' or make the file readable";
+      // The file cannot be read at all. The line to correct is the config's line that names it.
+      error.message += ": " + config.policy_file + "; correct 'policy' in the config or make the file readable";
       error.source = policy::Source{config.file, config.LineOf("policy"), 0};
     }
     return result;
   }
-  // Rules are known by their lines in the config file.
+  // Rules are identified by their lines in the config file.
   const std::size_t above = config.rules_line == 0 ? 0 : config.rules_line - 1;
   return policy::Parse(std::string(above, '\n') + config.rules, config.file, Include);
 }

@@ -16,8 +16,8 @@ constexpr const char kSocketName[] = "control.sock";
 constexpr std::size_t kMaxLine = 1 << 20;
 constexpr int kPatienceSeconds = 10;
 
-// The address of the socket in an open directory: through /proc, since a socket's path may have 107
-// bytes and a state directory more.
+// Returns the address of the socket in an open directory. It goes through /proc because a socket's
+// path is limited to 107 bytes and a state directory's path may be longer.
 sockaddr_un AddressIn(int directory) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -40,7 +40,7 @@ Result<std::string> ReadLine(int socket) {
 }
 
 Status WriteLine(int socket, const nlohmann::json& message) {
-  // Paths are bytes; what is not UTF-8 in one is replaced for the reader rather than refused.
+  // Paths are bytes. Bytes that are not UTF-8 are replaced for the reader rather than refused.
   const std::string line = message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t put = ::send(socket, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
@@ -124,14 +124,14 @@ void ControlServer::Serve(int client) const {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || (peer.uid != 0 && peer.uid != ::geteuid())) return;
-  // One that connects and says nothing does not hold up the rest for ever.
+  // A client that connects and stays silent must not block the others for ever.
   const timeval patience{kPatienceSeconds, 0};
   ::setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   const auto line = ReadLine(client);
   if (!line) return;
   const nlohmann::json reply = handlers_.Reply(nlohmann::json::parse(*line, nullptr, false));
-  // The client may be gone; then nobody reads it.
+  // The client may be gone; the reply is then discarded.
   (void)WriteLine(client, reply);
 }
 

@@ -1,7 +1,9 @@
-// The control socket of a mount: STATE/control.sock. One JSON object a line; the answer is one line
-// too.
+// The control socket of a mount, STATE/control.sock. Each message is one JSON object on one line;
+// the reply is one line too.
+//
 //   {"verb": "status"}  ->  {"ok": true, ...}   or   {"ok": false, "error": "..."}
-// Only root and the daemon's own user are heard.
+//
+// Only requests from root and the daemon's own user are answered.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,11 +22,11 @@
 
 namespace tierfs {
 
-// A reply, or the reason for a refusal: one line.
+// A reply, or a one-line reason for a refusal.
 template <typename Request>
 using Answer = tl::expected<typename Request::Reply, std::string>;
 
-// What a daemon answers to, by verb. Handlers are called by several threads at once.
+// Owns the handlers of the daemon's verbs. Several threads may call a handler at once.
 class ControlHandlers {
  public:
   template <typename Request>
@@ -37,17 +39,19 @@ class ControlHandlers {
       return reply;
     };
   }
-  // The reply to a message, whatever it holds.
+  // Returns the reply to any message, valid or not.
   [[nodiscard]] nlohmann::json Reply(const nlohmann::json& message) const;
 
  private:
   std::map<std::string, std::function<nlohmann::json(const nlohmann::json& message)>> handlers_;
 };
 
+// Owns the socket, the thread that accepts clients, and one thread for each conversation. The
+// destructor ends them.
 class ControlServer {
  public:
-  // Listens at once; a socket that an earlier daemon left behind is replaced. The caller holds the
-  // lock on the state directory.
+  // Listens at once. Replaces a socket left behind by an earlier daemon. The caller holds the lock
+  // on the state directory.
   [[nodiscard]] static Result<std::unique_ptr<ControlServer>> Start(const std::string& state_dir, ControlHandlers handlers);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
@@ -58,7 +62,8 @@ class ControlServer {
   void Run();
   void Serve(int client) const;
 
-  // One client's conversation. A settle may take minutes; a status beside it is answered at once.
+  // The conversation with one client, on a thread of its own. A settle may take minutes; a status
+  // request beside it is answered at once.
   struct Conversation {
     std::thread thread;
     std::atomic<bool> over = false;
@@ -66,14 +71,14 @@ class ControlServer {
   void Reap(bool all);
 
   ControlHandlers handlers_;
-  std::list<Conversation> conversations_;  // of thread_ alone
+  std::list<Conversation> conversations_;  // used by thread_ only
   UniqueFd state_dir_;
   UniqueFd listener_;
   UniqueFd stop_;
   std::thread thread_;
 };
 
-// Asks the daemon of a state directory. ENOENT or ECONNREFUSED when none runs.
+// Sends a request to the daemon of a state directory. Returns ENOENT or ECONNREFUSED if none runs.
 [[nodiscard]] Result<nlohmann::json> AskDaemon(const std::string& state_dir, const nlohmann::json& request);
 
 }  // namespace tierfs

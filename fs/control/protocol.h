@@ -1,6 +1,6 @@
-// What a client and the daemon of a mount say to each other: every message and key, once for both
-// sides. A request type names its verb and the type of its reply. A key that is absent has the
-// value that stands here.
+// The messages between a client and the daemon of a mount: every message and key, defined once for
+// both sides. A request type names its verb and the type of its reply. An absent key has the
+// default value given here.
 #pragma once
 
 #include <cstdint>
@@ -14,50 +14,51 @@ namespace tierfs::protocol {
 
 struct CatalogueStatus {
   std::string trouble;                    // "" when all is well
-  std::vector<std::string> notes;         // for the life of the mount
-  std::vector<std::string> open_intents;  // operations under way, for people
-  bool feed = false;                      // whether changes are recorded; without it what follows means nothing
-  bool comparing = false;                 // the trees with the catalogue
-  std::uint64_t compared = 0;             // entries so far
-  std::uint64_t waiting = 0;              // hints
-  std::uint64_t overflows = 0;            // times that there were too many hints
-  std::uint64_t checksums = 0;            // files summed since the mount began
+  std::vector<std::string> notes;         // valid for the life of the mount
+  std::vector<std::string> open_intents;  // operations under way, as text for the user
+  // Whether changes are recorded. If not, the following keys mean nothing.
+  bool feed = false;
+  bool comparing = false;       // the trees are being compared with the catalogue
+  std::uint64_t compared = 0;   // entries compared so far
+  std::uint64_t waiting = 0;    // waiting hints
+  std::uint64_t overflows = 0;  // how often there were too many hints
+  std::uint64_t checksums = 0;  // files summed since the mount began
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CatalogueStatus, trouble, notes, open_intents, feed, comparing, compared, waiting,
                                                 overflows, checksums)
 
 struct DaemonStatus {
   std::string name;
-  std::string config;  // its file
+  std::string config;  // path of the config file
   std::string mountpoint;
   std::int64_t pid = 0;
   std::string version;
   std::string libfuse;           // its version
   std::string transport;         // "io_uring" or "/dev/fuse"
-  std::string transport_reason;  // why not io_uring
+  std::string transport_reason;  // why io_uring is not used
   bool passthrough = false;
-  std::string passthrough_reason;  // why not
+  std::string passthrough_reason;  // why passthrough is not used
   std::uint64_t nodes = 0;
   std::uint64_t open_handles = 0;
   std::uint64_t passthrough_handles = 0;
   std::uint64_t settling = 0;  // places that wait to be settled
   std::map<std::string, std::uint64_t> requests;
-  std::vector<std::string> waiting_for_close;  // misplaced files that are open
-  std::uint64_t rules = 0;                     // of the policy
+  std::vector<std::string> waiting_for_close;  // open files that are misplaced
+  std::uint64_t rules = 0;                     // number of rules in the policy
   CatalogueStatus catalogue;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DaemonStatus, name, config, mountpoint, pid, version, libfuse, transport, transport_reason,
                                                 passthrough, passthrough_reason, nodes, open_handles, passthrough_handles, settling,
                                                 requests, waiting_for_close, rules, catalogue)
 
-// Some files and the sum of their sizes.
+// A number of files and the sum of their sizes.
 struct Tally {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Tally, files, bytes)
 
-// Files that went, or would go, from one tier to another.
+// Files moved, or to be moved, from one tier to another.
 struct Moves {
   int from = 0;
   int to = 0;
@@ -69,11 +70,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Moves, from, to, files, bytes)
 struct SettleReport {
   bool running = false;
   std::vector<Moves> moves;
-  std::uint64_t moved = 0;  // the sums of the moves
+  std::uint64_t moved = 0;  // the sums over all moves
   std::uint64_t bytes = 0;
   std::uint64_t seen = 0;  // entries looked at
-  Tally waiting;           // open: they move when they are closed
-  Tally linked;            // with several names, on another file system: they stay
+  Tally waiting;           // open: they move once they are closed
+  Tally linked;            // files with several names on another file system: they stay
   std::uint64_t failed = 0;
   bool cancelled = false;
 };
@@ -87,13 +88,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Reloaded, rules, applied)
 
 struct Sealed {
   std::string token;
-  std::string database;  // its file
+  std::string database;  // path of the database file
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Sealed, token, database)
 
 struct Rescanned {
-  std::uint64_t nodes = 0;     // whose caches were dropped
-  std::uint64_t differed = 0;  // changes that no request had made
+  std::uint64_t nodes = 0;     // nodes whose caches were dropped
+  std::uint64_t differed = 0;  // changes made outside the mount
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rescanned, nodes, differed)
 
@@ -104,23 +105,24 @@ struct Status {
   using Reply = DaemonStatus;
 };
 
-// Replies when it is done or cancelled, with the last report; refused while another one runs.
+// Settles misplaced files. Replies with the final report when it is done or cancelled. Refused
+// while another settling runs.
 struct Settle {
   static constexpr const char* kVerb = "settle";
   using Reply = SettleReport;
-  std::string path;  // relative to the mount; "" for all
+  std::string path;  // relative to the mount; "" for everything
   bool dry_run = false;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Settle, path, dry_run)
 
-// What the settling under way has done so far.
+// Returns the progress of the settling under way.
 struct ReportSettling {
   static constexpr const char* kVerb = "settle-report";
   using Reply = SettleReport;
 };
 
-// It stops after the entry that it is at; what has been moved stays moved. The reply says whether
-// one was running.
+// Cancels the settling under way. It stops after the current entry; files already moved stay moved.
+// The reply says whether a settling was running.
 struct CancelSettling {
   static constexpr const char* kVerb = "settle-cancel";
   using Reply = SettleReport;
@@ -129,24 +131,24 @@ struct CancelSettling {
 struct Reload {
   static constexpr const char* kVerb = "reload";
   using Reply = Reloaded;
-  std::string policy;  // a file instead of the config's policy
+  std::string policy;  // a file to use instead of the config's policy
   bool dry_run = false;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Reload, policy, dry_run)
 
-// Records everything that has changed until now, durably.
+// Makes everything that has changed until now recorded and durable.
 struct Seal {
   static constexpr const char* kVerb = "seal";
   using Reply = Sealed;
 };
 
-// Takes in what was done in the trees underneath.
+// Takes in changes made directly in the trees.
 struct Rescan {
   static constexpr const char* kVerb = "rescan";
   using Reply = Rescanned;
 };
 
-// A request as it is sent. One without keys of its own is its verb alone.
+// The JSON form of a request. A request without keys consists of its verb alone.
 template <typename Request>
 [[nodiscard]] nlohmann::json ToJson(const Request& request) {
   nlohmann::json message = nlohmann::json::object();
@@ -154,7 +156,7 @@ template <typename Request>
   message["verb"] = Request::kVerb;
   return message;
 }
-// The request of a message; throws as nlohmann does where a key has the wrong type.
+// Parses a message into a request. Throws nlohmann's exception if a key has the wrong type.
 template <typename Request>
 [[nodiscard]] Request FromJson(const nlohmann::json& message) {
   if constexpr (std::is_empty_v<Request>) {

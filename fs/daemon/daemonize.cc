@@ -14,7 +14,7 @@ namespace {
 
 constexpr char kReady = 'R';
 
-// The parent's whole remaining life.
+// Runs in the parent until it exits.
 [[noreturn]] void ReportAndExit(int from, pid_t child) {
   std::string report;
   char buffer[1024];
@@ -43,7 +43,7 @@ Background::Background(bool foreground) {
   UniqueFd from(ends[0]);
   UniqueFd to(ends[1]);
   const pid_t child = ::fork();
-  if (child < 0) return;  // no memory for a child: serve from here
+  if (child < 0) return;  // no memory for a child: serve in this process
   if (child > 0) {
     to.Reset();
     ReportAndExit(from.get(), child);
@@ -55,7 +55,7 @@ Background::Background(bool foreground) {
 
 void Background::Ready() {
   if (!report_) return;
-  // From here on nobody reads our output; the terminal must not be held.
+  // The output is no longer read from here on, and the terminal must not be kept open.
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int fd = 0; fd <= 2; ++fd) ::dup2(null.get(), fd);
   (void)!::write(report_.get(), &kReady, 1);

@@ -1,4 +1,4 @@
-// Going into the background so that the command returns when the mount answers.
+// Moves the daemon into the background. The command returns once the mount answers.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 
 namespace tierfs {
 
-// Forks; the parent waits and exits with what the child reports: 0 after Ready, 1 with its one line
-// of error after Failed or death. In the foreground nothing is forked and messages go to stderr.
-// Create it before any thread.
+// Forks on construction. The parent waits and exits with the child's result: 0 after Ready; 1, with
+// the child's one line of error, after Failed or death. In the foreground it does not fork, and
+// messages go to stderr. Create it before any thread.
 class Background {
  public:
   explicit Background(bool foreground);

@@ -15,7 +15,8 @@ namespace {
 
 enum class Goes { kKernel, kNowhere, kHere };
 
-// The one table of mount options. What mount(8) and fstab carry for others goes nowhere; x-* too.
+// The one table of mount options. Options that mount(8) and fstab keep for other programs, and x-*,
+// are dropped.
 struct MountOption {
   std::string_view name;
   Goes goes;
@@ -24,7 +25,7 @@ struct MountOption {
 constexpr MountOption kMountOptions[] = {
     {"ro", Goes::kKernel, "read-only"},
     {"rw", Goes::kKernel, ""},
-    {"noexec", Goes::kKernel, "no program is run from it"},
+    {"noexec", Goes::kKernel, "programs cannot be run from it"},
     {"exec", Goes::kKernel, ""},
     {"nosuid", Goes::kKernel, "suid and sgid have no effect"},
     {"suid", Goes::kKernel, ""},
@@ -35,14 +36,14 @@ constexpr MountOption kMountOptions[] = {
     {"dirsync", Goes::kKernel, ""},
     {"allow_other", Goes::kKernel, "other users may use it (default for root)"},
     {"allow_root", Goes::kKernel, "root may use it besides the user who mounts"},
-    {"noatime", Goes::kHere, "reading does not move access times"},
+    {"noatime", Goes::kHere, "reads do not update access times"},
     {"passthrough=yes|no", Goes::kHere, "let the kernel read and write backing files itself (yes)"},
     {"io_uring=yes|no", Goes::kHere,
      "take requests over io_uring where the kernel has it switched on (yes, if libfuse answers from any thread)"},
     {"nonempty", Goes::kHere, "mount over a directory that holds files, which stay hidden"},
     {"log=LEVEL", Goes::kHere, "error, warning, info, debug or trace (info)"},
     {"debug", Goes::kHere, "print every request (stays in the foreground)"},
-    {"remount", Goes::kHere, "change ro, noexec and the like of a mount that stands"},
+    {"remount", Goes::kHere, "change ro, noexec and the like on an existing mount"},
     {"atime", Goes::kNowhere, ""},
     {"relatime", Goes::kNowhere, ""},
     {"norelatime", Goes::kNowhere, ""},
@@ -96,7 +97,7 @@ tl::expected<bool, std::string> YesNo(std::string_view option) {
   return tl::unexpected("option '" + std::string(option) + "': expected yes or no");
 }
 
-// Applies one mount option; a message when it is not one.
+// Applies one mount option. Returns a message if it is not a valid option.
 std::string Apply(std::string_view option, DaemonOptions& options) {
   const std::string_view name = NameOf(option);
   if (name.empty() || name.substr(0, 2) == "x-" || name == "comment") return "";
@@ -153,7 +154,7 @@ tl::expected<DaemonOptions, CommandLineEnd> ParseCommandLine(int argc, char** ar
   if (help) return tl::unexpected(CommandLineEnd{Help(), false});
   if (version) return tl::unexpected(CommandLineEnd{"tierfs " TIERFS_VERSION "\n", false});
   if (options.config.empty()) return fail("no config (see tierfs --help)");
-  // A daemon works from the root directory.
+  // The daemon's working directory is the root directory, so a relative path must be resolved now.
   std::error_code ignored;
   options.config = std::filesystem::absolute(options.config, ignored);
   if (!options.mountpoint.empty()) options.mountpoint = std::filesystem::absolute(options.mountpoint, ignored);

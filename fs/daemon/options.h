@@ -1,4 +1,4 @@
-// What the command line of the daemon says. Checked once, constant afterwards.
+// The daemon's command line. Checked once, constant afterwards.
 #pragma once
 
 #include <optional>
@@ -11,25 +11,25 @@ namespace tierfs {
 
 struct DaemonOptions {
   std::string config;
-  std::string mountpoint;  // empty: the config's
+  std::string mountpoint;  // empty: the config's mountpoint
   bool foreground = false;
   bool debug = false;
   bool passthrough = true;
-  std::optional<bool> io_uring;  // nothing: as the mount thinks best
+  std::optional<bool> io_uring;  // unset: the mount decides
   bool nonempty = false;
   bool noatime = false;
-  bool remount = false;  // change the flags of a mount that stands
+  bool remount = false;  // change the flags of an existing mount
   std::string log_level = "info";
-  std::vector<std::string> kernel_options;  // those for the kernel and libfuse, as given
+  std::vector<std::string> kernel_options;  // the options for the kernel and libfuse, as given
 };
 
-// The words of `tierfs CONFIG [MOUNTPOINT] [-f] [-d] [-o a,b=c]`. `text` is what to print when
-// there is nothing to do: the help, the version or, with `failed`, one line that says what is
-// wrong.
+// The text to print if a command line leaves nothing to mount: the help, the version or, with
+// `failed`, a one-line error.
 struct CommandLineEnd {
   std::string text;
   bool failed;
 };
+// Parses `tierfs CONFIG [MOUNTPOINT] [-f] [-d] [-o a,b=c]`.
 [[nodiscard]] tl::expected<DaemonOptions, CommandLineEnd> ParseCommandLine(int argc, char** argv);
 
 }  // namespace tierfs

@@ -40,7 +40,7 @@ void StartLogging(const DaemonOptions& options, const std::string& name) {
   spdlog::set_level(spdlog::level::from_str(options.log_level));
 }
 
-// Every open file of every user of the mount is a descriptor here.
+// Every open file of every user of the mount uses a descriptor of the daemon.
 void RaiseFileLimit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -52,18 +52,19 @@ void RaiseFileLimit() {
 
 constexpr int kLockPatienceMs = 10'000;
 constexpr int kLockStepMs = 20;
-constexpr int kUnmountMs = 500;  // a daemon that ends closes its connection before it takes its mount away
+// A daemon that ends closes its connection before it unmounts.
+constexpr int kUnmountMs = 500;
 
 bool IsMounted(const Config& config) {
   const auto mounts = TierfsMounts();
   return std::any_of(mounts.begin(), mounts.end(), [&](const MountedFs& each) { return each.config == config.file; });
 }
 
-// The lock that keeps a second daemon away from the same trees. Held until the process ends.
+// Takes the lock that keeps a second daemon off the same trees. It is held until the process ends.
 tl::expected<UniqueFd, std::string> TakeLock(const Config& config) {
   const std::string path = config.state + "/lock";
   UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  // On a disk that has become read-only the trees can still be shown.
+  // A disk that has become read-only can still be served for reading.
   if (!lock && errno == EROFS) lock = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!lock) {
     return tl::unexpected(ConfigError{
@@ -71,8 +72,8 @@ tl::expected<UniqueFd, std::string> TakeLock(const Config& config) {
         "cannot use the state directory: " + path + ": " + std::strerror(errno) + "; `tierctl init " + config.file + "` makes it"}
                               .Render());
   }
-  // A daemon that was unmounted a moment ago is still closing its files; one that serves a mount
-  // shows in the mount table.
+  // A daemon unmounted a moment ago may still be closing its files. A daemon that serves a mount is
+  // in the mount table.
   for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
     if (patience <= 0 || (patience <= kLockPatienceMs - kUnmountMs && IsMounted(config))) {
       return tl::unexpected(
@@ -96,8 +97,8 @@ Service::Running::Running(const std::string& state_dir) : path_(state_dir + "/ru
   killed_ = ::access(path_.c_str(), F_OK) == 0;
   const UniqueFd mark(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   const UniqueFd directory(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Where it cannot be made the state directory cannot be written to, and nothing else could be
-  // either.
+  // If the mark cannot be made, the state directory is not writable, and no other state could be
+  // written either.
   if (mark && directory) ::fsync(directory.get());
 }
 
@@ -158,7 +159,7 @@ Service::Outcome Service::CheckMountpoint() const {
 }
 
 Service::Outcome Service::Recover() {
-  // A mount that may not write leaves the mark, and the work, to the next.
+  // A read-only mount leaves the mark, and the recovery, to the next mount.
   const auto& flags = options_.kernel_options;
   if (std::find(flags.begin(), flags.end(), "ro") == flags.end()) running_.emplace(config_->state);
   if (running_ && running_->LastOneWasKilled()) HealTrees(*layers_);
@@ -182,10 +183,10 @@ Service::Outcome Service::RefuseWork(const WorkProblem& problem) const {
   const std::string number = std::to_string(problem.tier + 1);
   const std::string& path = config_->tiers[problem.tier];
   const std::string why = problem.error.code == EXDEV
-                              ? " is the root of its file system; files that come from another one are made beside the tier, so use a "
-                                "directory in it, as " +
+                              ? " is the root of its file system, and work files need a place beside the tier on the same file system; "
+                                "use a directory in it, such as " +
                                     path + "/tree"
-                              : ": no place for work files beside it: " + Describe(problem.error);
+                              : ": cannot make a directory for work files beside it: " + Describe(problem.error);
   return tl::unexpected(ConfigError{config_->file, config_->LineOf("tier." + number), "tier " + number + why}.Render());
 }
 
@@ -196,8 +197,8 @@ Service::Outcome Service::MakeMount() {
   options.debug = options_.debug;
   options.io_uring = options_.io_uring;
   if (::geteuid() == 0) {
-    // libfuse starts from nosuid,nodev; a system's tree is expected to behave like the directory
-    // that it replaces.
+    // libfuse defaults to nosuid,nodev. A system's tree must behave like the directory that it
+    // replaces.
     options.kernel_options.insert(options.kernel_options.begin(), {"allow_other", "suid", "dev"});
   }
   mount_ = std::make_unique<Mount>(*tree_, std::move(options));
@@ -213,7 +214,7 @@ Service::Outcome Service::Serve() {
   if (control) {
     control_ = std::move(*control);
   } else {
-    spdlog::error("no control socket, tierctl cannot reach this mount: {}", Describe(control.error()));
+    spdlog::error("cannot make the control socket, so tierctl cannot reach this mount: {}", Describe(control.error()));
   }
   spdlog::info("{} mounted at {}, {} rules", config_->name, mountpoint_, policy_->rules().size());
   if (const Status served = mount_->Serve([this] { background_.Ready(); }); !served) return Say(Describe(served.error()));
@@ -222,9 +223,9 @@ Service::Outcome Service::Serve() {
 }
 
 void Service::Drain() {
-  control_.reset();  // no operator any more
+  control_.reset();  // no more requests from operators
   settle_job_.reset();
-  mount_.reset();  // no request any more
+  mount_.reset();  // no more requests from the kernel
   tree_.reset();
   catalog_.reset();
   running_.reset();

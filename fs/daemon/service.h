@@ -1,4 +1,4 @@
-// One mount, from its config to its end.
+// The life of one mount, from its config to its end.
 #pragma once
 
 #include <memory>
@@ -20,9 +20,9 @@
 
 namespace tierfs {
 
-// The stages of a daemon's life, each after the one before it. The error of each is one line for
-// the user. Owns all that a mount is made of; what the stages made goes in the opposite order, at
-// the latest with the service.
+// Owns every part of a mount. The stages of a daemon's life run in the order given here. Each
+// returns its error as one line for the user. The parts are destroyed in the opposite order, at the
+// latest with the service.
 class Service {
  public:
   using Outcome = tl::expected<void, std::string>;
@@ -32,29 +32,30 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // All the stages. Returns when the mount is gone.
+  // Runs all the stages. Returns when the mount is gone.
   [[nodiscard]] Outcome Run();
 
  private:
   // Reads the config and the policy and checks them. Changes nothing.
   [[nodiscard]] Outcome Check();
-  // Takes the state directory: from here on no other daemon works on these trees. Opens the layers
+  // Locks the state directory: from here on no other daemon works on these trees. Opens the layers
   // and prepares the process.
   [[nodiscard]] Outcome LockState();
-  // Heals what the last daemon left, and builds the tree over it. The feed begins to compare.
+  // Repairs the state left by the previous daemon and builds the tree over it. The feed begins to
+  // compare.
   [[nodiscard]] Outcome Recover();
-  // Makes the mount. Requests wait in the kernel.
+  // Makes the mount. Requests wait in the kernel until Serve.
   [[nodiscard]] Outcome MakeMount();
-  // Answers requests and operators until the mount is gone.
+  // Answers the kernel's and the operators' requests until the mount is gone.
   [[nodiscard]] Outcome Serve();
-  // Ends what runs, records what is known, and gives everything back.
+  // Ends the running work, records all known changes and releases everything.
   void Drain();
 
   [[nodiscard]] Outcome CheckMountpoint() const;
   [[nodiscard]] Outcome RefuseWork(const WorkProblem& problem) const;
 
-  // STATE/running is there while a daemon serves: the next one that finds it knows that this one
-  // was killed.
+  // The file STATE/running exists while a daemon serves. If the next daemon finds it, the previous
+  // one was killed.
   class Running {
    public:
     explicit Running(const std::string& state_dir);
@@ -74,7 +75,7 @@ class Service {
   std::shared_ptr<const policy::Policy> policy_;
   std::string mountpoint_;
   UniqueFd lock_;
-  std::optional<LayerSet> layers_;  // until the tree has them
+  std::optional<LayerSet> layers_;  // owned here until the tree takes them
   std::optional<Running> running_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Tree> tree_;
@@ -84,7 +85,7 @@ class Service {
   std::unique_ptr<ControlServer> control_;
 };
 
-// Changes the flags of the mount at `mountpoint` to those of the options.
+// Changes the flags of the mount at `mountpoint` to those in the options.
 [[nodiscard]] Service::Outcome Remount(const DaemonOptions& options);
 
 }  // namespace tierfs

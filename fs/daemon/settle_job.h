@@ -1,5 +1,5 @@
-// The settling that an operator asked for: one at a time, watched and cancelled by other clients of
-// the control socket.
+// Settling at an operator's request: one at a time, watched and cancelled by other clients of the
+// control socket.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace tierfs {
 
-// Thread-safe. Owns what the settling under way has done so far.
+// Owns the progress of the settling under way. Thread-safe.
 class SettleJob {
  public:
   explicit SettleJob(Settlement& settlement) : settlement_(settlement) {}

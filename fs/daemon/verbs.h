@@ -1,4 +1,4 @@
-// What the daemon does for the clients of its control socket.
+// The daemon's answers to the clients of its control socket.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@
 
 namespace tierfs {
 
-// What the verbs work on. Outlives them.
+// The objects that the verbs work on. They must outlive the handlers.
 struct Served {
   const Config& config;
   const std::string& mountpoint;

@@ -1,5 +1,5 @@
-// What libfuse calls: counts the request, then runs its handler, here or, when it may take long, on
-// a thread of its own.
+// The functions that libfuse calls. Each counts the request and runs its handler: on the same
+// thread or, if it may take long, on a thread of its own.
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -13,8 +13,8 @@
 
 namespace tierfs {
 
-// An argument as a handler needs it once libfuse's callback has returned. Names and values are part
-// of the request, which stays until it is answered; these structures are on libfuse's stack.
+// Keeps an argument valid after libfuse's callback has returned. Names and values are part of the
+// request, which lives until it is answered. The structures copied here are on libfuse's stack.
 template <typename T>
 class Kept {
  public:
@@ -42,8 +42,8 @@ class Kept<struct stat*> : public KeptCopy<struct stat> {
   using KeptCopy::KeptCopy;
 };
 
-// Whether a request may take so long that others should not wait for it: always or never, or a
-// function with the handler's arguments.
+// Whether a request may take so long that others should not wait for it. Fixed, or a function of
+// the handler's arguments.
 enum class Takes { kShort, kLong };
 
 template <Opcode opcode, auto handler, auto takes_long>

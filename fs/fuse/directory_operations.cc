@@ -10,8 +10,8 @@
 namespace tierfs {
 namespace {
 
-// Refused once, the kernel from then on opens directories itself and keeps their listings. One
-// older than 5.1 has to be answered each time.
+// After one ENOSYS the kernel opens directories itself and caches their listings. A kernel older
+// than 5.1 has to be answered each time.
 void OpenDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   Reply reply(request, "opendir");
   if (MountOf(request).KernelOpensDirectories()) return reply.Fail(Error{ENOSYS, "no directory handles"});
@@ -31,8 +31,8 @@ Result<ListingPtr> ListingFrom(fuse_req_t request, NodeId node, std::uint64_t of
   return ListingPtr(std::move(listing));
 }
 
-// Fills a buffer with the entries from `offset` on. With `plus` each comes with its attributes and
-// one reference for the kernel.
+// Fills a buffer with the entries from `offset` on. With `plus`, each entry carries its attributes
+// and one lookup count.
 void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, bool plus) {
   Reply reply(request, plus ? "readdirplus" : "readdir");
   Tree& tree = TreeOf(request);
@@ -57,8 +57,8 @@ void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, b
       need = fuse_add_direntry(request, at, room, name, &brief, next);
       if (need > room) break;
     } else {
-      // Node 0 for "." and "..", which the kernel knows already, and for what vanished since it was
-      // listed.
+      // Use node 0 for "." and "..", which the kernel already knows, and for entries that vanished
+      // since they were listed.
       fuse_entry_param param{};
       param.attr = brief;
       need = fuse_add_direntry_plus(request, nullptr, 0, name, &param, next);
@@ -74,7 +74,7 @@ void List(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, b
     }
     used += need;
   }
-  // Whoever reads the end is done with it.
+  // A reader that gets an empty reply is at the end, so the listing is no longer needed.
   if (used == 0) MountOf(request).listings().Drop(NodeId{node});
   if (reply.WithBytes(buffer.data(), used)) return;
   for (const NodeId each : referenced) tree.Forget(each, 1);
@@ -92,7 +92,7 @@ void FsyncDir(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
   Reply(request, "fsyncdir").With(TreeOf(request).SyncDirectory(NodeId{node}));
 }
 
-// chattr and lsattr, and the project quota calls: the inode flags of the backing file.
+// Serves chattr, lsattr and the project quota calls with the inode flags of the backing file.
 void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_file_info*, unsigned, const void* in, std::size_t in_size,
            std::size_t out_size) {
   Reply reply(request, "ioctl");

@@ -1,4 +1,4 @@
-// Callbacks on open files. With passthrough the kernel sends neither reads nor writes.
+// Callbacks on open files. With passthrough the kernel sends no reads and no writes.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -12,7 +12,7 @@
 namespace tierfs {
 namespace {
 
-// The descriptor of an open file, kept open while it lives.
+// The descriptor of an open file. It stays open during the object's lifetime.
 struct File {
   std::shared_ptr<const UniqueFd> data;
   [[nodiscard]] int fd() const { return data->get(); }
@@ -30,7 +30,7 @@ void Fill(fuse_file_info& info, const Opened& opened) {
   info.fh = opened.handle.value;
   SetBacking(info, opened.backing_id);
   info.direct_io = opened.direct ? 1 : 0;
-  // Pages stay: the kernel drops them itself when it learns of another size or mtime
+  // Keep the page cache: the kernel drops pages itself when it sees another size or mtime
   // (auto_inval_data).
   info.keep_cache = opened.backing_id == 0 && !opened.direct ? 1 : 0;
   SetParallelWrites(info, opened.direct);
@@ -98,8 +98,8 @@ void Fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) 
   const File file = FileOf(request, info);
   if (!file) return reply.Fail(kBadHandle);
   const int failed = data_only != 0 ? ::fdatasync(file.fd()) : ::fsync(file.fd());
-  // A lower file's file system that can never be written knows no fsync (squashfs): nothing of it
-  // can be unsaved.
+  // A lower file system that can never be written has no fsync (squashfs). It cannot hold unsaved
+  // data.
   reply.With(failed != 0 && errno != EINVAL ? Status(FailErrno("fsync")) : Status{});
 }
 

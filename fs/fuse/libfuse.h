@@ -1,5 +1,5 @@
-// What the versions of libfuse differ in (include/fuse_common.h, fuse_lowlevel.h and ChangeLog.rst
-// of each). The only place that asks.
+// The differences between versions of libfuse (include/fuse_common.h, fuse_lowlevel.h and
+// ChangeLog.rst of each). Only this file checks the version.
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -8,8 +8,8 @@
 
 namespace tierfs {
 
-// Passthrough: 3.17. In the headers since then: backing_id, parallel_direct_writes, the functions
-// for features.
+// Passthrough came with 3.17, and with it backing_id, parallel_direct_writes and the feature
+// functions.
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 inline constexpr bool kHasPassthrough = true;
 inline constexpr std::uint64_t kPassthrough = FUSE_CAP_PASSTHROUGH;
@@ -39,7 +39,7 @@ inline void SetParallelWrites(fuse_file_info&, bool) {}
 inline void SetTmpFile(fuse_lowlevel_ops&, void (*)(fuse_req_t, fuse_ino_t, mode_t, fuse_file_info*)) {}
 #endif
 
-// The second variant of it asks less of the daemon; only one may be chosen.
+// The second variant of this capability asks less of the daemon. Only one may be chosen.
 inline void WantKillPriv(fuse_conn_info& connection) {
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
   RefuseFeature(connection, FUSE_CAP_HANDLE_KILLPRIV);
@@ -49,7 +49,7 @@ inline void WantKillPriv(fuse_conn_info& connection) {
 #endif
 }
 
-// io_uring: 3.18.
+// io_uring came with 3.18.
 #ifdef FUSE_CAP_OVER_IO_URING
 inline constexpr bool kHasUring = true;
 inline bool CameOverUring(fuse_req_t request) { return fuse_req_is_uring(request); }
@@ -58,7 +58,7 @@ inline constexpr bool kHasUring = false;
 inline bool CameOverUring(fuse_req_t) { return false; }
 #endif
 
-// A core's queue has one thread. As released, 3.18 takes answers from no other
+// Each core's queue has one thread. libfuse 3.18 as released accepts replies from no other thread
 // (scripts/libfuse-3.18-answers.patch).
 #ifdef FUSE_URING_ANSWERS_FROM_ANY_THREAD
 inline constexpr bool kAnswersFromAnyThread = true;

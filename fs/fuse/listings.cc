@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kMaxListings = 16;
 constexpr std::size_t kMaxEntries = 1'000'000;
 
-// "." and ".." come first, and 0 is the start.
+// "." and ".." come first, and offset 0 is the start.
 constexpr std::uint64_t kFirstHash = 3;
 
 std::uint64_t HashOf(const std::string& name) {

@@ -1,11 +1,12 @@
-// Directories that are being read. There are no directory handles: the kernel is told so once and
-// then opens directories without a request and keeps their listings, until a change through the
-// mount, another mtime or an invalidation. What it asks is "the entries of this node from this
-// offset on", with nothing remembered from request to request but as a help.
+// Listings of directories that are being read. There are no directory handles: opendir is refused
+// once, and from then on the kernel opens directories without a request. It caches their listings
+// until a change through the mount, another mtime or an invalidation. It asks for the entries of a
+// node from an offset on. No state has to survive between two such requests; a kept listing only
+// saves work.
 //
-// An offset is therefore a hash of the name up to which it was read, and entries are listed in the
-// order of their hashes: reading goes on at the right place whatever was created and removed
-// meanwhile, also when the listing was made anew or the daemon was replaced.
+// An offset is therefore a hash of the last name read, and entries are listed in the order of their
+// hashes. Reading continues at the right place even if entries were created or removed meanwhile,
+// the listing was made anew, or the daemon was replaced.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +23,14 @@ namespace tierfs {
 class Listing {
  public:
   struct Item {
-    std::uint64_t offset;  // of what comes after it
+    std::uint64_t offset;  // the position after this entry
     DirectoryEntry entry;
   };
   // `entries` as Tree::List gives them: "." and ".." first.
   explicit Listing(std::vector<DirectoryEntry> entries);
 
   [[nodiscard]] const std::vector<Item>& items() const { return items_; }
-  // The index of the first item that was not read yet by one who is at `offset`.
+  // Returns the index of the first item not yet read by a reader at `offset`.
   [[nodiscard]] std::size_t After(std::uint64_t offset) const;
 
  private:
@@ -38,8 +39,8 @@ class Listing {
 
 using ListingPtr = std::shared_ptr<const Listing>;
 
-// The listings that somebody is in the midst of. Bounded in number and in entries; what it dropped
-// is listed anew. Thread-safe.
+// Owns the listings of directories whose reading is under way. Bounded in number and in entries; a
+// dropped listing is made anew. Thread-safe.
 class Listings {
  public:
   [[nodiscard]] ListingPtr Get(NodeId node);

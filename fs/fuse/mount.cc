@@ -23,13 +23,12 @@ namespace tierfs {
 namespace {
 
 constexpr unsigned kMaxWrite = 1U << 20;
-constexpr unsigned kRequestHeader = 4096;  // what libfuse adds for a request without its data
-// A backing file system may not itself be stacked; in return tierfs can be stacked upon once more
-// (kernel: FILESYSTEM_MAX_STACK_DEPTH).
+constexpr unsigned kRequestHeader = 4096;  // libfuse's overhead for a request besides its data
+// A backing file system must not itself be stacked. In return, one more stacking file system may
+// stand on tierfs (kernel: FILESYSTEM_MAX_STACK_DEPTH).
 constexpr unsigned kStackDepth = 1;
 
-// The kernel's interface for backing files, linux/fuse.h since 6.9; the headers of an older system
-// lack it.
+// The kernel's interface for backing files, in linux/fuse.h since 6.9. Older headers lack it.
 struct BackingMap {
   std::int32_t fd;
   std::uint32_t flags;
@@ -38,8 +37,8 @@ struct BackingMap {
 constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);
 
-// Whether a pipe may be made so large: more than /proc/sys/fs/pipe-max-size takes CAP_SYS_RESOURCE.
-// Where it may not, libfuse makes, tries and closes a pipe at each request.
+// Whether a pipe of this size is allowed. A size above /proc/sys/fs/pipe-max-size needs
+// CAP_SYS_RESOURCE. If it is refused, libfuse makes, tries and closes a pipe at each request.
 bool PipesHold(std::size_t bytes) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return false;
@@ -48,7 +47,7 @@ bool PipesHold(std::size_t bytes) {
   return ::fcntl(from.get(), F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
 }
 
-// Requests of one core that may be worked on at the same time.
+// The number of requests from one core that may be served at the same time.
 constexpr unsigned kQueueDepth = 16;
 constexpr const char* kUringSwitch = "/sys/module/fuse/parameters/enable_uring";
 
@@ -58,8 +57,8 @@ bool KernelAllowsUring() {
   return parameter.get(value) && (value == 'Y' || value == '1');
 }
 
-// Why a ring cannot be had (sysctl kernel.io_uring_disabled, seccomp); "" when it can. libfuse
-// would go on without a word.
+// Returns the reason why no ring is available (sysctl kernel.io_uring_disabled, seccomp); "" if one
+// is. libfuse would fall back silently.
 std::string WhyNoRing() {
   io_uring_params parameters{};
   const UniqueFd ring(static_cast<int>(::syscall(__NR_io_uring_setup, 1, &parameters)));
@@ -121,9 +120,9 @@ Status Mount::Serve(std::function<void()> ready) {
   fuse_loop_config* config = fuse_loop_cfg_create();
   fuse_loop_cfg_set_clone_fd(config, 1);
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  // More than the cores: whoever waits for a long copy-up holds a thread, and nobody else has to
-  // wait with him. They come when they are needed; only a few stay, because the kernel wakes idle
-  // ones in turn and each of them would be cold.
+  // Allow more threads than cores: a long copy-up holds a thread, and other requests must not wait
+  // for it. Threads are created when needed. Only a few stay idle, because the kernel wakes idle
+  // threads in turn and each would have cold caches.
   fuse_loop_cfg_set_max_threads(config, std::clamp(2 * cores, 64U, 128U));
   fuse_loop_cfg_set_idle_threads(config, std::clamp(2 * cores, 4U, 32U));
   const int result = fuse_session_loop_mt(session_, config);
@@ -135,20 +134,20 @@ Status Mount::Serve(std::function<void()> ready) {
 }
 
 void Mount::Unmount() {
-  // libfuse closes the connection first and unmounts then: for a moment the mount would be one
+  // libfuse closes the connection before it unmounts. For a moment the mount would look like one
   // whose daemon has died.
   pollfd connection{fuse_session_fd(session_), 0, 0};
   const bool gone = ::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0;
   if (!gone && ::umount2(mountpoint_.c_str(), MNT_DETACH) != 0) spdlog::debug("umount: {}", std::strerror(errno));
-  // Notifications that have been written come before the close of the descriptor.
+  // Notifications already written happen before the close of the descriptor.
   (void)notified_.load(std::memory_order_acquire);
   fuse_session_unmount(session_);
 }
 
 void Mount::Initialise(fuse_conn_info* connection) {
   const auto want = [connection](std::uint64_t capability) { return WantFeature(*connection, capability); };
-  // ACLs are the kernel's to check and ours to store; creations come with the caller's umask and
-  // meet the default ACL of their directory.
+  // The kernel checks ACLs; tierfs stores them. Creations carry the caller's umask and apply the
+  // default ACL of their directory.
   want(FUSE_CAP_POSIX_ACL);
   want(FUSE_CAP_DONT_MASK);
   want(FUSE_CAP_PARALLEL_DIROPS);
@@ -181,8 +180,8 @@ void Mount::Initialise(fuse_conn_info* connection) {
       if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
     }
   }
-  // Splicing moves data without a copy but costs each request without data a pipe: only for data
-  // that comes through here.
+  // Splicing moves data without a copy, but costs a pipe for each request without data. Enable it
+  // only if data passes through the daemon.
   const bool splice = !passthrough_ && PipesHold(kMaxWrite + kRequestHeader);
   for (const std::uint64_t capability : {FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
     if (splice) {

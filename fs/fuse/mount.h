@@ -1,5 +1,5 @@
-// One FUSE mount of a tree: the connection to the kernel and the loop that serves it. The only
-// place that knows libfuse.
+// One FUSE mount of a tree: the connection to the kernel and the loop that serves it. Together with
+// the callbacks, the only code that uses libfuse.
 #pragma once
 
 #include <atomic>
@@ -22,21 +22,25 @@ struct fuse_conn_info;
 namespace tierfs {
 
 struct MountOptions {
-  std::string source;                       // what /proc/mounts shows as the source: the config file
-  std::vector<std::string> kernel_options;  // ro, noexec, nosuid, allow_other …, as mount(8) names them
-  bool debug = false;                       // libfuse prints each request to stderr
-  std::optional<bool> io_uring;             // without a word: where nobody has to wait for who takes long
+  std::string source;  // the source shown in /proc/mounts: the config file
+  // Options such as ro, noexec, nosuid and allow_other, as mount(8) names them.
+  std::vector<std::string> kernel_options;
+  bool debug = false;  // libfuse prints each request to stderr
+  // Unset: used if no request has to wait for one that takes long.
+  std::optional<bool> io_uring;
 };
 
-// What the kernel and this build agreed on.
+// The features agreed between the kernel and this build.
 struct MountFacts {
   bool passthrough = false;
-  std::string passthrough_reason;  // why not
+  std::string passthrough_reason;  // why passthrough is not used
   std::string transport;           // "io_uring" or "/dev/fuse"
-  std::string transport_reason;    // why not io_uring
+  std::string transport_reason;    // why io_uring is not used
   std::string libfuse;             // its version
 };
 
+// Owns the FUSE session, the listings and the worker threads. libfuse runs the callbacks on several
+// threads.
 class Mount final : public Kernel {
  public:
   // `tree` must outlive the mount.
@@ -47,8 +51,8 @@ class Mount final : public Kernel {
 
   // Mounts at `mountpoint`. Requests wait in the kernel until Serve.
   [[nodiscard]] Status Start(const std::string& mountpoint);
-  // Answers requests until the mount is gone or a SIGTERM, SIGINT or SIGHUP comes, then unmounts.
-  // `ready` is called when the kernel has said hello.
+  // Answers requests until the mount is gone or a SIGTERM, SIGINT or SIGHUP arrives, then unmounts.
+  // `ready` is called after the kernel's INIT request.
   [[nodiscard]] Status Serve(std::function<void()> ready);
 
   [[nodiscard]] MountFacts Facts() const {
@@ -69,8 +73,8 @@ class Mount final : public Kernel {
   [[nodiscard]] bool KernelOpensDirectories() const { return kernel_opens_directories_; }
   [[nodiscard]] Listings& listings() { return listings_; }
   [[nodiscard]] RequestCounters& counters() { return counters_; }
-  // Threads for what takes long; none where each request has a thread of its own, or where only the
-  // one that got it can answer it.
+  // Returns the threads for requests that take long. Null if each request has a thread of its own,
+  // or if only the receiving thread may answer.
   [[nodiscard]] Workers* WorkersFor(fuse_req* request);
 
  private:
@@ -84,11 +88,13 @@ class Mount final : public Kernel {
   Listings listings_;
   RequestCounters counters_;
   Workers workers_;
-  mutable Mutex facts_mutex_;  // somebody may ask while the kernel still says hello
+  // A client may ask for the facts while the kernel's INIT is still being served.
+  mutable Mutex facts_mutex_;
   MountFacts facts_ GUARDED_BY(facts_mutex_);
-  std::atomic<bool> passthrough_{false};  // the same as in the facts, for each open
+  std::atomic<bool> passthrough_{false};  // a copy of the fact, read at each open
   bool kernel_opens_directories_ = false;
-  std::atomic<std::uint64_t> notified_{0};  // notifications to the kernel, from any thread
+  // Notifications sent to the kernel by any thread.
+  std::atomic<std::uint64_t> notified_{0};
   std::function<void()> ready_;
 };
 

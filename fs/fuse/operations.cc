@@ -1,4 +1,4 @@
-// Callbacks on names and attributes. Each decodes, calls the tree once, replies once.
+// Callbacks on names and attributes. Each decodes, calls the tree once and replies once.
 #include "fs/fuse/operations.h"
 
 #include "fs/fuse/callback.h"
@@ -9,7 +9,7 @@ namespace {
 
 void Init(void* mount, fuse_conn_info* connection) { static_cast<Mount*>(mount)->Initialise(connection); }
 
-// Answers with an entry; the reference that it carries goes back when the kernel did not take it.
+// Replies with an entry. If the kernel did not take the reply, the lookup count is given back.
 void ReplyEntry(fuse_req_t request, const char* operation, const Result<Entry>& entry) {
   Tree& tree = TreeOf(request);
   if (!Reply(request, operation).With(entry) && entry && entry->id.value != 0) tree.Forget(entry->id, 1);
@@ -103,7 +103,7 @@ void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
   Reply(request, "removexattr").With(TreeOf(request).inodes().RemoveXattr(NodeId{node}, name));
 }
 
-// What takes long: a copy, and the truncation of a large file.
+// Operations that take long: a copy, and the truncation of a large file.
 template <typename... Arguments>
 bool MayCopyUp(fuse_req_t request, fuse_ino_t node, Arguments...) {
   return TreeOf(request).HasToBeCopiedUp(NodeId{node});

@@ -4,10 +4,10 @@
 
 namespace tierfs {
 
-// The callbacks of a mount; their user data is the Mount.
+// The callbacks of a mount. Their user data is the Mount.
 [[nodiscard]] const fuse_lowlevel_ops& Operations();
 
-// Those on open files and directories, added to the table by Operations().
+// These add the callbacks on open files and directories to the table; called by Operations().
 void AddFileOperations(fuse_lowlevel_ops& table);
 void AddDirectoryOperations(fuse_lowlevel_ops& table);
 

@@ -1,4 +1,4 @@
-// Exactly one answer for each request.
+// Exactly one reply for each request.
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -11,7 +11,7 @@
 
 namespace tierfs {
 
-// Owns the obligation to answer a request; answers EIO when a path forgot it.
+// Owns the obligation to answer a request. Answers EIO if no path did.
 class Reply {
  public:
   Reply(fuse_req_t request, const char* operation) : request_(request), operation_(operation) {}
@@ -35,8 +35,8 @@ class Reply {
     if (!attributes) return Fail(attributes.error());
     fuse_reply_attr(Take(), &attributes->st, attributes->timeout);
   }
-  // False when the kernel did not take it (the caller was interrupted): the reference that went
-  // with it has to be given back.
+  // Returns false if the kernel did not take the reply because the caller was interrupted. The
+  // lookup count of the entry must then be given back.
   [[nodiscard]] bool With(const Result<Entry>& entry) {
     if (!entry) {
       Fail(entry.error());
@@ -51,14 +51,14 @@ class Reply {
   }
   [[nodiscard]] bool WithOpen(const fuse_file_info& info) { return fuse_reply_open(Take(), &info) == 0; }
   void WithText(const std::string& text) { fuse_reply_readlink(Take(), text.c_str()); }
-  // False as for an entry.
+  // Returns false if the kernel did not take the reply, as for an entry.
   [[nodiscard]] bool WithBytes(const char* data, std::size_t size) { return fuse_reply_buf(Take(), data, size) == 0; }
   void WithWritten(std::size_t size) { fuse_reply_write(Take(), size); }
   void WithSpace(const struct statvfs& space) { fuse_reply_statfs(Take(), &space); }
   void WithOffset(off_t offset) { fuse_reply_lseek(Take(), offset); }
   void WithData(fuse_bufvec* data) { fuse_reply_data(Take(), data, FUSE_BUF_SPLICE_MOVE); }
   void WithIoctl(int result, const void* data, std::size_t size) { fuse_reply_ioctl(Take(), result, data, size); }
-  // The answer to getxattr and listxattr: the size alone when the caller offered no room.
+  // Answers getxattr and listxattr. Replies with the size alone if the caller gave no room.
   void WithXattr(const Result<std::string>& value, std::size_t room) {
     if (!value) return Fail(value.error());
     if (room == 0) {
@@ -73,7 +73,7 @@ class Reply {
   [[nodiscard]] static fuse_entry_param Param(const Entry& entry) {
     fuse_entry_param param{};
     param.ino = entry.id.value;
-    param.generation = 1;  // node ids are never used twice
+    param.generation = 1;  // node ids are never reused
     param.attr = entry.attributes.st;
     param.attr_timeout = entry.attributes.timeout;
     param.entry_timeout = entry.timeout;

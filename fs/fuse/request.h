@@ -1,4 +1,4 @@
-// What every callback takes from a request.
+// The parts of a request that every callback uses.
 #pragma once
 
 #include <fuse_lowlevel.h>

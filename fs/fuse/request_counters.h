@@ -1,5 +1,5 @@
-// How many requests of each kind the kernel has sent: what an operation of a user costs, and
-// whether the kernel's caches do their work.
+// Counts the kernel's requests by kind. The counts show the cost of a user's operation and whether
+// the kernel's caches work.
 #pragma once
 
 #include <array>
@@ -47,11 +47,11 @@ enum class Opcode {
   kCount,
 };
 
-// Thread-safe; a count costs one relaxed addition.
+// Owns the counts. Thread-safe; one count costs one relaxed addition.
 class RequestCounters {
  public:
   void Add(Opcode opcode) { counts_[static_cast<std::size_t>(opcode)].fetch_add(1, std::memory_order_relaxed); }
-  // Those that are not 0, by the name that FUSE gives them.
+  // Returns the counts that are not 0, by the name that FUSE gives them.
   [[nodiscard]] std::map<std::string, std::uint64_t> Read() const;
 
  private:

@@ -1,4 +1,4 @@
-// Threads for requests that take long, where one thread serves all that come from a core.
+// Threads for requests that take long, for the case that one thread serves all requests of a core.
 #pragma once
 
 #include <functional>
@@ -10,12 +10,12 @@
 
 namespace tierfs {
 
-// Each job gets a thread of its own as long as there are fewer than kMost; then it waits for one. A
-// thread that had nothing to do for kPatience ends.
+// Owns the threads. Each job gets a thread of its own while there are fewer than kMost; beyond that
+// it waits for one. A thread ends after kPatience without work. Thread-safe.
 class Workers {
  public:
   Workers() = default;
-  // Every job has ended by then.
+  // Returns after every job has ended.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;

@@ -1,4 +1,4 @@
-// A mount as a job sees it: its daemon, and its catalogue.
+// A job's access to a mount: its daemon and its catalogue.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,8 @@
 
 namespace tierfs {
 
-// Asks the daemon of a mount. The error is one line: no daemon answers, or it refuses.
+// Sends a request to the daemon of a mount. The error is one line: no daemon answers, or it
+// refuses.
 [[nodiscard]] tl::expected<nlohmann::json, std::string> AskInJson(const Config& config, const nlohmann::json& request);
 template <typename Request>
 [[nodiscard]] tl::expected<typename Request::Reply, std::string> Ask(const Config& config, const Request& request) {

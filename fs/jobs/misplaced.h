@@ -1,4 +1,5 @@
-// Files that are in another tier than a policy gives them, counted in the trees themselves.
+// Counts files in another tier than their policy gives them. The count is made in the trees
+// themselves.
 #pragma once
 
 #include <array>
@@ -16,12 +17,14 @@ struct Misplaced {
     std::uint64_t files = 0;
     std::uint64_t bytes = 0;
   };
-  std::array<std::array<Tally, kTierCount>, kTierCount> moves;  // [from][to], by tier number less one
-  std::string error;                                            // "" or one line: a tree could not be read whole
+  // [from][to], by tier number less one.
+  std::array<std::array<Tally, kTierCount>, kTierCount> moves;
+  // "" or one line: a tree could not be read in full.
+  std::string error;
 };
 
-// Works mounted and unmounted; reads no file. `progress` is called now and then with the number of
-// entries seen.
+// Works with and without a mount. Reads no file. `progress` is called now and then with the number
+// of entries seen.
 [[nodiscard]] Misplaced CountMisplaced(const Config& config, const policy::Policy& policy,
                                        const std::function<void(std::uint64_t seen)>& progress);
 

@@ -64,7 +64,7 @@ class Verification {
       ++report_.without_checksum;
       if (!request_.full) return;
     }
-    // One file with several names is read once.
+    // A file with several names is read once.
     if (row.seen.links > 1 && !linked_.insert({tier, row.seen.inode}).second) return;
     const auto file = OpenAsRecorded(root, row);
     if (!file) {
@@ -73,7 +73,7 @@ class Verification {
       ++report_.changed;
       return;
     }
-    // What the page cache holds says nothing about the disk.
+    // Drop the page cache: cached data proves nothing about the disk.
     ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_DONTNEED);
     const auto sum = ChecksumOf(file->get(), [this](std::size_t bytes) { return Read(bytes); });
     ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_DONTNEED);
@@ -86,7 +86,7 @@ class Verification {
     if (has_sum && *sum != row.hash) report_.corrupt.push_back({tier, row.path, HexOf(row.hash), HexOf(*sum)});
   }
 
-  // Counts a piece that was read, and waits as long as the rate wants it.
+  // Counts a piece that was read, and sleeps as the rate demands.
   bool Read(std::size_t bytes) {
     report_.bytes += bytes;
     const double seconds = Seconds();
@@ -113,8 +113,8 @@ class Verification {
 
 tl::expected<Report, std::string> Verify(const Config& config, const Request& request,
                                          const std::function<void(const Progress&)>& progress) {
-  // What was written a moment ago is recorded first. Where no daemon runs, the times say what
-  // changed since.
+  // Have recent writes recorded first. Without a daemon, the times show the changes since the last
+  // record.
   (void)Ask(config, protocol::Seal{});
   return Verification(config, request, progress).Run();
 }

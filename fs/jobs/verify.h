@@ -1,5 +1,4 @@
-// Reading files again and comparing them with the checksums that were taken when they were last
-// written.
+// Reads files again and compares them with the checksums taken when they were last written.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +13,10 @@
 namespace tierfs::verify {
 
 struct Request {
-  int tier = 0;       // 0: each that has checksums
-  bool full = false;  // files too that have no checksum yet: that shows which cannot be read
-  double rate = 0;    // MiB a second; 0: as fast as it goes
+  int tier = 0;  // 0: every tier that has checksums
+  // Also reads files that have no checksum yet, which shows those that are unreadable.
+  bool full = false;
+  double rate = 0;  // MiB a second; 0: unlimited
 };
 
 struct Corrupt {
@@ -37,7 +37,7 @@ struct Report {
   std::uint64_t bytes = 0;
   double seconds = 0;
   std::uint64_t without_checksum = 0;
-  std::uint64_t changed = 0;  // since the catalogue recorded them, or in use
+  std::uint64_t changed = 0;  // changed since the catalogue recorded them, or in use
   std::vector<Corrupt> corrupt;
   std::vector<Unreadable> unreadable;
   [[nodiscard]] bool AllWell() const { return corrupt.empty() && unreadable.empty(); }
@@ -49,9 +49,9 @@ struct Progress {
   double seconds;
 };
 
-// A file counts as corrupt when its content differs from its checksum while its size and times are
-// those that it had when the checksum was taken. Works mounted and unmounted. The error is one
-// line: the catalogue or a tree cannot be read. `progress` is called a few times a second.
+// A file counts as corrupt if its content differs from its checksum while its size and times are
+// still those recorded with the checksum. Works with and without a mount. The error is one line:
+// the catalogue or a tree cannot be read. `progress` is called a few times a second.
 [[nodiscard]] tl::expected<Report, std::string> Verify(const Config& config, const Request& request,
                                                        const std::function<void(const Progress&)>& progress);
 

@@ -4,7 +4,7 @@
 
 namespace tierfs {
 
-// Runs `work` when its scope is left, whichever way.
+// Runs `work` when its scope is left, by return or by exception.
 template <typename Work>
 class AtEnd {
  public:

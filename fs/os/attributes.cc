@@ -47,12 +47,12 @@ bool IsShownOtherwise(const std::string& name) { return name == "trusted.SGI_ACL
 
 namespace {
 
-// Both paths are magic links of /proc, which these calls have to follow.
+// Both paths are magic links in /proc, so use the calls that follow links.
 Status CloneXattrs(const std::string& source, const std::string& target) {
   auto names = ListXattrs(source, true);
   if (!names && names.error().code == ENOTSUP) names = std::vector<std::string>{};
   if (!names) return tl::unexpected(names.error());
-  // What was made took over the default ACL of the directory that it was made in.
+  // A new entry inherits the default ACL of its directory; remove ACLs that the source lacks.
   for (const char* acl : {"system.posix_acl_access", "system.posix_acl_default"}) {
     if (std::find(names->begin(), names->end(), acl) == names->end()) (void)::removexattr(target.c_str(), acl);
   }
@@ -94,8 +94,8 @@ Status CloneDirectoryFlags(int from, int to) {
   if (::ioctl(source.get(), FS_IOC_GETFLAGS, &wanted) != 0 || ::ioctl(target.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
   wanted = (flags & ~kCloned) | (wanted & kCloned);
   if (wanted == flags) return {};
-  // Another kind of file system may know fewer of them: those that forbid something are what must
-  // not be lost.
+  // Another file system may support fewer flags. The flags that forbid an operation must not be
+  // lost.
   if (::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) == 0) return {};
   wanted = flags | (wanted & (FS_APPEND_FL | FS_IMMUTABLE_FL));
   if (wanted != flags && ::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) != 0) return FailErrno("FS_IOC_SETFLAGS");

@@ -22,7 +22,7 @@ Result<UniqueFd> OpenAt2(int dir, const char* path, int flags, mode_t mode) {
   for (;;) {
     const long fd = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
     if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-    // EAGAIN: a rename elsewhere raced with the scoped walk; openat2(2) says to try again.
+    // EAGAIN: a rename elsewhere raced with the scoped walk; openat2(2) says to retry.
     if (errno != EAGAIN && errno != EINTR) return FailErrno("openat2");
   }
 }
@@ -30,7 +30,7 @@ Result<UniqueFd> OpenAt2(int dir, const char* path, int flags, mode_t mode) {
 }  // namespace
 
 Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_t mode) {
-  // The kernel takes at most PATH_MAX bytes at once: a longer way is gone in pieces.
+  // The kernel takes at most PATH_MAX bytes in one call, so a longer path is opened in pieces.
   std::size_t start = 0;
   UniqueFd at;
   while (path.size() - start >= PATH_MAX) {

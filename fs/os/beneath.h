@@ -1,4 +1,4 @@
-// Opening files beneath a root that a hostile symlink cannot lead out of.
+// Opens files beneath a root. A hostile symlink cannot lead out of it.
 #pragma once
 
 #include <sys/stat.h>
@@ -10,12 +10,12 @@
 
 namespace tierfs {
 
-// Opens `path` (relative; "" is the root itself) beneath the directory `root`: no component may be
-// a symlink, no ".." may leave it (openat2(2): RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-// RESOLVE_NO_MAGICLINKS). ELOOP where a symlink stands in the way.
+// Opens `path` (relative; "" is the root itself) beneath the directory `root`. No component may be
+// a symlink and no ".." may leave the root (openat2(2): RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+// RESOLVE_NO_MAGICLINKS). Returns ELOOP if a component is a symlink.
 [[nodiscard]] Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_t mode = 0);
 
-// The single component `name` in the directory `dir`, never following it when it is a symlink.
+// Opens the single component `name` in the directory `dir`. Never follows it if it is a symlink.
 [[nodiscard]] Result<UniqueFd> OpenEntry(int dir, const char* name, int flags, mode_t mode = 0);
 
 // lstat of `name` in `dir`.
@@ -24,11 +24,11 @@ namespace tierfs {
 // fstat; works on O_PATH descriptors.
 [[nodiscard]] Result<struct stat> StatFd(int fd);
 
-// fsync of a directory that is open (O_PATH will do): the names in it are durable on return.
+// fsync of an open directory (O_PATH is enough). The names in it are durable on return.
 [[nodiscard]] Status SyncDirectory(int dir);
 
-// A path through /proc that names the entry `name` of `dir` (or the file `fd` itself), for the
-// calls that take only a path. The last component is not followed by the l* calls. Valid while the
+// Returns a path through /proc for calls that take only a path. It names the entry `name` of `dir`,
+// or the file `fd` itself. The l* calls do not follow its last component. Valid while the
 // descriptor is open.
 [[nodiscard]] std::string ProcPath(int fd);
 [[nodiscard]] std::string ProcPath(int dir, const char* name);

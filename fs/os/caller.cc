@@ -41,7 +41,7 @@ bool SetFsetid(bool on) {
   return caps.Store();
 }
 
-// What this thread's file system identity is now. umask belongs to the fs_struct, which threads
+// The current file system identity of this thread. umask belongs to the fs_struct, which threads
 // share until they unshare it.
 struct ThreadIdentity {
   bool own_umask = false;
@@ -80,8 +80,8 @@ ActAs::ActAs(const Caller& caller) {
 
 ActAs::~ActAs() {
   if (!g_can_switch) return;
-  // setfsuid(2) reports the previous id: asking with -1 changes nothing, so a root caller costs two
-  // cheap calls and no more.
+  // setfsuid(2) returns the previous id, and -1 changes nothing. A root caller therefore costs no
+  // more than two cheap calls.
   if (::setfsuid(static_cast<uid_t>(-1)) != 0) ::setfsuid(0);
   if (::setfsgid(static_cast<gid_t>(-1)) != 0) ::setfsgid(0);
   if (t_identity.own_umask && t_identity.umask != 0) {

@@ -1,4 +1,4 @@
-// Doing a system call with the identity of the process that asked for it.
+// Makes system calls with the identity of the process that sent the request.
 #pragma once
 
 #include <sys/types.h>
@@ -16,19 +16,18 @@ struct Caller {
   mode_t umask = 0;
 };
 
-// Prepares the process, once, before any worker thread starts: switching the file system uid keeps
-// the capabilities (the kernel has already checked the caller's permission on the mount:
-// default_permissions), and CAP_FSETID leaves the effective set so that writes and truncations of
-// the backing files clear suid and sgid as they do for an ordinary user. Harmless without
-// privilege.
+// Prepares the process, once, before any worker thread starts. A switch of the file system uid then
+// keeps the capabilities; the kernel has already checked the caller's permission on the mount
+// (default_permissions). CAP_FSETID leaves the effective set, so that writes and truncations of
+// backing files clear suid and sgid as they do for an ordinary user. Harmless without privilege.
 [[nodiscard]] Status PrepareIdentitySwitching();
 
-// True when this process may create files as somebody else.
+// True if this process may create files with another owner.
 [[nodiscard]] bool CanSwitchIdentity();
 
-// While it lives, this thread creates files owned by the caller and masked by the caller's umask.
-// Costs no system call when the thread already has that identity; the destructor restores nothing
-// that the next ActAs would set anyway, only the daemon's uid.
+// During its lifetime, this thread creates files owned by the caller and masked by the caller's
+// umask. It makes no system call if the thread already has that identity. The destructor restores
+// only the daemon's uid, and nothing that the next ActAs would set anyway.
 class ActAs {
  public:
   explicit ActAs(const Caller& caller);
@@ -37,8 +36,8 @@ class ActAs {
   ActAs& operator=(const ActAs&) = delete;
 };
 
-// While it lives, this thread has CAP_FSETID: a chmod or create that the kernel allowed keeps its
-// setgid bit.
+// During its lifetime, this thread has CAP_FSETID: a chmod or create that the kernel allowed keeps
+// its setgid bit.
 class KeepSetgid {
  public:
   explicit KeepSetgid(bool wanted);
@@ -50,7 +49,8 @@ class KeepSetgid {
   bool raised_;
 };
 
-// Whether the process `pid` has `gid` among its groups (read from /proc; false when it is gone).
+// Whether the process `pid` has `gid` among its groups, read from /proc. False if the process is
+// gone.
 [[nodiscard]] bool HasSupplementaryGroup(pid_t pid, gid_t gid);
 
 }  // namespace tierfs

@@ -14,17 +14,18 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 20;
 
-// copy_file_range fails with these where the two files cannot do it together; then plain reading
-// and writing does.
+// copy_file_range fails with these errors if it cannot copy between the two files. The data is then
+// copied by read and write.
 bool MustCopyByHand(int error) {
   return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ETXTBSY || error == EPERM;
 }
 
-// What the two files are to each other.
+// The two files of a copy and how they relate.
 struct Pair {
   int from;
   int to;
-  bool holes;  // the source has some, and its file system cannot say where (squashfs)
+  // The source has holes, and its file system cannot report them (squashfs).
+  bool holes;
 };
 
 constexpr off_t kBlock = 4096;
@@ -43,7 +44,7 @@ Status Write(int to, const char* data, off_t size, off_t at) {
   return {};
 }
 
-// Blocks of nothing but zeros stay holes.
+// Leaves blocks of zeros as holes.
 Status WriteWithHoles(int to, const char* data, off_t size, off_t at) {
   for (off_t begin = 0; begin < size;) {
     const off_t length = std::min(kBlock - (at + begin) % kBlock, size - begin);
@@ -75,8 +76,8 @@ Status CopyExtent(const Pair& files, off_t at, off_t end) {
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && MustCopyByHand(errno)) return CopyByHand(files, at, end);
     if (done < 0) return FailErrno("copy_file_range");
-    // Some file systems answer 0 for what they cannot splice (proc, sysfs images): reading tells
-    // the truth.
+    // Some file systems return 0 for data that they cannot splice (proc, sysfs images). A read
+    // shows whether the file has really ended.
     if (done == 0) return CopyByHand(files, at, end);
     at += done;
   }

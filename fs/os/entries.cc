@@ -14,7 +14,7 @@ namespace {
 
 int EmptyPath(const char* name) { return *name == '\0' ? AT_EMPTY_PATH : 0; }
 
-// Makes the call, unless a test has it fail.
+// Makes the call, unless a test has planned its failure.
 template <typename Call>
 Status Try(const char* step, Call call) {
   if (const int planned = Fault::Planned(step)) return Fail(planned, step);

@@ -16,7 +16,7 @@
 namespace tierfs {
 namespace {
 
-// What the environment asks for, read at the first pass.
+// The faults requested by the environment, read at the first pass.
 struct Wanted {
   Wanted() {
     if (const char* fault = std::getenv("TIERFS_FAULT")) {
@@ -36,7 +36,7 @@ struct Wanted {
   std::string hold;
 };
 
-// What FailCall has planned.
+// The failure planned by FailCall.
 std::atomic<int> planned_error{0};
 std::atomic<int> calls_left{-1};
 std::atomic<bool> lasting_failure{false};

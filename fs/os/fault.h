@@ -1,5 +1,5 @@
-// Named points at which a test kills the daemon or holds it up. Nothing is compiled in unless the
-// build says TIERFS_FAULTS.
+// Named points at which a test kills or pauses the daemon. Nothing is compiled in unless
+// TIERFS_FAULTS is defined.
 #pragma once
 
 #include <string>
@@ -7,17 +7,20 @@
 namespace tierfs {
 
 // Fault::Here("settle.published") marks an instant of a multi-step operation. In a test build the
-// environment steers it:
-//   TIERFS_FAULT=settle.published[:3]   the process dies by SIGKILL as it passes that point (the third time)
-//   TIERFS_FAULT_TRACE=FILE             every pass appends the point's name, a line each
-//   TIERFS_FAULT_HOLD=DIRECTORY         who passes a point of which the directory holds a file NAME makes NAME.held and waits there until
-//   the
-//                                       test has taken NAME away
+// environment controls it:
+//
+//   TIERFS_FAULT=settle.published[:3]
+//       SIGKILL ends the process at that point (at the third pass).
+//   TIERFS_FAULT_TRACE=FILE
+//       Every pass appends the point's name to FILE, one a line.
+//   TIERFS_FAULT_HOLD=DIRECTORY
+//       If the directory holds a file named after the point, NAME, the thread makes NAME.held
+//       and waits until the test has removed NAME.
 class Fault {
  public:
 #ifdef TIERFS_FAULTS
   static void Here(const char* name);
-  // The errno with which a test wants this system call to fail; 0: it does not.
+  // Returns the errno with which a test wants this system call to fail, or 0.
   static int Planned(const char* call);
 #else
   static void Here(const char* /*name*/) {}
@@ -26,15 +29,15 @@ class Fault {
 };
 
 #ifdef TIERFS_FAULTS
-// As long as it lives, the `number`th (from 1) of the calls that ask Fault::Planned fails with
-// `error`, and with `lasting` every later one too. One at a time.
+// During its lifetime, the `number`th call (from 1) that asks Fault::Planned fails with `error`.
+// With `lasting`, every later call fails too. Only one object may exist at a time.
 class FailCall {
  public:
   FailCall(int number, int error, bool lasting = false);
   ~FailCall();
   FailCall(const FailCall&) = delete;
   FailCall& operator=(const FailCall&) = delete;
-  // The call that failed; "" when there were not so many.
+  // Returns the call that failed, or "" if there were fewer calls.
   [[nodiscard]] static std::string Failed();
 };
 #endif

@@ -1,4 +1,4 @@
-// Telling a file from every other that ever stands in its place.
+// Distinguishes a file from every later file with the same inode number.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 
 namespace tierfs {
 
-// Inode numbers are used again at once, a number together with its time of birth is not. Never 0.
-// The entry `name` in `dir`, not followed; on a file system that keeps no time of birth it is the
-// number alone.
+// Returns an identity of the entry `name` in `dir`, without following it. Never 0. File systems
+// reuse inode numbers at once, but a number together with its birth time is unique. On a file
+// system without birth times it is the number alone.
 [[nodiscard]] Result<std::uint64_t> InodeIdentity(int dir, const char* name);
 
 }  // namespace tierfs

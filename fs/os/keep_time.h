@@ -1,4 +1,4 @@
-// Changing what is in a directory without moving its date.
+// Changes the entries of a directory without changing its mtime.
 #pragma once
 
 #include <fcntl.h>
@@ -12,12 +12,13 @@
 
 namespace tierfs {
 
-// The directory's mtime when this is made is put back when it goes: what tierfs moves on its own
-// shows nowhere to the user. One thread at a time keeps times, so that none takes another's passing
-// change for the date; the innermost of all locks, kept for a few system calls.
+// Restores the directory's mtime, as read by the constructor, at the end of its lifetime. The moves
+// that tierfs makes by itself are thus invisible to the user. One thread at a time keeps times, so
+// that no thread takes another's passing change for the real mtime. This is the innermost of all
+// locks, held for a few system calls.
 class KeepTime {
  public:
-  // `dir` (O_PATH will do) has to stay open.
+  // `dir` (O_PATH is enough) must stay open.
   explicit KeepTime(int dir) : lock_(mutex_), dir_(dir), st_(StatFd(dir)) { kept_.fetch_add(1); }
   ~KeepTime() {
     PutBack();
@@ -27,7 +28,7 @@ class KeepTime {
   KeepTime(const KeepTime&) = delete;
   KeepTime& operator=(const KeepTime&) = delete;
 
-  // For a thread that sets a directory's date: as long as this lives none is put back.
+  // For a thread that sets a directory's times: no time is restored during its lifetime.
   class NoneIsPutBack {
    public:
     NoneIsPutBack() : lock_(mutex_) {}
@@ -36,8 +37,8 @@ class KeepTime {
     const Lock<RecursiveMutex> lock_;
   };
 
-  // What `look` sees, with no passing date in it: where one is being kept meanwhile and `matters`
-  // of the answer, it looks once more.
+  // Reads the directory's times with `look`. Reads them once more if another thread was restoring
+  // them meanwhile and `matters` of the answer is true.
   template <typename Look, typename Matters>
   [[nodiscard]] static auto Undisturbed(Look look, Matters matters) {
     const std::uint64_t before = ended_.load();
@@ -48,7 +49,8 @@ class KeepTime {
   }
 
  private:
-  // Where nothing was changed after all, the ctime does not move either: nobody would be told.
+  // If nothing was changed, leave the ctime alone too: a new ctime would be a change that no hint
+  // explains.
   void PutBack() {
     const auto now = st_ ? StatFd(dir_) : st_;
     if (!now || (now->st_mtim.tv_sec == st_->st_mtim.tv_sec && now->st_mtim.tv_nsec == st_->st_mtim.tv_nsec)) return;
@@ -56,8 +58,8 @@ class KeepTime {
     (void)::utimensat(dir_, "", times, AT_EMPTY_PATH);
   }
 
-  static inline std::atomic<std::uint32_t> kept_{0};   // just now
-  static inline std::atomic<std::uint64_t> ended_{0};  // up to now
+  static inline std::atomic<std::uint32_t> kept_{0};   // in progress now
+  static inline std::atomic<std::uint64_t> ended_{0};  // since the start of the process
   static inline RecursiveMutex mutex_;
   const Lock<RecursiveMutex> lock_;
   const int dir_;

@@ -11,8 +11,8 @@
 namespace tierfs {
 
 // Calls `visit(const dirent64&)`, which returns Status, for each entry of the open directory `dir`
-// but "." and "..", from its current position on. Stops at the first failure and returns it. A
-// directory that was removed after it was opened has no entries; Linux says ENOENT of it.
+// except "." and "..", from its current position on. Stops at the first failure and returns it. A
+// directory removed after it was opened counts as empty; Linux reports ENOENT for it.
 template <typename Visit>
 [[nodiscard]] Status ForEachEntry(int dir, Visit visit) {
   alignas(dirent64) char buffer[32 * 1024];

@@ -7,7 +7,7 @@
 namespace tierfs {
 namespace {
 
-// Undoes the octal escapes of mountinfo (proc(5): space, tab, newline, backslash).
+// Decodes the octal escapes of mountinfo (proc(5): space, tab, newline, backslash).
 std::string Unescape(std::string_view text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {

@@ -11,8 +11,8 @@ struct MountedFs {
   std::string config;
 };
 
-// Every tierfs mount that this process sees (/proc/self/mountinfo, proc(5)), also one whose daemon
-// has died.
+// Returns every tierfs mount visible to this process (/proc/self/mountinfo, proc(5)), including
+// mounts whose daemon has died.
 [[nodiscard]] std::vector<MountedFs> TierfsMounts();
 
 }  // namespace tierfs

@@ -1,4 +1,4 @@
-// The standard mutexes, with names that clang's thread-safety analysis understands.
+// The standard mutexes, under names that clang's thread-safety analysis understands.
 #pragma once
 
 #include <condition_variable>
@@ -35,11 +35,11 @@ class CAPABILITY("mutex") SharedMutex {
   std::shared_mutex mutex_;
 };
 
-// Not a capability: the analysis knows no mutex that a thread may take twice.
+// Not a capability: the analysis does not support a mutex that a thread may lock twice.
 using RecursiveMutex = std::recursive_mutex;
 
-// Holds a mutex of any kind, exclusively, as long as it lives. unlock and lock are for a condition
-// variable (Wakeup) and for work in between that must not hold it.
+// Holds a mutex of any kind exclusively during its lifetime. unlock and lock serve a condition
+// variable (Wakeup), and work in between that must not hold the mutex.
 template <typename AnyMutex>
 class SCOPED_CAPABILITY Lock {
  public:
@@ -63,7 +63,7 @@ class SCOPED_CAPABILITY Lock {
   bool held_ = true;
 };
 
-// Holds a SharedMutex together with other readers.
+// Holds a SharedMutex in shared mode, together with other readers.
 class SCOPED_CAPABILITY ReadLock {
  public:
   explicit ReadLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) { mutex_.lock_shared(); }
@@ -75,7 +75,8 @@ class SCOPED_CAPABILITY ReadLock {
   SharedMutex& mutex_;
 };
 
-// A condition variable for Lock. The analysis does not look into predicates: write the loop.
+// A condition variable for Lock. The analysis does not look into predicates, so write the wait as a
+// loop.
 using Wakeup = std::condition_variable_any;
 
 }  // namespace tierfs

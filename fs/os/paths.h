@@ -16,8 +16,8 @@ namespace tierfs {
 // "c" of "a/b/c".
 [[nodiscard]] inline std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// A path as it is when all of it is printable, else in quotes with C escapes: one line for every
-// path, and no two paths alike.
+// Returns the path unchanged if all of it is printable, else in quotes with C escapes. Every path
+// fits on one line, and no two paths look alike.
 [[nodiscard]] std::string Quoted(const std::string& path);
 
 }  // namespace tierfs

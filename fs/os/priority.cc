@@ -9,7 +9,7 @@
 namespace tierfs {
 namespace {
 
-// linux/ioprio.h of Debian 12 is not C++.
+// linux/ioprio.h of Debian 12 does not compile as C++.
 constexpr int kWhoProcess = 1;
 constexpr int kIdleClass = 3 << 13;
 

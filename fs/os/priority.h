@@ -2,15 +2,15 @@
 
 namespace tierfs {
 
-// From here on this thread gets the processor and the disk when nobody else wants them (sched(7):
-// SCHED_IDLE; ioprio_set(2): the idle class, which only some I/O schedulers heed).
+// From this call on, the thread gets the processor and the disk only when they are idle (sched(7):
+// SCHED_IDLE; ioprio_set(2): the idle class, which only some I/O schedulers honour).
 void YieldToEverybody();
 
-// From here on this thread gets a tenth of what others get of a busy processor, and all of an idle
-// one (sched(7): nice values are a thread's own on Linux).
+// From this call on, the thread gets about a tenth of another thread's share of a busy processor,
+// and all of an idle one (sched(7): on Linux a nice value belongs to a thread).
 void StepAside();
 
-// Makes this thread's name visible in ps and top; at most 15 characters.
+// Sets this thread's name for ps and top; at most 15 characters.
 void NameThread(const char* name);
 
 }  // namespace tierfs

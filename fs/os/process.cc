@@ -28,7 +28,7 @@ Result<Pipe> MakePipe() {
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-// The input as a file, so that neither side waits for the other.
+// Puts the input into a file, so that neither process waits for the other.
 Result<UniqueFd> InputFile(const std::string& input) {
   UniqueFd file(::memfd_create("input", MFD_CLOEXEC));
   if (!file) return FailErrno("memfd_create");
@@ -42,7 +42,7 @@ Result<UniqueFd> InputFile(const std::string& input) {
 }
 
 [[noreturn]] void Become(const Command& command, int input, int output, int error, int failure) {
-  ::prctl(PR_SET_PDEATHSIG, SIGINT);  // which programs clean up after
+  ::prctl(PR_SET_PDEATHSIG, SIGINT);  // the signal after which programs clean up
   ::dup2(input, STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(error, STDERR_FILENO);
@@ -58,12 +58,12 @@ Result<UniqueFd> InputFile(const std::string& input) {
   ::_exit(127);
 }
 
-// Cuts what comes through a pipe into lines.
+// Splits the data of a pipe into lines.
 class Lines {
  public:
   explicit Lines(const std::function<void(const std::string&)>& tell) : tell_(tell) {}
 
-  // False at the end.
+  // Returns false at the end of the pipe.
   bool ReadFrom(int pipe) {
     std::array<char, 65536> buffer;
     const ssize_t got = ::read(pipe, buffer.data(), buffer.size());
@@ -79,7 +79,7 @@ class Lines {
     return got > 0;
   }
 
-  // The rest after the last line's end is a line too.
+  // Text after the last line end is a line too.
   void End() {
     if (!line_.empty() && tell_) tell_(line_);
     line_.clear();
@@ -106,15 +106,15 @@ Result<int> RunProcess(const Command& command) {
 
   Lines output_lines(command.output);
   Lines error_lines(command.error);
-  // A process that the program left behind, a connection master of ssh say, may hold the pipes for
-  // ever: the program's own end counts.
+  // A process left behind by the program, such as an ssh connection master, may hold the pipes for
+  // ever. The end of the program itself therefore ends the wait.
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   std::array<pollfd, 3> ends{{{output.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}, {process.get(), POLLIN, 0}}};
   bool ended = false;
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
     const int ready = ::poll(ends.data(), ends.size(), ended ? 0 : -1);
     if (ready < 0 && errno != EINTR) break;
-    if (ready == 0) break;  // it has ended, and all that it wrote is read
+    if (ready == 0) break;  // the program has ended and all of its output is read
     if (ready < 0) continue;
     if (ends[0].revents != 0 && !output_lines.ReadFrom(ends[0].fd)) ends[0].fd = -1;
     if (ends[1].revents != 0 && !error_lines.ReadFrom(ends[1].fd)) ends[1].fd = -1;

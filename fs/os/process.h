@@ -1,4 +1,4 @@
-// Running another program and hearing what it says.
+// Runs another program and reads its output.
 #pragma once
 
 #include <functional>
@@ -10,18 +10,20 @@
 namespace tierfs {
 
 struct Command {
-  std::vector<std::string> arguments;  // the program, found by PATH, and what it is told
-  std::string directory;               // where it runs; "" is the caller's own
-  std::string input;                   // its standard input; "" is an empty one
-  // Each is called with a line, without its end; carriage returns end lines too, as progress
-  // displays use them. None: the output is dropped.
+  // The program, found through PATH, and its arguments.
+  std::vector<std::string> arguments;
+  std::string directory;  // working directory; "" is the caller's own
+  std::string input;      // standard input; "" is an empty one
+  // Each function is called with one line, without its line end. A carriage return ends a line too,
+  // since progress displays use it. Without a function the output is dropped.
   std::function<void(const std::string& line)> output;
   std::function<void(const std::string& line)> error;
-  std::vector<std::string> environment = {};  // NAME=VALUE, besides the caller's own
+  std::vector<std::string> environment = {};  // NAME=VALUE, in addition to the caller's own
 };
 
-// Runs the program to its end, whatever it leaves running: its exit code, or 128 + the signal that
-// ended it. ENOENT when there is no such program. It is ended by SIGINT when the caller dies.
+// Runs the program to its end, even if it leaves processes behind. Returns its exit code, or 128 +
+// the signal that ended it; ENOENT if there is no such program. If the caller dies, the program
+// gets SIGINT.
 [[nodiscard]] Result<int> RunProcess(const Command& command);
 
 }  // namespace tierfs

@@ -4,7 +4,7 @@
 
 namespace tierfs {
 
-// `words` times 32 random bits, hexadecimal.
+// Returns `words` times 32 random bits in hexadecimal.
 [[nodiscard]] std::string RandomId(int words);
 
 }  // namespace tierfs

@@ -1,5 +1,5 @@
 // Names for clang's thread-safety attributes
-// (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html). Other compilers see nothing.
+// (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html). They are empty for other compilers.
 #pragma once
 
 #if defined(__clang__)
@@ -23,5 +23,5 @@
 #define RELEASE_ANY(...) TIERFS_THREAD_ATTRIBUTE(release_generic_capability(__VA_ARGS__))
 #define ASSERT_HELD(...) TIERFS_THREAD_ATTRIBUTE(assert_capability(__VA_ARGS__))
 #define RETURN_CAPABILITY(mutex) TIERFS_THREAD_ATTRIBUTE(lock_returned(mutex))
-// The reason stands beside each use.
+// Each use states its reason.
 #define NO_THREAD_SAFETY_ANALYSIS TIERFS_THREAD_ATTRIBUTE(no_thread_safety_analysis)

@@ -6,7 +6,7 @@
 
 namespace tierfs {
 
-// The one owner of a file descriptor; closes it. An empty one holds -1.
+// Owns one file descriptor and closes it. An empty object holds -1.
 class UniqueFd {
  public:
   UniqueFd() = default;

@@ -9,8 +9,8 @@
 namespace tierfs {
 namespace {
 
-// linux/magic.h. Nothing is ever written back there, so no page becomes read-only again for the
-// next store to be noticed.
+// linux/magic.h. tmpfs never writes pages back, so no page becomes read-only again and the next
+// store goes unnoticed.
 constexpr long kTmpfs = 0x01021994;
 constexpr long kRamfs = 0x858458f6;
 
@@ -19,8 +19,8 @@ constexpr long kRamfs = 0x858458f6;
 bool HasWriters(int file, bool unknown) {
   static const auto ignored = ::signal(SIGIO, SIG_IGN);
   if (ignored == SIG_ERR) return unknown;
-  // A read lease is granted only where nobody has the file open for writing, which a writable
-  // mapping counts as (fcntl(2)).
+  // The kernel grants a read lease only if the file is not open for writing. A writable mapping
+  // counts as open for writing (fcntl(2)).
   if (::fcntl(file, F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN || unknown;
   ::fcntl(file, F_SETLEASE, F_UNLCK);
   return false;

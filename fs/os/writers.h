@@ -1,15 +1,15 @@
-// Who may still change a file's content.
+// Finds out whether a file's content can still be changed through an open file or a mapping.
 #pragma once
 
 namespace tierfs {
 
-// Whether somebody has the file open, or mapped, for writing; `unknown` when it cannot be told.
-// `file` must be open for reading alone. For an instant there is a lease on the file. SIGIO, which
-// tells that somebody breaks it, is ignored from the first call on.
+// Whether the file is open or mapped for writing; returns `unknown` if that cannot be determined.
+// `file` must be open for reading only. The call takes a lease on the file for an instant. From the
+// first call on the process ignores SIGIO, which reports that a lease is being broken.
 [[nodiscard]] bool HasWriters(int file, bool unknown);
 
-// Whether a store into a shared mapping moves the file's times once its pages have been written
-// out. False when it cannot be told.
+// Whether a store into a shared mapping changes the file's times once its pages have been written
+// out. False if that cannot be determined.
 [[nodiscard]] bool StoresMoveTimes(int file);
 
 }  // namespace tierfs

@@ -54,7 +54,8 @@ class Finisher {
     return {};
   }
 
-  // Something that hides lower entries by itself.
+  // Whether another tier holds a file of this name. Such a file hides lower entries without the
+  // whiteout.
   [[nodiscard]] bool StandsElsewhere(const std::string& path, const std::string& name) const {
     for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
       if (tier == tier_) continue;
@@ -74,7 +75,7 @@ class Finisher {
       ++finished_;
       return CloneAttributes(model->get(), st, directory);
     }
-    return {};  // a user made it so
+    return {};  // no finished part exists: a user chose this mode
   }
 
   const LayerSet& layers_;

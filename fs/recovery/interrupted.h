@@ -7,10 +7,11 @@
 
 namespace tierfs {
 
-// After a daemon that was killed: gives each directory that was being cloned into a tier
-// (kUnfinishedDirMode) the attributes of its uppermost finished part, and removes whiteouts beside
-// an entry of their name, which shielded it for a moment. Reads every directory of the tiers, looks
-// at no file. Before the mount answers. The number of entries that were put right.
+// Repairs the tiers after the daemon was killed. Gives each unfinished clone of a directory
+// (kUnfinishedDirMode) the attributes of its uppermost finished part. Removes each whiteout whose
+// name is a file in another tier: it was a temporary shield. Reads every directory of the tiers and
+// opens no other file. Must run before the mount serves requests. Returns the number of repaired
+// entries.
 [[nodiscard]] Result<std::size_t> FinishInterrupted(const LayerSet& layers);
 
 }  // namespace tierfs

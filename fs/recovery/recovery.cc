@@ -12,9 +12,10 @@ namespace tierfs {
 void HealTrees(const LayerSet& layers) {
   const auto finished = FinishInterrupted(layers);
   if (!finished) {
-    spdlog::error("looking for what the last daemon left unfinished: {}: {}", finished.error().step, std::strerror(finished.error().code));
+    spdlog::error("cannot repair the trees after the last daemon was killed: {}: {}", finished.error().step,
+                  std::strerror(finished.error().code));
   } else if (*finished > 0) {
-    spdlog::warn("the last daemon was killed: {} entries put right", *finished);
+    spdlog::warn("the last daemon was killed: repaired {} entries", *finished);
   }
 }
 
@@ -29,7 +30,7 @@ tl::expected<void, WorkProblem> PrepareWorkDirectories(LayerSet& layers, const s
 std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal) {
   std::vector<SettleTask> to_settle;
   const auto intents = journal.Open();
-  if (!intents) return to_settle;  // the catalogue's health says so
+  if (!intents) return to_settle;  // the catalogue's health reports the failure
   for (const auto& [id, intent] : *intents) {
     if (!intent.steps.empty() && intent.steps[0].kind == Step::Kind::kSettle) {
       to_settle.push_back(SettleTask{intent.steps[0].path, id});
@@ -37,10 +38,10 @@ std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal) 
     }
     const Status finished = FinishIntent(layers, intent);
     if (finished) {
-      spdlog::info("{}: had been interrupted, is finished or undone", intent.what);
+      spdlog::info("{}: was interrupted; it is now finished or undone", intent.what);
       journal.Finish(id);
     } else {
-      spdlog::error("{}: had been interrupted and cannot be finished: {} ({})", intent.what, std::strerror(finished.error().code),
+      spdlog::error("{}: was interrupted and cannot be finished: {} ({})", intent.what, std::strerror(finished.error().code),
                     finished.error().step);
     }
   }

@@ -1,10 +1,12 @@
-// How a mount heals before it answers, in this order:
-//   1. HealTrees, when the last daemon was killed: directories that were being cloned into a tier get their attributes, and whiteouts that
-//      shielded a name for a moment go.
-//   2. PrepareWorkDirectories: what is left of copies that had no place yet goes.
-//   3. FinishIntents: operations of several steps that the journal finds open are finished, or nothing of them has happened.
-//   4. The change feed compares the trees with the catalogue (Catalog::Start), once nobody changes them any more but requests.
-// What was to be settled goes on beside the requests (SettleQueue::Resume).
+// How a mount recovers before it serves requests, in this order:
+//   1. HealTrees, when the last daemon was killed: gives directories that were being cloned into a
+//      tier their attributes, and removes whiteouts that were temporary shields.
+//   2. PrepareWorkDirectories: removes copies that were never published.
+//   3. FinishIntents: finishes the multi-step operations that are open in the journal. An operation
+//      that had not begun leaves no trace.
+//   4. Catalog::Start: the change feed compares the trees with the catalogue. Only requests change
+//      the trees from then on.
+// Settling that was interrupted goes on beside the requests (SettleQueue::Resume).
 #pragma once
 
 #include <string>
@@ -17,18 +19,19 @@
 
 namespace tierfs {
 
-// Logs what it put right, and what it could not.
+// Repairs the trees after the last daemon was killed. Logs the number of repaired entries, or the
+// error.
 void HealTrees(const LayerSet& layers);
 
 struct WorkProblem {
   LayerIndex tier;
-  Error error;  // EXDEV: nothing is beside the tier on its file system
+  Error error;  // EXDEV: the tier is the root of its mount, so nothing can be beside it
 };
-// Makes or empties the work directory of each tier, where files are ever copied into tiers.
+// Makes or empties each tier's work directory. Does nothing when files are never copied into tiers.
 [[nodiscard]] tl::expected<void, WorkProblem> PrepareWorkDirectories(LayerSet& layers, const std::string& state);
 
-// Finishes or undoes the operations that the journal finds open, and logs each. What was to be
-// settled is for the mount once it stands.
+// Finishes or undoes each operation that is open in the journal, and logs it. Returns the paths
+// that still have to be settled; the mount settles them once it serves requests.
 [[nodiscard]] std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal);
 
 }  // namespace tierfs

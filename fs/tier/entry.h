@@ -1,4 +1,4 @@
-// What single entries of a layer mean.
+// The meaning of single entries of a layer.
 #pragma once
 
 #include <sys/stat.h>
@@ -6,23 +6,23 @@
 
 namespace tierfs {
 
-// A directory that is being cloned into a tier has this mode until its owner, times, xattrs and
-// ACLs are right: sticky and nothing else, but for the setgid bit that mkdir takes over from the
-// directory above. After a crash such a part is finished by the next write, and its attributes are
-// not believed as long as there is another part.
+// The mode of a directory that is being cloned into a tier, until its owner, times, xattrs and ACLs
+// are right. Only the sticky bit is set, and the setgid bit if mkdir inherits it from the parent.
+// After a crash the next write finishes such a part. Its attributes are ignored while the directory
+// has another part.
 inline constexpr mode_t kUnfinishedDirMode = S_ISVTX;
 
 [[nodiscard]] inline bool IsUnfinishedDir(const struct stat& st) {
   return S_ISDIR(st.st_mode) && (st.st_mode & 07777 & ~S_ISGID) == kUnfinishedDirMode;
 }
 
-// The mark that hides a lower entry: a character device 0:0 (kernel:
-// Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
+// Whether the entry is a whiteout, the mark that hides a lower entry: a character device 0:0
+// (kernel: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
 [[nodiscard]] inline bool IsWhiteout(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
 
-// The attributes of a directory that is in several layers: those of the first finished part added,
-// the newest mtime and ctime of all that are added. Of the lower layers only the first that is
-// needed is: a date that was set on the directory stands in the tiers alone.
+// The attributes of a directory that is in several layers. They are those of the first finished
+// part added, with the newest mtime and ctime of all parts added. The caller adds lower parts only
+// until Finished() is true: a date that a user set on the directory is in the tiers alone.
 class MergedStat {
  public:
   void Add(const struct stat& st) {
@@ -42,12 +42,11 @@ class MergedStat {
       Newest(st_.st_mtim, st.st_mtim);
       Newest(st_.st_ctim, st.st_ctim);
     }
-    // find and fts take a link count of 1 as "unknown" and then do not count subdirectories with
-    // it.
+    // find and fts read a link count of 1 as "unknown" and do not count subdirectories with it.
     st_.st_nlink = 1;
   }
   [[nodiscard]] bool Empty() const { return parts_ == 0; }
-  // A finished part was added: from here on lower layers add nothing.
+  // Whether a finished part was added. Lower parts are not added after that.
   [[nodiscard]] bool Finished() const { return parts_ > 0 && !IsUnfinishedDir(st_); }
   [[nodiscard]] const struct stat& Get() const { return st_; }
 

@@ -1,4 +1,4 @@
-// What the tree tells the change feed.
+// Reports of changes, from the tree to the change feed.
 #pragma once
 
 #include <cstdint>
@@ -9,32 +9,32 @@
 
 namespace tierfs {
 
-// A call says where to look, nothing more: the truth is read from the trees afterwards, so calls
-// may come late, twice, or in any order, but each has to come after the change that it tells of.
+// Receives reports of changes. A report says where to look, nothing more: the feed reads the trees
+// afterwards. Reports may come late, twice or in any order, but each must come after its change.
 // Thread-safe and cheap.
 class Feed {
  public:
   enum class Change : std::uint8_t {
     kAttributes,  // owner, mode, times, xattrs, ACLs
-    kName,        // an entry came, went, was replaced or got another name
-    kContent,     // it was open for writing, or truncated
-    kUnknown,     // the same, and its times may not show it
-    kSubtree,     // a directory came, went, or changed its place, with everything beneath it
+    kName,        // an entry was added, removed, replaced or renamed
+    kContent,     // the file was open for writing, or was truncated
+    kUnknown,     // like kContent, but the times of the file may not show it
+    kSubtree,     // a directory was added, removed or moved, with everything beneath it
   };
 
   virtual ~Feed() = default;
-  // `path` relative to the tree; "" is its root.
+  // `path` is relative to the tree; "" is its root.
   virtual void Touched(LayerIndex layer, std::string path, Change change) = 0;
-  // A file with several names was changed by one that is in no layer of interest, or lost one: its
-  // others may be recorded. `inode` as stat gives it.
+  // A file with several names lost one, or changed through a name in an untracked layer. Its other
+  // names may be recorded. `inode` is the st_ino of the backing file.
   virtual void LinkedTouched(std::uint64_t inode, Change change) = 0;
-  // A file was changed through a descriptor whose name is gone, and has other names that nobody has
-  // looked up. Costs a search of all that is recorded.
+  // A file changed through a descriptor whose name is gone. The file has other names, which were
+  // never looked up. Costs a search of all records.
   virtual void NamelessTouched(std::uint64_t inode, Change change) = 0;
-  // The last descriptor that could write to a file was closed, but a mapping of it that can may
-  // live on. `file` is open for reading. It is in a tier of interest, or on the mount of one.
+  // The last descriptor that could write to a file was closed, but a writable mapping may live on.
+  // `file` is open for reading. It is in a tracked tier, or on the same mount as one.
   virtual void MayBeMapped(UniqueFd file) = 0;
-  // The layers in which changes are of interest.
+  // The layers whose changes are of interest.
   [[nodiscard]] LayerMask tracked() const { return tracked_; }
 
   // The feed of a mount that tracks nothing.

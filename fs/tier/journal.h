@@ -1,4 +1,4 @@
-// The intent journal as an operation of several steps sees it.
+// The interface of the intent journal.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +12,23 @@ namespace tierfs {
 
 using IntentId = std::int64_t;
 
-// A path of the mount that is to be settled. `intent`: its number in the journal, 0 when it is in
-// none.
+// A path of the mount that is to be settled. `intent` is its number in the journal, or 0 when the
+// journal has no record of it.
 struct SettleTask {
   std::string path;
   IntentId intent = 0;
 };
 
-// What an operation is about to do is written down before its first step. The next mount finishes
-// or undoes the intents that it finds open, before it answers. Thread-safe.
+// Records each multi-step operation before its first step. The next mount finishes or undoes the
+// open intents before it serves requests. Thread-safe.
 class Journal {
  public:
   virtual ~Journal() = default;
-  // Durable on return. Where nothing can be written down the operation goes on without a record.
+  // Records an intent; durable on return. If the record cannot be written, the operation goes on
+  // without it.
   [[nodiscard]] virtual Result<IntentId> Begin(const Intent& intent) = 0;
-  // Need not be durable: an intent that the next mount finds finished is harmless. Never fails the
-  // caller.
+  // Closes an intent. Need not be durable: an intent that the next mount finds already done is
+  // harmless. Never fails the caller.
   virtual void Finish(IntentId id) = 0;
   // The intents that are not finished, oldest first.
   [[nodiscard]] virtual Result<std::vector<std::pair<IntentId, Intent>>> Open() = 0;

@@ -15,8 +15,8 @@
 namespace tierfs {
 namespace {
 
-// A private copy of the mount that `root` is on, which does not move access times: what the mount
-// option noatime promises, for reads that the kernel passes straight to the backing file too. Needs
+// A private copy of the mount of `root` that does not update access times. The mount option noatime
+// promises this also for reads that the kernel passes straight to the backing file. Needs
 // CAP_SYS_ADMIN.
 Result<UniqueFd> CloneNoatime(int root) {
   UniqueFd copy(static_cast<int>(::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
@@ -36,7 +36,7 @@ Result<std::uint64_t> MountOf(int fd) {
   return std::uint64_t{st.stx_mnt_id};
 }
 
-// The directory `name` in `parent`, made when it is not there, and empty.
+// Opens the directory `name` in `parent`. Makes it if it is missing, and removes its entries.
 Result<UniqueFd> EmptyDirectory(int parent, const char* name) {
   if (const Status made = MakeDirectoryEntry(parent, name, 0700); !made && made.error().code != EEXIST) return tl::unexpected(made.error());
   TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent, name, O_RDONLY | O_DIRECTORY));
@@ -111,8 +111,8 @@ BackingKey LayerSet::KeyOf(LayerIndex layer, const struct stat& st) const {
   for (const Layer& other : layers_) {
     if (other.device == st.st_dev) return BackingKey{other.file_system, st.st_ino};
   }
-  // A mount or a btrfs subvolume beneath the layer: its root's device number keeps it apart from
-  // the layer's own numbers. Only the uniqueness within this mount's life rests on it.
+  // A mount or a btrfs subvolume beneath the layer: the device number of its root keeps its keys
+  // apart from those of the layer. The keys need to be unique only within the life of this mount.
   return BackingKey{0x10000U + static_cast<std::uint32_t>(st.st_dev), st.st_ino};
 }
 

@@ -1,5 +1,4 @@
-// The directories that a mount is made of: four writable tier trees on top, read-only lower layers
-// underneath.
+// The directories that make up a mount: four writable tier trees above read-only lower layers.
 #pragma once
 
 #include <sys/stat.h>
@@ -15,8 +14,8 @@
 
 namespace tierfs {
 
-// Which layer: 0 to 3 are the tiers 1 to 4, then the lower layers, uppermost first. The order is
-// the order of lowerdir= that shows the same tree in the kernel's overlayfs.
+// The number of a layer. 0 to 3 are tiers 1 to 4; the lower layers follow, uppermost first. The
+// kernel's overlayfs shows the same tree when lowerdir= has this order.
 using LayerIndex = std::uint8_t;
 
 inline constexpr LayerIndex kNoLayer = 255;
@@ -67,15 +66,16 @@ class LayerMask {
   std::uint64_t bits_ = 0;
 };
 
-// Identifies a backing inode while mounted: the file system (an index that is stable between boots,
-// unlike st_dev) and its number.
+// Identifies a backing inode while mounted, by its file system and its inode number. The file
+// system is an index that is stable between boots, unlike st_dev.
 struct BackingKey {
   std::uint32_t file_system = 0;
   std::uint64_t inode = 0;
   bool operator==(const BackingKey&) const = default;
 };
 
-// noexcept: then hash tables do not store it beside each key, which a million files would pay for.
+// noexcept, so that hash tables do not store the hash beside each key: a million files would pay
+// for it.
 struct BackingKeyHash {
   std::size_t operator()(const BackingKey& key) const noexcept {
     return (key.inode ^ (std::uint64_t{key.file_system} << 56)) * 0x9E3779B97F4A7C15ULL >> 7;
@@ -86,40 +86,42 @@ struct Layer {
   std::string path;
   UniqueFd root;
   dev_t device = 0;
-  std::uint64_t mount = 0;        // the kernel's number of the mount that it is on
-  std::uint32_t file_system = 0;  // layers on one file system share this index, the lowest layer index among them
-  UniqueFd work;                  // of a tier that copies are made for: where they are made, outside the tree; empty otherwise
-  UniqueFd noatime;               // its root once more, on a mount that moves no access times; empty when nobody asked for that
+  std::uint64_t mount = 0;  // the kernel's ID of the mount that `root` is on
+  // The lowest index of the layers on the same file system.
+  std::uint32_t file_system = 0;
+  // The directory outside the tree where copies for this tier are made; empty when none are made.
+  UniqueFd work;
+  // `root` again, on a mount that does not update access times; empty unless requested.
+  UniqueFd noatime;
 };
 
-// All the layers of a mount. Immutable after Open but for the list of file systems met beneath
-// them.
+// Owns the descriptors of all layers of a mount. Immutable after Open and PrepareWork.
 class LayerSet {
  public:
-  // Opens the four tier directories and the lower layers, uppermost first. A lower root that is
-  // already open (the directory that is mounted over) may be passed as `over`; it becomes the last
-  // lower layer.
+  // Opens the four tier directories and the lower layers, uppermost first. `over` may be an open
+  // descriptor of the directory that is mounted over; it becomes the last lower layer. `noatime`
+  // needs CAP_SYS_ADMIN.
   [[nodiscard]] static Result<LayerSet> Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over,
                                              bool noatime);
 
   [[nodiscard]] const Layer& operator[](LayerIndex layer) const { return layers_[layer]; }
   [[nodiscard]] LayerIndex size() const { return static_cast<LayerIndex>(layers_.size()); }
   [[nodiscard]] LayerMask All() const { return LayerMask(layers_.size() == 64 ? ~0ULL : (1ULL << layers_.size()) - 1); }
-  // Whether one rename can take a file from one to the other: renameat2(2) wants one mount, btrfs
-  // also one subvolume.
+  // Whether one rename can move a file between the two layers. renameat2(2) requires one mount;
+  // btrfs also requires one subvolume.
   [[nodiscard]] bool SameMount(LayerIndex a, LayerIndex b) const {
     return layers_[a].mount == layers_[b].mount && layers_[a].device == layers_[b].device;
   }
 
-  // Whether files are ever copied into a tier: its work directory is needed then.
+  // Whether files are ever copied into a tier. Work directories are needed only then.
   [[nodiscard]] bool MakesCopies() const;
-  // Makes the tier's work directory, or empties the one that is there: STATE/work, where that is on
+  // Makes the tier's work directory, or empties the existing one. It is STATE/work when that is on
   // the tier's mount, else `.NAME.tierfs-work` beside the tier. EXDEV when the tier is the root of
-  // its mount, so that nothing is beside it.
+  // its mount, because nothing can be beside it.
   [[nodiscard]] Status PrepareWork(LayerIndex tier, const std::string& state);
 
-  // The key of a file found in `layer`. A file system mounted somewhere beneath a layer gets a key
-  // space of its own.
+  // The key of a file found in `layer`. A file system mounted beneath a layer has its own key
+  // space.
   [[nodiscard]] BackingKey KeyOf(LayerIndex layer, const struct stat& st) const;
 
  private:

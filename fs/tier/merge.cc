@@ -26,8 +26,8 @@ struct InTiers {
 
 using Names = std::map<std::string, InTiers>;
 
-// Entries of a directory from its start, each with its lstat; what vanishes meanwhile is passed
-// over.
+// Visits each entry of a directory with its lstat, from the start. Skips entries that vanish
+// meanwhile.
 template <typename Visit>
 Status ForEachStat(int dir, Visit visit) {
   if (::lseek(dir, 0, SEEK_SET) < 0) return FailErrno("lseek of a directory");

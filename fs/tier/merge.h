@@ -1,5 +1,5 @@
-// One directory of the view, as descriptors of its parts: what the lower ones show in it, and what
-// hides that.
+// A directory of the merged view, given by descriptors of its parts: the lower entries that show in
+// it, and the whiteouts that hide them.
 #pragma once
 
 #include <string>
@@ -10,24 +10,25 @@
 
 namespace tierfs {
 
-// Real descriptors (not O_PATH), uppermost first.
+// Descriptors of the parts, not opened with O_PATH, uppermost first.
 struct PartFds {
   std::vector<UniqueFd> tiers;
   std::vector<UniqueFd> lower;
 };
 
-// The parts of the directory `name` in the directories `lower`, as far down as they merge: the
-// first that is not a directory, a whiteout or an opaque directory ends it. Empty when they show no
-// directory of that name.
+// Opens the parts of the directory `name` in the directories `lower`, as far down as they merge. An
+// opaque directory is the last part; a file or a whiteout ends the search. Empty when `lower` shows
+// no directory of that name.
 [[nodiscard]] Result<std::vector<UniqueFd>> LowerDirectories(const std::vector<UniqueFd>& lower, const char* name);
 
-// Whether anything beneath is in no tier.
+// Whether any entry beneath the directory is in no tier.
 [[nodiscard]] Result<bool> ShowsLowerOnly(const PartFds& parts);
-// Puts whiteouts for all that the lower parts would show beneath, where no tier has an entry of
-// that name; into the part of `home` (an index into the tiers), further down into the first part
-// that is there. The directories keep their dates.
+// Puts a whiteout for each entry beneath that the lower parts would show and no tier holds. The
+// whiteouts go into the part `home`, an index into the tiers; further down they go into the first
+// tier part. The dates of the directories do not change.
 [[nodiscard]] Status HideLower(const PartFds& parts, std::size_t home);
-// Removes the whiteouts beneath that hide nothing. The directories keep their dates.
+// Removes the whiteouts beneath the directory that hide nothing. The dates of the directories do
+// not change.
 [[nodiscard]] Status DropStrayWhiteoutsBeneath(const PartFds& parts);
 
 }  // namespace tierfs

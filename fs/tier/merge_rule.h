@@ -1,4 +1,4 @@
-// Which layer shows at a name: the one statement of the rule.
+// The only statement of the rule that decides which layer shows at a name.
 #pragma once
 
 #include <sys/stat.h>
@@ -10,12 +10,12 @@
 
 namespace tierfs {
 
-// What one layer holds at a name.
+// The kind of entry that one layer holds at a name.
 enum class Held : std::uint8_t {
   kNothing,
   kWhiteout,
   kDirectory,
-  kOpaqueDirectory,  // of a lower layer: it shows nothing of the layers beneath it
+  kOpaqueDirectory,  // in a lower layer: hides the layers beneath it
   kOther,            // any other file
 };
 
@@ -24,19 +24,22 @@ enum class Held : std::uint8_t {
   return S_ISDIR(st.st_mode) ? Held::kDirectory : Held::kOther;
 }
 
-// The rule, as the kernel's overlayfs has it for the lower layers, and decisions D3 and D6 for the
+// The rule follows the kernel's overlayfs for the lower layers, and decisions D3 and D6 for the
 // tiers:
-//   The first of the tiers that holds an entry decides what shows: a file, or a directory. The class tier comes first, then the others
-//   by number. A directory merges with the directories of all the other tiers.
-//   A whiteout in any tier hides every lower layer. Otherwise the lower layers follow, uppermost first, where no tier shows a file: a file
-//   shows where nothing is above it; directories merge; a whiteout, a file or an opaque directory ends the search.
-// Only those layers count that make up the directory that the name is in.
+//   - The first tier that holds an entry decides whether a file or a directory shows. The class
+//     tier comes first, then the others by number. A directory merges with the directories of all
+//     other tiers.
+//   - A whiteout in any tier hides every lower layer.
+//   - Without a whiteout, and unless a tier shows a file, the lower layers follow, uppermost first.
+//     A file shows if nothing is above it. Directories merge. A whiteout, a file or an opaque
+//     directory ends the search.
+// Only the layers that make up the parent directory count.
 class MergeRule {
  public:
-  // Whether it still matters what the layer holds.
+  // Whether the entry of this layer can still change the result.
   [[nodiscard]] constexpr bool Wants(LayerIndex layer) const { return !ended_ && (IsTier(layer) || whiteouts_.Empty()); }
 
-  // What the next layer holds, in the order above.
+  // Adds the entry of the next layer, in the order above.
   constexpr void Take(LayerIndex layer, Held held) {
     if (!Wants(layer)) return;
     const bool lower = !IsTier(layer);
@@ -57,19 +60,19 @@ class MergeRule {
         ended_ = held == Held::kOpaqueDirectory;
         break;
       case Held::kOther:
-        // A directory above hides a file. In the tiers more directories may follow.
+        // A directory above hides this file. More directories may follow in the tiers.
         ended_ = lower || parts_.Empty();
         if (parts_.Empty()) parts_ = LayerMask::Only(layer);
         break;
     }
   }
 
-  // The layer of the file that shows, or all the layers whose directories merge; empty when nothing
+  // The layer of the file that shows, or all layers whose directories merge. Empty when nothing
   // shows.
   [[nodiscard]] constexpr LayerMask parts() const { return parts_; }
   [[nodiscard]] constexpr bool Shows() const { return !parts_.Empty(); }
   [[nodiscard]] constexpr bool ShowsDirectory() const { return directory_; }
-  // The tiers taken that hold a whiteout.
+  // The tiers that hold a whiteout, among the layers taken.
   [[nodiscard]] constexpr LayerMask whiteouts() const { return whiteouts_; }
 
  private:
@@ -79,8 +82,8 @@ class MergeRule {
   bool ended_ = false;
 };
 
-// Applies the rule to `layers`. `home` is the class tier, or kNoLayer where one tier alone is among
-// them. `look(layer)` answers Result<Held>; it is called for the layers that matter, in the order
+// Applies the rule to `layers`. `home` is the class tier, or kNoLayer when `layers` has a single
+// tier. `look(layer)` returns Result<Held>; it is called for the layers that matter, in the order
 // of the rule.
 template <typename Look>
 [[nodiscard]] Result<MergeRule> Merge(LayerMask layers, LayerIndex home, Look look) {

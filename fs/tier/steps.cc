@@ -17,9 +17,9 @@
 namespace tierfs {
 namespace {
 
-// XFS counts the new ".." of a directory that an exchange brings to another place as a change of
-// what is in it; the other file systems do not, and to the user of the mount nothing in it has
-// changed.
+// Exchanges two entries and keeps the mtime of directories among them. XFS counts the new ".." of
+// an exchanged directory as a change of its content. Other file systems do not, and for the user of
+// the mount its content has not changed.
 Status Exchange(int a_dir, const char* a_name, int b_dir, const char* b_name) {
   const auto a = StatEntry(a_dir, a_name);
   const auto b = StatEntry(b_dir, b_name);
@@ -39,8 +39,7 @@ Status Remove(int dir, const char* name) {
   return removed.error().code == EISDIR ? RemoveEmptyPart(dir, name) : removed;
 }
 
-// A step's path, opened: the directory that its last component is in. Empty when that directory is
-// gone.
+// The path of a step, with its parent directory open. `dir` is empty when the parent is gone.
 struct Place {
   UniqueFd dir;
   std::string name;
@@ -131,8 +130,8 @@ Status FinishIntent(const LayerSet& layers, const Intent& intent) {
   for (const Step& step : intent.steps) {
     TIERFS_ASSIGN(const Places places, OpenPlaces(layers, step));
     if (!places.at.dir) continue;
-    // A name where something else stands by now was dealt with, and used again, before the daemon
-    // ended.
+    // If another entry is at the name by now, this step was done, and the name used again, before
+    // the daemon ended.
     if (step.kind == Step::Kind::kWhiteout) {
       const auto there = StatEntry(places.at.dir.get(), places.at.name.c_str());
       if (there || there.error().code != ENOENT) continue;

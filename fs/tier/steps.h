@@ -1,4 +1,4 @@
-// The single changes that a rename, a move or an exchange is made of.
+// The single steps of a rename, a move or an exchange.
 #pragma once
 
 #include "fs/os/result.h"
@@ -7,17 +7,18 @@
 
 namespace tierfs {
 
-// One step; both names are single components. Atomic, but for kRemove of a directory that holds
+// Does one step. Both names are single components. Atomic, except kRemove of a directory that holds
 // whiteouts.
 [[nodiscard]] Status Do(Step::Kind kind, int dir, const char* name, int to_dir, const char* to_name);
 
-// Takes a step back that Do has done. ENOTSUP for what cannot be taken back: what was removed is
-// gone. Not for a step that replaced something. A published copy is gone then.
+// Undoes a step that Do has done; a published copy is removed. ENOTSUP when the step cannot be
+// undone, as a removed entry is gone. Must not be called for a step that replaced an entry.
 [[nodiscard]] Status Undo(Step::Kind kind, int dir, const char* name, int to_dir, const char* to_name);
 
-// Finishes an operation that was under way when the last daemon of this mount ended: all its steps
-// are done, in order, when any of those that put something into its place has been; otherwise
-// nothing has happened, and nothing does.
+// Finishes an operation that was under way when the last daemon of this mount ended. If any step
+// that puts an entry into its place has been done, does the remaining steps in order, each durably.
+// Otherwise nothing has happened, and nothing is done. EINVAL when the intent names an unknown
+// layer.
 [[nodiscard]] Status FinishIntent(const LayerSet& layers, const Intent& intent);
 
 }  // namespace tierfs

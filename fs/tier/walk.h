@@ -1,4 +1,4 @@
-// Walking one tier tree from outside a mount.
+// Walks one tier tree from outside a mount.
 #pragma once
 
 #include <sys/stat.h>
@@ -16,9 +16,8 @@ struct WalkedEntry {
   bool whiteout;  // the mark of a deleted lower entry
 };
 
-// Calls `visit` for everything beneath the directory `root`, a directory before what is in it.
-// Never follows a symlink, keeps one descriptor a level open, and passes over what vanishes while
-// it walks.
+// Calls `visit` for every entry beneath the directory `root`, a directory before its content. Never
+// follows a symlink. Keeps one descriptor open for each level. Skips entries that vanish meanwhile.
 [[nodiscard]] Status WalkTree(const std::string& root, const std::function<void(const WalkedEntry&)>& visit);
 
 }  // namespace tierfs

@@ -1,4 +1,4 @@
-// The marks that hide lower entries, as the kernel's overlayfs knows them
+// The marks that hide lower entries, in the format of the kernel's overlayfs
 // (Documentation/filesystems/overlayfs.rst).
 #pragma once
 
@@ -6,16 +6,15 @@
 
 namespace tierfs {
 
-// Puts a whiteout at `name`; one that stands there already will do. EEXIST when something else
-// does.
+// Puts a whiteout at `name`. Succeeds if a whiteout is already there. EEXIST if another entry is.
 [[nodiscard]] Status MakeWhiteout(int dir, const char* name);
 
 // rmdir of a directory that holds nothing but whiteouts; ENOTEMPTY if it holds more. On failure the
 // directory keeps its whiteouts.
 [[nodiscard]] Status RemoveEmptyPart(int dir, const char* name);
 
-// An opaque directory shows nothing of the layers beneath it. Tools that unpack images as root
-// write the trusted mark, others the user mark.
+// Whether the directory `name` is opaque: it hides the layers beneath it. Tools that unpack images
+// as root write the trusted mark; other tools write the user mark.
 [[nodiscard]] bool IsOpaque(int dir, const char* name);
 
 }  // namespace tierfs

@@ -41,7 +41,7 @@ Status CopySpecial(const UniqueFd& from, const struct stat& st, int dir, const c
 WorkFile::WorkFile(WorkFile&& other) noexcept : dir_(other.dir_), name_(std::move(other.name_)), st_(other.st_) { other.name_.clear(); }
 
 WorkFile::~WorkFile() {
-  // What cannot be removed is removed at the next mount.
+  // If this fails, the next mount removes the file.
   if (!name_.empty()) (void)RemoveEntry(dir_, name_.c_str());
 }
 
@@ -55,7 +55,7 @@ Result<WorkFile> WorkFile::CopyOf(const Layer& tier, int dir, const char* name, 
   TIERFS_ASSIGN(const struct stat st, StatFd(from.get()));
   WorkFile copy(tier.work.get(), NextName());
   if (S_ISREG(st.st_mode)) {
-    // Opened through the descriptor: what was looked at is what is read.
+    // Opening through the descriptor makes sure that the file read is the file examined.
     TIERFS_ASSIGN(const UniqueFd data, Reopen(from.get(), O_RDONLY));
     TIERFS_TRY(CopyRegular(data, st, copy.dir_, copy.name_.c_str(), limit));
   } else {

@@ -1,4 +1,4 @@
-// A copy that is being made outside the trees, so that no tree ever shows half of one.
+// A copy made outside the trees, so that no tree ever shows half a file.
 #pragma once
 
 #include <string>
@@ -9,23 +9,23 @@
 
 namespace tierfs {
 
-// A file in a tier's work directory; removed with this object unless it was published. What a crash
-// leaves there is removed at the next start.
+// Owns a file in a tier's work directory. Removes it on destruction unless it was published. After
+// a crash, the next mount removes it.
 class WorkFile {
  public:
-  // A copy of the entry `name` in `dir` (no directory; an empty name: of the file that `dir` is
-  // itself): the first `limit` bytes of its data, holes kept, and owner, mode, times, xattrs
-  // (security.capability too) and ACLs. Durable on return.
+  // Copies the entry `name` in `dir`, or the file `dir` itself if the name is empty. The entry must
+  // not be a directory. The copy has the first `limit` bytes of data, with holes kept, and the
+  // owner, mode, times, xattrs (security.capability too) and ACLs. Durable on return.
   [[nodiscard]] static Result<WorkFile> CopyOf(const Layer& tier, int dir, const char* name, off_t limit = kAllData);
 
   WorkFile(WorkFile&& other) noexcept;
   WorkFile& operator=(WorkFile&&) = delete;
   ~WorkFile();
 
-  [[nodiscard]] int dir() const { return dir_; }  // lives as long as the layer
+  [[nodiscard]] int dir() const { return dir_; }  // valid as long as the layer
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const struct stat& st() const { return st_; }
-  // It has got its place, or another owner: nothing is left to remove.
+  // The file has its final place or another owner, so there is nothing left to remove.
   void Published() { name_.clear(); }
 
  private:

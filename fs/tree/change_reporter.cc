@@ -8,7 +8,7 @@ void ChangeReporter::Report(LayerMask layers, const NodePtr& parent, const std::
   const LayerMask tracked = Tracked(layers);
   if (tracked.Empty()) return;
   const auto above = nodes_.PathOf(*parent);
-  if (!above) return;  // it went with its directory
+  if (!above) return;  // it was removed with its directory
   for (const LayerIndex layer : tracked) feed_.Touched(layer, JoinPath(*above, name), change);
 }
 

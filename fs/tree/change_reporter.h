@@ -1,4 +1,4 @@
-// What the change feed is told.
+// Reports changes of the tree to the change feed.
 #pragma once
 
 #include <string>
@@ -10,34 +10,34 @@
 
 namespace tierfs {
 
-// Owns the list of files whose other names may be tracked. Each report comes after the change, with
-// the layers that it may have touched. Where nobody tracks those a report costs one comparison.
-// Thread-safe; no lock is needed.
+// Owns the list of files whose other names may be tracked. A report comes after its change and
+// names the layers that the change may have touched. If none of them is tracked, a report costs one
+// comparison. Thread-safe; no lock is needed.
 class ChangeReporter {
  public:
   ChangeReporter(const LayerSet& layers, const NodeTable& nodes, Feed& feed) : layers_(layers), nodes_(nodes), feed_(feed) {}
 
-  // The entry `name` in `parent` changed, in each of the layers.
+  // The entry `name` in `parent` changed in each of the layers.
   void Report(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change);
-  // The node changed, under every name that it has.
+  // The node changed under all its names.
   void ReportNode(const Node& node, Feed::Change change);
-  // A file lost or got a name: the change of its other names. The name itself leads nowhere, or to
-  // another file.
+  // A file lost or got a name: reports the change of its other names. The name itself leads
+  // nowhere, or to another file.
   void ReportOtherNames(const Found& found, Feed::Change change);
-  // A mapping may live on that writes to the file. `reader` is open for reading.
+  // A mapping that writes to the file may live on. `reader` is open for reading.
   void ReportMapped(UniqueFd reader) { feed_.MayBeMapped(std::move(reader)); }
 
-  // To be called whenever a file with several names is seen, or gets a name, in a layer.
+  // Must be called whenever a file with several names is seen, or gets a name, in a layer.
   void RememberLinks(const BackingKey& key, const struct stat& st, LayerIndex layer);
 
   // Whether a report of the node reaches the feed.
   [[nodiscard]] bool Tracks(const Node& node) const;
-  // Whether a file in the layer is tracked, or may become so by a rename.
+  // Whether a file in the layer is tracked, or may become tracked by a rename.
   [[nodiscard]] bool MayTrack(LayerIndex layer) const;
 
  private:
   [[nodiscard]] LayerMask Tracked(LayerMask layers) const { return LayerMask(layers.bits() & feed_.tracked().bits()); }
-  // Whether a file of a layer that is not tracked may have a name in one that is.
+  // Whether the layer is untracked, and its files may have names in a tracked layer.
   [[nodiscard]] bool MayBeTrackedElsewhere(LayerIndex layer) const;
 
   const LayerSet& layers_;

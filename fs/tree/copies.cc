@@ -15,8 +15,8 @@
 namespace tierfs {
 namespace {
 
-// Whether a mapping that outlived its descriptor writes to a closed file. The kernel lets go of a
-// file some time after its close.
+// Whether a mapping that outlived its descriptor writes to a closed file. Retries, because the
+// kernel releases a file some time after its close.
 bool StaysMapped(int dir, const char* name) {
   constexpr int kTries = 20;
   const auto file = OpenEntry(dir, name, O_RDONLY | O_NONBLOCK | O_NOATIME);
@@ -46,7 +46,7 @@ Result<Staged> Copies::Stage(const NodePtr& node, LayerIndex tier, off_t limit) 
   TIERFS_ASSIGN(const struct stat st,
                 source.name.empty() ? StatFd(source.DirOrFile()) : StatEntry(source.DirOrFile(), source.name.c_str()));
   if (!(layers_.KeyOf(source.layer, st) == key)) return Fail(ESTALE, "replaced underneath");
-  // An open for writing counts as a change from now on.
+  // From here on, an open for writing shows in Node::changes.
   if (IsTier(source.layer) && S_ISREG(st.st_mode) && StaysMapped(source.DirOrFile(), source.name.c_str())) {
     const Lock lock(node->mutex);
     if (node->open.Any() || node->changes != changes) return Fail(EBUSY, "open");
@@ -79,8 +79,8 @@ Status Copies::CopyUp(const NodePtr& node, off_t limit) {
     }
     auto copy = Stage(node, tier, limit);
     if (!copy && copy.error().code == ENOENT) {
-      // Renamed or removed between looking where it is and opening it there; a lower file itself
-      // does not go away.
+      // The file was renamed or removed before it could be opened. A lower file itself does not go
+      // away.
       const ReadLock topology(topology_);
       if (const auto there = directories_.Stat(node); !there) return tl::unexpected(there.error());
       continue;
@@ -113,7 +113,7 @@ bool Copies::HasToBeCopiedUp(NodeId id) const {
   return node && !node->IsDir() && !IsTier(node->Placement());
 }
 
-// False when the file has moved meanwhile to where this copy does not belong.
+// False when the file has moved meanwhile to a place with another class tier.
 Result<bool> Copies::Publish(const NodePtr& node, Staged& copy) {
   const ReadLock topology(topology_);
   const Lock lock(node->mutex);
@@ -123,7 +123,7 @@ Result<bool> Copies::Publish(const NodePtr& node, Staged& copy) {
   if (place.parent) {
     TIERFS_TRY(PublishAt(node, place, key, copy));
   } else {
-    // Unlinked meanwhile: it lives on without a name, in the tier's file system.
+    // The file was unlinked meanwhile. It lives on without a name in the file system of the tier.
     TIERFS_ASSIGN(node->pinned, OpenEntry(copy.file.dir(), copy.file.name().c_str(), O_PATH));
     nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
   }
@@ -133,10 +133,10 @@ Result<bool> Copies::Publish(const NodePtr& node, Staged& copy) {
 
 Status Copies::PublishAt(const NodePtr& node, const NodeTable::Place& place, const BackingKey& key, Staged& copy) {
   TIERFS_ASSIGN(const Found found, view_.Find(place.parent, place.name.c_str()));
-  if (!found.Exists() || !(found.key == copy.source)) return Fail(ESTALE, "the lower file shows no more");
+  if (!found.Exists() || !(found.key == copy.source)) return Fail(ESTALE, "the lower file no longer shows");
   const AtEnd report([&] { reporter_.Report(LayerMask::Only(copy.tier), place.parent, place.name, Feed::Change::kContent); });
   TIERFS_ASSIGN(const DirFd dir, directories_.OpenForWriting(place.parent, copy.tier));
-  // The directory as the user sees it gains nothing: its time stays.
+  // The directory gains no entry in the view of the user, so its time stays.
   const KeepTime keep(dir->get());
   nodes_.Reserve(node, key);
   {

@@ -1,5 +1,5 @@
-// Copies: of a lower file into the tier that its path belongs to, under the same inode number, and
-// of a file that goes to another mount.
+// Copies of files: copy-up of a lower file into its class tier under the same inode number, and
+// copies of files that move to another mount.
 #pragma once
 
 #include "fs/os/copy.h"
@@ -10,18 +10,18 @@
 
 namespace tierfs {
 
-// A finished copy of a file, which has no place yet.
+// A finished copy of a file that is not published yet.
 struct Staged {
   WorkFile file;
   NodePtr node;
   BackingKey source;
-  std::uint32_t changes;  // of the node, when the copy was begun
-  LayerIndex tier;        // the copy is for
+  std::uint32_t changes;  // Node::changes when the copy began
+  LayerIndex tier;        // the tier that the copy is for
 };
 
-// Owns the mutex of files that are being copied up, so that two writers do it once; it is taken
-// with nothing else held. Data is copied with no other lock held: the place of the file and the
-// count of its changes are compared afterwards.
+// Owns one mutex for each file that is being copied up, so that two writers copy it once. That
+// mutex is taken with no other lock held. Data is copied with no other lock held; the place of the
+// file and its count of changes are compared afterwards.
 class Copies {
  public:
   Copies(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -35,23 +35,23 @@ class Copies {
         open_files_(open_files),
         topology_(topology) {}
 
-  // Copies the first `limit` bytes of a file and its attributes, durably, with no lock held by the
-  // caller. Of a file in a tier: EBUSY when it is open, or was a moment ago; ETXTBSY when a mapping
-  // still writes to it.
+  // Copies the first `limit` bytes of a file and its attributes, durably. The caller holds no lock.
+  // For a file in a tier: EBUSY when it is open, or was open a moment ago; ETXTBSY when a mapping
+  // still writes to it. ESTALE when the file was replaced underneath.
   [[nodiscard]] Result<Staged> Stage(const NodePtr& node, LayerIndex tier, off_t limit = kAllData) EXCLUDES(node->mutex);
-  // Whether it is a copy of the node, and nothing has changed the file since.
+  // Whether `copy` is a copy of the node, and the file has not changed since.
   [[nodiscard]] bool IsCurrent(const Staged& copy, const NodePtr& node) const REQUIRES(node->mutex);
-  // Whether a copy may take the file's place: it is not open, and it has one name.
+  // Whether a copy may take the place of the file: it is not open, and it has one name.
   [[nodiscard]] static bool MayTakeThePlaceOf(const Node& node, const struct stat& st) REQUIRES(node.mutex) {
     return !node.open.Any() && st.st_nlink == 1;
   }
 
-  // Makes sure that the node is in a tier, with no lock held by the caller: copies a lower file, as
-  // Stage does, or makes a lower directory in its class tier.
+  // Makes sure that the node is in a tier. Copies a lower file as Stage does, or makes a lower
+  // directory in its class tier. The caller holds no lock.
   [[nodiscard]] Status CopyUp(const NodePtr& node, off_t limit = kAllData) EXCLUDES(node->mutex);
-  // The same for all that is beneath a directory.
+  // Copies up the directory and everything beneath it. The caller holds no lock.
   [[nodiscard]] Status CopyUpBeneath(const NodePtr& directory);
-  // Whether a change of the node begins with a copy of a file.
+  // Whether a change of the node begins with the copy-up of a file.
   [[nodiscard]] bool HasToBeCopiedUp(NodeId node) const;
 
  private:

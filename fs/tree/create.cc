@@ -19,8 +19,8 @@ Result<Names::Made> Names::MakeIn(LayerIndex tier, const NodePtr& parent, const 
       reporter_.Report(LayerMask::Only(tier), parent, name, Feed::Change::kName);
       return Made{tier, std::move(dir)};
     }
-    // A whiteout may be left of a lower layer that is there no more; open(2) calls it a device
-    // without a driver.
+    // A whiteout may be left from a lower layer that is no longer part of the mount. open(2)
+    // answers ENXIO for it, as for a device without a driver.
     if (made.error().code != EEXIST && made.error().code != ENXIO) return tl::unexpected(made.error());
     const auto there = StatEntry((*dir).get(), name);
     if (!there || !IsWhiteout(*there)) return tl::unexpected(made.error());
@@ -40,7 +40,7 @@ Result<Entry> Names::MadeEntry(const NodePtr& parent, const char* name, const Ma
   if (!S_ISDIR(st.st_mode) || parent->Parts().InLower().Empty()) {
     return answers_.EntryOf(*directories_.Reference(parent, name, Found::File(layers_, made.layer, st)), st);
   }
-  // A directory where lower layers have one too merges with that, whose entries are hidden one by
+  // A new directory merges with lower directories of the same name. Their entries are hidden one by
   // one.
   for (;;) {
     TIERFS_ASSIGN(const Found found, view_.Find(parent, name));
@@ -50,7 +50,7 @@ Result<Entry> Names::MadeEntry(const NodePtr& parent, const char* name, const Ma
 }
 
 Result<Entry> Names::MakeNode(const Caller& caller, NodeId parent_id, const char* name, mode_t mode, dev_t device) {
-  // 0:0 is the mark of a deletion in these trees; overlayfs refuses to make one for the same
+  // A character device 0:0 is a whiteout in these trees. overlayfs refuses to make one for the same
   // reason.
   if (S_ISCHR(mode) && device == 0) return Fail(EPERM, "a whiteout cannot be made through the mount");
   const ReadLock topology(topology_);
@@ -96,8 +96,8 @@ Result<Entry> Names::Link(NodeId id, NodeId parent_id, const char* name) {
   const LayerIndex home = node->Placement();
   LayerIndex tier = classifier_.HomeOf(parent, name, false);
   if (!layers_.SameMount(home, tier)) {
-    // One inode is in one tier: the new name joins it there when that is at least as well protected
-    // as its own class.
+    // An inode is in one tier. The new name joins it there if that tier protects at least as well
+    // as the class tier of the name.
     if (home > tier) return Fail(EXDEV, "link to a better protected tier on another file system");
     tier = home;
   }
@@ -105,10 +105,11 @@ Result<Entry> Names::Link(NodeId id, NodeId parent_id, const char* name) {
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false,
                                         [&](int dir) -> Status { return LinkEntry(from.DirOrFile(), from.name.c_str(), dir, name); }));
   nodes_.Linked();
-  reporter_.ReportNode(*node, Feed::Change::kName);  // it has one name more
+  reporter_.ReportNode(*node, Feed::Change::kName);  // the other names show the new link count
   TIERFS_ASSIGN(Entry entry, MadeEntry(parent, name, made));
   if (entry.id == node->id) node->pinned.Reset();
-  // A temporary file that got its first name: it may go where that belongs once it is closed.
+  // A temporary file got its first name. It may move to the class tier of that name once it is
+  // closed.
   if (tier != classifier_.HomeOf(parent, name, false) && entry.attributes.st.st_nlink == 1) settle_queue_.Misplaced(node);
   return entry;
 }
@@ -143,7 +144,7 @@ Result<CreatedFile> Names::OpenMade(const NodePtr& node, const struct stat& st, 
 Result<CreatedFile> Names::CreateTemporary(const Caller& caller, NodeId parent_id, mode_t mode, int flags) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
-  // It has no name yet, so it goes where the directory itself belongs.
+  // The file has no name yet, so it goes to the class tier of the directory.
   const LayerIndex tier = classifier_.HomeOf(*parent);
   TIERFS_ASSIGN(const DirFd dir, directories_.OpenForWriting(parent, tier));
   UniqueFd fd;

@@ -1,5 +1,4 @@
-// A bounded cache of open directories: descriptors of the directories that requests touch again and
-// again.
+// A bounded cache of descriptors of recently used directories.
 #pragma once
 
 #include <chrono>
@@ -15,9 +14,9 @@ namespace tierfs {
 
 using DirFd = std::shared_ptr<const UniqueFd>;
 
-// Keyed by node and layer. A descriptor stays right when its directory is renamed through the
-// mount; one that is older than `max_age` is not used again, so what was done to the trees
-// underneath is seen within that time. Thread-safe.
+// Owns the descriptors, keyed by node and layer. A descriptor stays right when its directory is
+// renamed through the mount. A descriptor older than `max_age` is not used again, so changes made
+// to the trees underneath are seen within that time. Thread-safe; the mutex is a leaf.
 class DirCache {
  public:
   DirCache(std::size_t capacity, std::chrono::nanoseconds max_age) : capacity_(capacity), max_age_(max_age) {}

@@ -13,8 +13,8 @@
 namespace tierfs {
 namespace {
 
-// Paths longer than this are opened a directory at a time: the kernel takes at most PATH_MAX (4096)
-// bytes at once.
+// Longer paths are opened one directory at a time: the kernel takes at most PATH_MAX (4096) bytes
+// in one call.
 constexpr std::size_t kLongPath = 4000;
 
 Result<struct stat> StatAt(const Location& at) {
@@ -50,7 +50,8 @@ Result<DirFd> Directories::OpenForWriting(const NodePtr& directory, LayerIndex t
 
   const Lock growth(growth_);
   if (directory->Parts().Has(tier)) return Open(directory, tier);
-  if (!nodes_.PlaceOf(*directory).parent) return Fail(ENOENT, "directory without a name");  // removed meanwhile
+  // The directory may have been removed meanwhile.
+  if (!nodes_.PlaceOf(*directory).parent) return Fail(ENOENT, "directory without a name");
   return Grow(directory, place, parent->get(), tier);
 }
 
@@ -62,8 +63,8 @@ Result<DirFd> Directories::Grow(const NodePtr& directory, const NodeTable::Place
   const AtEnd report([&] {
     if (made_one) reporter_.Report(LayerMask::Only(tier), place.parent, place.name, Feed::Change::kName);
   });
-  // The user of the mount sees nothing made in the parent: its time stays. The feed looks at it
-  // once the time is put back.
+  // The parent gains no entry in the view of the user, so its time stays. The report comes after
+  // the time is restored.
   const KeepTime keep(parent);
 
   const Status cloned = MakeDirectoryEntry(parent, place.name.c_str(), kUnfinishedDirMode);
@@ -154,8 +155,8 @@ Status Directories::ChangeTierParts(const NodePtr& directory, const std::functio
 
 Result<struct stat> Directories::Stat(const NodePtr& node) {
   if (!node->IsDir()) return StatFile(node);
-  // In a directory without a name nothing is moved, and its mutex may not be waited for within
-  // KeepTime's.
+  // Nothing moves in a directory without a name. Its node mutex, which Locate takes, must not be
+  // awaited within the mutex of KeepTime.
   if (node != nodes_.root() && !nodes_.PlaceOf(*node).parent) return StatParts(node);
   return KeepTime::Undisturbed([&] { return StatParts(node); }, [](const auto&) { return true; });
 }
@@ -164,8 +165,8 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
   const auto is_the_file = [&](const Location& at, const struct stat& st) {
     return at.name.empty() || layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node);
   };
-  // A rename or a move between tiers may come between reading the place and looking there: the
-  // place then has changed.
+  // A rename or a move between tiers may come between reading the place and the stat. The place has
+  // then changed.
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
     TIERFS_ASSIGN(const Location at, Locate(node, place.parts.First()));
@@ -175,7 +176,7 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
     if (!st && st.error().code != ENOENT) return st;
     break;
   }
-  // A thread that moves the file holds its mutex until the table knows.
+  // A thread that moves the file holds the mutex of the node until the table has the new place.
   const Lock lock(node->mutex);
   TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
   const Result<struct stat> st = StatAt(at);

@@ -1,5 +1,5 @@
-// Where nodes are in the layers: descriptors of directories, places of files, and directories that
-// gain a part in a tier.
+// The places of nodes in the layers: opens directories, locates files, and adds parts to
+// directories.
 #pragma once
 
 #include <fcntl.h>
@@ -19,8 +19,8 @@
 
 namespace tierfs {
 
-// An entry as a directory descriptor and a name, or an open file without a name: what the *at calls
-// take.
+// An entry in the form that the *at calls take: a directory descriptor and a name, or an open file
+// without a name.
 struct Location {
   DirFd dir;
   std::string name;  // empty: the file is `file` itself
@@ -30,47 +30,48 @@ struct Location {
   [[nodiscard]] std::string Proc() const { return name.empty() ? ProcPath(DirOrFile()) : ProcPath(dir->get(), name.c_str()); }
 };
 
-// Owns the cache of open directories and the growth lock: a directory gains a part in a tier, or
-// its attributes change in all its parts, one at a time. Callers hold the topology, shared or
-// exclusively, so that no directory changes its place. Within the growth lock come KeepTime's and
-// leaf mutexes only.
+// Owns the cache of open directories and the growth lock. With the growth lock held, a directory
+// gains a part in a tier, or its attributes change in all its parts. Callers hold the topology,
+// shared or exclusively, so that no directory moves. Only the mutex of KeepTime and leaf mutexes
+// are taken within the growth lock.
 class Directories {
  public:
   Directories(const LayerSet& layers, NodeTable& nodes, ChangeReporter& reporter, const TreeOptions& options)
       : layers_(layers), nodes_(nodes), reporter_(reporter), cache_(options.directory_fds, options.cache_timeout) {}
 
-  // An O_PATH descriptor of the directory in a layer that has it.
+  // An O_PATH descriptor of the directory in a layer that has it. ENOENT when the directory has no
+  // name left.
   [[nodiscard]] Result<DirFd> Open(const NodePtr& directory, LayerIndex layer);
-  // The same for a tier that may not have it yet: the chain of parents is cloned as needed.
+  // The same for a tier that may not have the directory yet. Clones the chain of parents as needed.
   [[nodiscard]] Result<DirFd> OpenForWriting(const NodePtr& directory, LayerIndex tier) EXCLUDES(growth_);
-  // All its parts, as descriptors that can be read. The first overload: the parts in the tiers
-  // alone.
+  // Readable descriptors of the parts of the directory: those in the tiers, or all of them.
   [[nodiscard]] Result<std::vector<UniqueFd>> OpenTierParts(const NodePtr& directory);
   [[nodiscard]] Result<PartFds> OpenParts(const NodePtr& directory);
   void Forget(NodeId directory) { cache_.Drop(directory); }
   void ForgetAll() { cache_.Clear(); }
 
-  // Where a node is in a layer that has it (a file: its placement). LocateLocked: with the node's
-  // mutex held.
+  // Where a node is in a layer that has it. The layer of a file is its placement. ESTALE when a
+  // file has no name left and is not pinned.
   [[nodiscard]] Result<Location> Locate(const NodePtr& node, LayerIndex layer) EXCLUDES(node->mutex);
   [[nodiscard]] Result<Location> LocateLocked(const NodePtr& node, LayerIndex layer) REQUIRES(node->mutex);
-  // Runs `use` on the node's first part. A file stays where it is meanwhile: its mutex is held. A
-  // directory does as long as the topology is.
+  // Runs `use` on the node's first part. A file does not move meanwhile, because its mutex is held.
+  // A directory does not move while the caller holds the topology.
   [[nodiscard]] Status UseFirstPart(const NodePtr& node, const std::function<Status(const Location&)>& use) EXCLUDES(node->mutex);
-  // Runs `change` on every part that the directory has in a tier. None is added meanwhile.
+  // Runs `change` on every part that the directory has in a tier. No part is added meanwhile.
   [[nodiscard]] Status ChangeTierParts(const NodePtr& directory, const std::function<Status(const Location&)>& change) EXCLUDES(growth_);
-  // The attributes as the view shows them.
+  // The attributes as the merged view shows them. ESTALE when the entry is gone or was replaced
+  // underneath.
   [[nodiscard]] Result<struct stat> Stat(const NodePtr& node) EXCLUDES(node->mutex);
 
-  // The node of what was found, with one more reference; null when it has to be looked for again
-  // (NodeTable::Reference, Hold, Find). A directory that grows may be found by its new part before
-  // the table knows: these wait for the growth lock.
+  // Reference, Hold and Find of NodeTable, for an entry that was found. Null from Reference or
+  // Hold: the caller must look the name up again. A lookup may find a new part of a growing
+  // directory before the table knows of it, so these functions wait for the growth lock.
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const char* name, const Found& found) EXCLUDES(growth_);
   [[nodiscard]] NodePtr Hold(const NodePtr& parent, const char* name, const Found& found) EXCLUDES(growth_);
   [[nodiscard]] NodePtr Find(const Found& found) EXCLUDES(growth_);
 
-  // After the directory `name` in `parent` was removed: removes the parts that it gained since
-  // `known` was found, and forgets it.
+  // Must be called after the directory `name` in `parent` was removed. Removes the parts that it
+  // gained after `known` was found, and drops it from the cache.
   [[nodiscard]] Status RemoveGrownParts(const NodePtr& directory, const NodePtr& parent, const char* name, LayerMask known)
       EXCLUDES(growth_);
 

@@ -1,4 +1,4 @@
-// What stands at a name of the merged view.
+// The result of a lookup in the merged view.
 #pragma once
 
 #include <sys/stat.h>
@@ -13,7 +13,7 @@
 namespace tierfs {
 
 struct Found {
-  // A file that was seen, or made, in a layer.
+  // A file that was seen or made in `layer`.
   [[nodiscard]] static Found File(const LayerSet& layers, LayerIndex layer, const struct stat& st) {
     Found found;
     found.parts = LayerMask::Only(layer);
@@ -28,18 +28,19 @@ struct Found {
 
   LayerMask parts;      // where it is: one layer for a file, all that merge for a directory
   LayerMask whiteouts;  // the tiers that hold a whiteout of this name
-  struct stat st {};    // of a file; of a directory: merged
+  struct stat st {};    // for a directory: merged
   BackingKey key;       // of its first part
-  // NodeTable::Generation() before the look. Without it nobody can have moved the file.
+  // NodeTable::Generation() before the lookup. Unset for a file that no other thread can have
+  // moved.
   std::optional<std::uint64_t> generation;
 };
 
-// One of the names that an operation is about.
+// One of the names of an operation.
 struct Side {
   NodePtr parent;
   const char* name;
   Found found;
-  NodePtr node;  // of what was found, if the kernel knows it
+  NodePtr node;  // of the entry found, if the kernel knows it
 };
 
 }  // namespace tierfs

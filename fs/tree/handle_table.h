@@ -1,4 +1,4 @@
-// Open files, by number.
+// Open files, by handle number.
 #pragma once
 
 #include <fcntl.h>
@@ -14,18 +14,19 @@
 
 namespace tierfs {
 
-// The kernel's name for an open file; 0 is none.
+// The kernel's number for an open file; 0 means none.
 struct HandleId {
   std::uint64_t value = 0;
 };
 
-// How the data of an open file travels.
+// The route that the data of an open file takes.
 enum class DataMode {
   kCached,       // through the daemon and the kernel's page cache
   kDirect,       // through the daemon alone
   kPassthrough,  // in the kernel, on the backing file
 };
 
+// One handle of an open file. Owns the descriptor of the backing file.
 struct OpenFile {
   OpenFile(NodePtr of, UniqueFd fd, int open_flags)
       : node(std::move(of)),
@@ -33,9 +34,9 @@ struct OpenFile {
         writer((open_flags & O_ACCMODE) != O_RDONLY),
         data_(std::make_shared<const UniqueFd>(std::move(fd))) {}
 
-  // The backing file, kept open while the caller holds on to it.
+  // The backing file. It stays open while the caller holds the pointer.
   [[nodiscard]] std::shared_ptr<const UniqueFd> Data() const { return data_.load(std::memory_order_acquire); }
-  // The file's content is somewhere else now; reads that are under way end on the old one.
+  // Switches to another backing file. Reads that are under way end on the old one.
   void Follow(UniqueFd fd) { data_.store(std::make_shared<const UniqueFd>(std::move(fd)), std::memory_order_release); }
 
   const NodePtr node;
@@ -47,6 +48,7 @@ struct OpenFile {
   std::atomic<std::shared_ptr<const UniqueFd>> data_;
 };
 
+// Owns the open files. Thread-safe; the mutex is a leaf.
 class HandleTable {
  public:
   [[nodiscard]] HandleId Add(std::shared_ptr<OpenFile> file) {

@@ -13,12 +13,12 @@
 namespace tierfs {
 namespace {
 
-// Where a file is, as an attribute of it. The kernel has no user.* attributes on symlinks, fifos,
-// sockets and devices (xattr(7)); there the same answer stands under security.*, which any file may
-// have and any user may read.
+// The prefixes of the attributes that tell where a file is. The kernel has no user.* attributes on
+// symlinks, fifos, sockets and devices (xattr(7)). On those, security.* gives the same answer: any
+// file may have it, and any user may read it.
 constexpr std::string_view kOwnPrefixes[] = {"user.tierfs.", "security.tierfs."};
 
-// "tier" of "user.tierfs.tier"; empty for an attribute that is not ours.
+// The part after the prefix: "tier" of "user.tierfs.tier". Empty for any other attribute.
 std::string_view OwnAttribute(std::string_view name) {
   for (const std::string_view prefix : kOwnPrefixes) {
     if (name.substr(0, prefix.size()) == prefix) return name.substr(prefix.size());
@@ -28,8 +28,7 @@ std::string_view OwnAttribute(std::string_view name) {
 
 bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || name == "system.posix_acl_default"; }
 
-// A descriptor that ioctls work on, of the entry `name` in `dir`, or of `dir` itself when there is
-// no name.
+// A descriptor for ioctls, of the entry `name` in `dir`, or of `dir` itself if the name is empty.
 Result<UniqueFd> OpenReal(int dir, const std::string& name) {
   if (!name.empty()) return OpenEntry(dir, name.c_str(), O_RDONLY | O_NONBLOCK);
   return Reopen(dir, O_RDONLY | O_NONBLOCK);
@@ -65,8 +64,8 @@ Status ReadXattr(const Location& at, const char* name, std::string& value) {
 
 Status ChangeOwner(const Location& at, const Caller& caller, const AttributeChange& change) {
   if (!change.uid && !change.gid) return {};
-  // Root may keep a setgid bit that a change of owner takes from others; the kernel has told them
-  // apart already.
+  // Root may keep a setgid bit that other users lose by a change of owner. The kernel has already
+  // told these cases apart.
   const KeepSetgid keep(caller.uid == 0);
   const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
   const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
@@ -80,7 +79,7 @@ Status ChangeMode(const Location& at, mode_t mode) {
   return {};
 }
 
-// Through `open_fd`, a descriptor that can write to the file, where there is one.
+// Truncates through `open_fd`, a descriptor that can write to the file, unless it is negative.
 Status ChangeSize(const Location& at, off_t size, int open_fd) {
   UniqueFd opened;
   if (open_fd < 0) {
@@ -109,15 +108,15 @@ Status Inodes::ChangeParts(NodeId id, Feed::Change change, const Apply& apply) {
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
   TIERFS_TRY(copies_.CopyUp(node));
   const ReadLock topology(topology_);
-  // A part that fails does not undo what was done to those before it.
+  // The report always comes: a part that fails does not undo the changes of the parts before it.
   const AtEnd report([&] { reporter_.ReportNode(*node, change); });
   if (node->IsDir()) return directories_.ChangeTierParts(node, [&](const Location& at) { return apply(node, at); });
   const Lock lock(node->mutex);
   ++node->changes;
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
   TIERFS_TRY(apply(node, at));
-  // By a handle of before it was copied up: what the kernel knows of the file that its name leads
-  // to is out of date.
+  // The request came through a handle from before the copy-up. The attributes that the kernel has
+  // cached for the successor are out of date.
   if (!(node->id == id)) kernel_->InvalidateAttributes(node->id);
   return {};
 }
@@ -145,13 +144,14 @@ Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
   const auto describe = [&](const struct stat& st) {
     Attributes attributes = answers_.Describe(*node, st);
-    // The kernel is not told by a superseded node what changes by the one that took its place.
+    // The kernel does not learn about changes of the successor through a superseded node, so it
+    // must not cache these attributes.
     if (!(node->id == id)) attributes.timeout = 0;
     return attributes;
   };
   if (const auto file = open_files_.Get(handle)) {
     TIERFS_ASSIGN(const struct stat st, StatFd(file->Data()->get()));
-    // The handle of a file that was copied up or moved after it was opened still shows the old
+    // If the file was copied up or moved after it was opened, the handle still shows the old
     // backing inode.
     if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return describe(st);
   }
@@ -162,7 +162,7 @@ Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {
 Result<std::string> Inodes::ReadLink(NodeId id) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
-  const Lock lock(node->mutex);  // it is not moved meanwhile
+  const Lock lock(node->mutex);  // the file does not move meanwhile
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
   return ReadLinkEntry(at.DirOrFile(), at.name.c_str());
 }
@@ -170,7 +170,7 @@ Result<std::string> Inodes::ReadLink(NodeId id) {
 Result<struct statvfs> Inodes::SpaceOf(NodeId id) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
-  // A file's own tier, else the class of the path.
+  // The tier that holds the file, else the class tier of the path.
   LayerIndex layer = node->IsDir() ? kNoLayer : node->Placement();
   if (layer == kNoLayer || !IsTier(layer)) layer = classifier_.HomeOf(*node);
   struct statvfs space;
@@ -238,7 +238,7 @@ Result<std::string> Inodes::ListXattrs(NodeId id) {
   std::string list;
   TIERFS_TRY(directories_.UseFirstPart(node, [&](const Location& at) -> Status {
     const auto names = tierfs::ListXattrs(at.Proc(), at.name.empty());
-    // A lower layer's file system may have no attributes at all; the view has.
+    // The file system of a lower layer may have no attributes at all; the view has.
     if (!names && names.error().code == EOPNOTSUPP) return {};
     if (!names) return tl::unexpected(names.error());
     for (const std::string& name : *names) {
@@ -251,8 +251,8 @@ Result<std::string> Inodes::ListXattrs(NodeId id) {
 
 Status Inodes::SetXattr(const Caller& caller, NodeId id, const char* name, const void* value, size_t size, int flags) {
   if (IsPrivateXattr(name)) return Fail(EPERM, "private attribute");
-  // An ACL changes the mode; whoever is not in the file's group loses the setgid bit by it, as
-  // chmod(2) says.
+  // Setting an ACL changes the mode. A caller outside the group of the file thereby clears the
+  // setgid bit, as chmod(2) says.
   bool keep_setgid = true;
   if (std::string_view(name) == "system.posix_acl_access") {
     const ReadLock topology(topology_);
@@ -262,7 +262,7 @@ Status Inodes::SetXattr(const Caller& caller, NodeId id, const char* name, const
   }
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
   if (node->Parts().InTiers().Empty()) {
-    // What is in a lower layer and would not change stays there.
+    // A node in a lower layer that would not change is not copied up.
     const auto now = GetXattr(id, name);
     if (now && flags == XATTR_CREATE) return Fail(EEXIST, "setxattr");
     if (now && *now == std::string_view(static_cast<const char*>(value), size)) return {};

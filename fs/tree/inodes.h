@@ -1,4 +1,4 @@
-// Reading and changing what a node is: its attributes, extended attributes and flags.
+// Reads and changes the attributes, extended attributes and flags of nodes.
 #pragma once
 
 #include <sys/statvfs.h>
@@ -11,8 +11,8 @@
 
 namespace tierfs {
 
-// Owns nothing. A change goes to a file, or to every part that a directory has in a tier; what is
-// in no tier yet is copied up first.
+// Owns nothing. A change applies to a file, or to every part that a directory has in a tier. A node
+// that is in no tier is copied up first. Callers hold no lock.
 class Inodes {
  public:
   Inodes(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, ChangeReporter& reporter,
@@ -32,24 +32,28 @@ class Inodes {
   [[nodiscard]] Result<Attributes> GetAttributes(NodeId node, HandleId handle);
   [[nodiscard]] Result<Attributes> SetAttributes(const Caller& caller, NodeId node, const AttributeChange& change, HandleId handle);
   [[nodiscard]] Result<std::string> ReadLink(NodeId node);
-  // Of the tier that a write there goes to.
+  // The space of the tier that a write to the node goes to.
   [[nodiscard]] Result<struct statvfs> SpaceOf(NodeId node);
 
   [[nodiscard]] Result<std::string> GetXattr(NodeId node, const char* name);
-  // The names, each with its NUL, as listxattr(2) gives them.
+  // The names, each with its NUL, as listxattr(2) returns them.
   [[nodiscard]] Result<std::string> ListXattrs(NodeId node);
   [[nodiscard]] Status SetXattr(const Caller& caller, NodeId node, const char* name, const void* value, size_t size, int flags);
   [[nodiscard]] Status RemoveXattr(NodeId node, const char* name);
 
-  // For ioctls. Runs `ask` on a descriptor of a file, or of a directory's first part.
+  // For ioctls that read. Runs `ask` on a descriptor of a file, or of the first part of a
+  // directory.
   [[nodiscard]] Status AskThroughFile(NodeId node, const std::function<Status(int fd)>& ask);
-  // Runs `change` on a descriptor of a file, or of every part that a directory has in a tier.
+  // For ioctls that write. Runs `change` on a descriptor of a file, or of every part that a
+  // directory has in a tier.
   [[nodiscard]] Status ChangeThroughFile(NodeId node, const std::function<Status(int fd)>& change);
 
  private:
-  // Where tierfs has the node, as the extended attribute `what` of user.tierfs.
+  // The value of the extended attribute `what` of user.tierfs, which tells where the node is.
+  // ENODATA for an unknown attribute.
   [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, std::string_view what);
-  // Runs `apply` on the file or the parts, with no lock held by the caller, and reports `change`.
+  // Runs `apply` on the file, or on every part that the directory has in a tier, and reports
+  // `change`.
   using Apply = std::function<Status(const NodePtr&, const Location&)>;
   [[nodiscard]] Status ChangeParts(NodeId node, Feed::Change change, const Apply& apply);
 

@@ -1,4 +1,4 @@
-// A mutex for each node, without one in every node.
+// A mutex for each node that takes no memory in the node.
 #pragma once
 
 #include <unordered_set>
@@ -10,7 +10,7 @@ namespace tierfs {
 
 class KeyedMutex {
  public:
-  // Waits until no other thread holds the node's mutex, and holds it as long as it lives.
+  // Waits until no other thread holds the mutex of the node, then holds it until destroyed.
   class Holder {
    public:
     Holder(KeyedMutex& keys, NodeId node) : keys_(keys), node_(node) {

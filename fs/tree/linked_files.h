@@ -1,4 +1,4 @@
-// Files that have a name where the change feed does not look, and perhaps another where it does.
+// Files that have a name in an untracked tier, and perhaps another in a tracked one.
 #pragma once
 
 #include <atomic>
@@ -9,11 +9,11 @@
 
 namespace tierfs {
 
-// The backing inodes that were seen with several names, one of them in a tier that is not tracked.
-// What changes by such a name changes in the tracked tree too, and the feed has to hear of it by
-// the inode, because nobody knows the other names. Only grows, up to a limit: above it every file
-// counts as one of them, and the feed looks for names that are not there. Costs one load as long as
-// there is none.
+// Owns the set of backing inodes that were seen with several names, one of them in an untracked
+// tier. A change through such a name also changes the tracked tree. The feed must then be told the
+// inode, because the other names are unknown. The set only grows, up to kLimit. At the limit every
+// file counts as a member, and the feed looks for names that do not exist. While the set is empty,
+// a lookup costs one atomic load. Thread-safe; the mutex is a leaf.
 class LinkedFiles {
  public:
   static constexpr std::size_t kLimit = 100'000;

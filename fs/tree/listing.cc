@@ -1,4 +1,4 @@
-// MergedListing and syncing directories that are unions.
+// Lists and syncs directories that are merged from several parts.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -13,10 +13,10 @@
 namespace tierfs {
 namespace {
 
-// Puts a listing together from its parts.
+// Merges the listings of the parts of a directory.
 class MergedListing {
  public:
-  // `merging`: a name may come more than once.
+  // `merging`: whether a name may occur more than once.
   MergedListing(const LayerSet& layers, NodeTable& nodes, bool merging) : layers_(layers), nodes_(nodes), merging_(merging) {}
 
   [[nodiscard]] Status Add(LayerIndex layer, int dir) {
@@ -38,14 +38,15 @@ class MergedListing {
     });
   }
 
-  // Forgets a listing without merging: what is added from now on may come more than once.
+  // Drops a listing made without merging. From now on a name may occur more than once.
   void BeginMerging() {
     if (!merging_) entries_.clear();
     merging_ = true;
   }
 
   [[nodiscard]] std::vector<DirectoryEntry>& entries() { return entries_; }
-  // The entries that tiers hold in different ways, by index: the class decides which of them shows.
+  // The indexes of the entries that tiers hold in different ways. The class decides which one
+  // shows.
   [[nodiscard]] const std::vector<std::size_t>& contested() const { return contested_; }
 
  private:
@@ -54,7 +55,7 @@ class MergedListing {
     std::size_t index = 0;
   };
 
-  // Whether the entry is to be listed: the name shows, and is not listed yet.
+  // Whether to list the entry: the name shows, and is not listed yet.
   [[nodiscard]] bool Shows(LayerIndex layer, const char* entry, Held held) {
     if (!merging_) return held != Held::kWhiteout;
     Name& name = names_[entry];
@@ -95,8 +96,8 @@ Result<std::vector<DirectoryEntry>> MergedView::ListParts(const NodePtr& directo
   const std::uint64_t before = relocations_.Count();
   TIERFS_TRY(add(parts));
   if (!relocations_.NoneSince(before)) {
-    // A file may have gone to a tier that was listed already, or is a new part, from one that was
-    // not: what is there now is added.
+    // A file may have moved from a part not listed yet to a tier that was listed already, or that
+    // is a new part. All parts are therefore listed again and merged.
     listing.BeginMerging();
     TIERFS_TRY(add(LayerMask(parts.bits() | directory->Parts().InTiers().bits())));
   }

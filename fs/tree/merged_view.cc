@@ -1,4 +1,4 @@
-// Finding names: which layers hold an entry, and what they make together.
+// Looks names up: finds the layers that hold an entry, and merges them.
 #include "fs/tree/merged_view.h"
 
 #include <climits>
@@ -11,7 +11,7 @@
 namespace tierfs {
 namespace {
 
-// Of an answer: a directory was found, whose date is one that a user may see.
+// Whether a directory was found. Only then may a user see a date that KeepTime is restoring.
 constexpr auto kShowsDirectory = [](const auto& found) { return found && found->IsDir(); };
 
 }  // namespace
@@ -32,7 +32,7 @@ Result<Held> MergedView::Look(const NodePtr& parent, LayerIndex layer, const cha
 Result<Found> MergedView::FindOnce(const NodePtr& parent, const char* name) {
   if (std::strlen(name) > NAME_MAX) return Fail(ENAMETOOLONG, "name");
   const LayerMask layers = parent->Parts();
-  // A step of the automaton is needed to decide between tiers alone.
+  // The class matters only if several tiers can hold the name.
   const LayerIndex home = layers.InTiers().Single() ? kNoLayer : classifier_.HomeOf(parent, name, false);
   struct stat stats[kMaxLayers];
   TIERFS_ASSIGN(const MergeRule rule, Merge(layers, home, [&](LayerIndex layer) -> Result<Held> {
@@ -62,7 +62,8 @@ Result<Found> MergedView::Find(const NodePtr& parent, const char* name) {
     const std::uint64_t generation = nodes_.Generation();
     const std::uint64_t before = relocations_.Count();
     TIERFS_ASSIGN(Found found, look());
-    // A file that moves to a tier already looked at would seem to be gone, or to be what it hides.
+    // A file that moves to a tier already searched would seem to be gone, or the entry that it
+    // hides would show.
     if (found.parts.InTiers().Empty() && !relocations_.NoneSince(before)) {
       TIERFS_ASSIGN(found, look());
       if (found.parts.InTiers().Empty() && relocations_.Count() != before) continue;
@@ -109,8 +110,8 @@ Result<Entry> MergedView::Lookup(NodeId parent_id, const char* name) {
     if (!found.Exists()) return answers_.Absent();
     if (const NodePtr node = directories_.Reference(parent, name, found)) {
       Entry entry = answers_.EntryOf(*node, found.st);
-      // Of several names of one lower file only that which is changed is copied up: each use of one
-      // asks which it is.
+      // Copy-up detaches one name of a lower file from the others. The kernel must therefore ask at
+      // each use of a name which file it leads to.
       if (!found.IsDir() && !IsTier(found.Layer()) && found.st.st_nlink > 1) entry.timeout = 0;
       return entry;
     }

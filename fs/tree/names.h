@@ -1,5 +1,4 @@
-// Giving and taking names: every creation and removal in the view. Each new name is made in the
-// tier that its path belongs to.
+// Creates and removes names in the merged view. Each new name is made in its class tier.
 #pragma once
 
 #include <functional>
@@ -10,9 +9,9 @@
 
 namespace tierfs {
 
-// Owns nothing. Everything is durable once the directory is fsynced, as on the backing file system.
-// The kernel holds its own lock on a directory during these, and during a rename, so two of them
-// never meet in one directory.
+// Owns nothing. Callers hold no lock, except where REQUIRES names one. A change is durable once the
+// directory is fsynced, as on the backing file system. The kernel locks a directory during these
+// operations and during a rename, so two of them never run in one directory.
 class Names {
  public:
   Names(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -42,9 +41,9 @@ class Names {
   // --- remove.cc
   [[nodiscard]] Status Unlink(NodeId parent, const char* name);
   [[nodiscard]] Status RemoveDirectory(NodeId parent, const char* name);
-  // Keeps the node of a file that is about to lose a name reachable: `name` in `dir` is the name.
+  // Keeps the node of a file reachable before the file loses the name `name` in `dir`.
   [[nodiscard]] static Status Pin(const NodePtr& node, int dir, const char* name) REQUIRES(node->mutex);
-  // After the name of a pinned node is gone.
+  // Must be called after the name of a pinned node is gone.
   void NameGone(const NodePtr& node, const NodePtr& parent, const char* name) REQUIRES(node->mutex);
 
  private:
@@ -53,16 +52,16 @@ class Names {
     LayerIndex layer;
     DirFd dir;
   };
-  // Runs `make` on the directory in `tier`, with the whiteouts of that name kept right.
+  // Runs `make` on the part of the parent in `tier`. Removes and adds whiteouts so that only the
+  // new entry shows at the name. EEXIST when the name exists.
   [[nodiscard]] Result<Made> MakeIn(LayerIndex tier, const NodePtr& parent, const char* name, bool is_dir,
                                     const std::function<Status(int dir)>& make);
   [[nodiscard]] Result<Entry> MadeEntry(const NodePtr& parent, const char* name, const Made& made);
-  // A handle for a file that was just made; gives the node's reference back when there can be none.
+  // Makes a handle for a new file. On failure, gives back the reference of the node.
   [[nodiscard]] Result<CreatedFile> OpenMade(const NodePtr& node, const struct stat& st, UniqueFd fd, int flags) REQUIRES(node->mutex);
-  // Takes a file out of its tier and reports it; nothing of the lower layers shows there
-  // afterwards.
+  // Removes a file from its tier and reports it. No lower entry shows at the name afterwards.
   [[nodiscard]] Status RemoveFile(const Side& there);
-  // The same for the parts of an empty directory.
+  // Removes the parts of an empty directory in the same way.
   [[nodiscard]] Status RemoveParts(const Side& there);
 
   const LayerSet& layers_;

@@ -17,8 +17,8 @@
 
 namespace tierfs {
 
-// The kernel's name for a node. A number in a table, never a pointer, never reused while mounted; 1
-// is the root.
+// The kernel's number for a node. It is an index into a table, never a pointer, and never reused
+// while mounted. 1 is the root.
 struct NodeId {
   std::uint64_t value = 0;
   bool operator==(const NodeId&) const = default;
@@ -26,17 +26,19 @@ struct NodeId {
 
 inline constexpr NodeId kRootNode{1};
 
-// What the open handles of a file have in common. The kernel lets a file have one backing file
-// while any passthrough open exists.
+// The state that all open handles of a file share. The kernel allows a file one backing file while
+// any passthrough open exists.
 struct OpenState {
-  std::uint32_t passthrough = 0;  // handles whose data goes past the daemon
+  std::uint32_t passthrough = 0;  // handles whose data bypasses the daemon
   std::uint32_t cached = 0;       // handles whose data goes through the kernel's page cache
   std::uint32_t direct = 0;       // handles whose data goes through the daemon alone
-  std::int32_t backing_id = 0;    // the kernel's registration, 0 when there is none
-  BackingKey backing;             // the file that it stands for
+  std::int32_t backing_id = 0;    // the kernel's registration; 0 when there is none
+  BackingKey backing;             // the registered file
   [[nodiscard]] bool Any() const { return passthrough + cached + direct > 0; }
 };
 
+// One file or directory. NodeTable's mutex guards its names and references; its own mutex guards
+// its open state.
 struct Node {
   Node(NodeId node_id, mode_t file_type, std::uint64_t inode_number) : id(node_id), type(file_type), ino(inode_number) {}
 
@@ -49,34 +51,39 @@ struct Node {
   const mode_t type;        // S_IFMT bits
   const std::uint64_t ino;  // st_ino, constant while mounted
 
-  // The layers that hold it: any number for a directory, exactly one for anything else.
+  // The layers that hold it: any number for a directory, exactly one for any other file.
   std::atomic<std::uint64_t> parts{0};
-  // Open for writing just now.
+  // The number of handles that are open for writing.
   std::atomic<std::uint32_t> writers{0};
-  // Of those, the ones that may change it through a shared mapping, which the kernel does not tell
-  // anybody.
+  // The writers that may change the file through a shared mapping. The kernel does not report such
+  // a change.
   std::atomic<std::uint32_t> mappers{0};
 
-  // Guarded by NodeTable's mutex.
-  std::shared_ptr<Node> parent;  // of one of its names; empty for the root
+  // NodeTable's mutex guards the members from here to `mutex`.
+  std::shared_ptr<Node> parent;  // the directory of one of its names; empty for the root
   SmallName name;                // that name; empty when it has none left
   BackingKey key;                // of a directory: the key of its first part
   std::uint64_t lookups = 0;     // references that the kernel holds
   std::uint64_t children = 0;    // nodes whose parent or successor this is
-  // The node that stands for the file now. Set when the file was copied up while handles went past
-  // the daemon to the lower file: the kernel lets those have no other backing file, so whoever
-  // opens it anew gets another inode.
+  // The node that stands for the file now. It is set when the file was copied up while passthrough
+  // handles to the lower file were open. The kernel allows those handles no other backing file, so
+  // the next open of the file gets another inode.
   std::shared_ptr<Node> successor;
   policy::State state;  // a directory's place in the policy automaton
   std::uint64_t state_epoch = 0;
-  bool named_elsewhere = false;  // when it has no name left: the file has others, which nobody has looked up
+  // The node has no name left, but the file has other names that were never looked up.
+  bool named_elsewhere = false;
 
-  // Held while a file is opened, closed, copied up, moved or removed. Guards what follows.
+  // Held while the file is opened, closed, copied up, moved or removed. Guards the members below.
   mutable SmallMutex mutex;
   OpenState open GUARDED_BY(mutex);
-  std::uint32_t changes GUARDED_BY(mutex) = 0;  // counts opens for writing and changes of attributes: a copy made beside them is of no use
-  bool settle_at_close GUARDED_BY(mutex) = false;  // it is misplaced because it was open when its path changed
-  UniqueFd pinned GUARDED_BY(mutex);               // keeps an unlinked file reachable until the kernel forgets it
+  // Counts opens for writing and changes of attributes. A copy made during one of them is useless.
+  std::uint32_t changes GUARDED_BY(mutex) = 0;
+  // The file is misplaced because it was open when its path changed. It is settled at its last
+  // close.
+  bool settle_at_close GUARDED_BY(mutex) = false;
+  // Keeps an unlinked file reachable until the kernel forgets it.
+  UniqueFd pinned GUARDED_BY(mutex);
 };
 
 using NodePtr = std::shared_ptr<Node>;

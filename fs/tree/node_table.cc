@@ -14,8 +14,8 @@ std::uint64_t InodeNumbers::Of(const BackingKey& key) {
     if (const auto found = overrides_.find(key); found != overrides_.end()) return found->second;
   }
   const std::uint64_t number = Derived(key);
-  // Beneath a layer another file system is mounted, or the number is kept by a file that moved
-  // away: a fresh one, for this mount's life.
+  // Two kinds of files get a fresh number for the life of this mount. One is on a file system
+  // mounted beneath a layer. The other would get a number that a file kept when it moved away.
   const bool foreign = key.file_system >= kMaxLayers || (key.inode >> 56) != 0;
   if (!foreign && (taken_.empty() || taken_.count(number) == 0)) return number;
   return overrides_.emplace(key, next_fresh_++).first->second;
@@ -65,7 +65,7 @@ void NodeTable::Supersede(const NodePtr& node) {
   auto next = std::make_shared<Node>(NodeId{next_id_++}, node->type, node->ino);
   next->key = node->key;
   next->parts.store(node->parts.load(std::memory_order_acquire), std::memory_order_release);
-  next->children = 1;  // until the old one is forgotten
+  next->children = 1;  // the old node, until it is forgotten
   by_id_[next->id.value] = next;
   by_key_[next->key] = next;
   if (node->parent) SetPlace(*next, node->parent, std::string(node->name));
@@ -88,7 +88,7 @@ NodePtr NodeTable::Reference(const NodePtr& parent, const std::string& name, con
 NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) {
   auto known = by_key_.find(found.key);
   if (known != by_key_.end() && known->second->type != (found.st.st_mode & S_IFMT)) {
-    // The backing inode was removed and used again underneath; the old node lives on until it is
+    // The backing inode was removed and reused underneath. The old node lives on until it is
     // forgotten.
     by_key_.erase(known);
     known = by_key_.end();
@@ -117,7 +117,7 @@ NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& nam
 }
 
 void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& name) {
-  // A node beneath itself (trees rearranged underneath) must not make a ring.
+  // A node must not become its own ancestor if the trees were rearranged underneath.
   for (const Node* above = parent.get(); above != nullptr; above = above->parent.get()) {
     if (above == &node) return;
   }
@@ -179,7 +179,8 @@ void NodeTable::DropIfUnused(NodePtr node) {
     NodePtr above = std::move(node->parent);
     node->name.clear();
     if (node->successor) {
-      const NodePtr successor = node->successor;  // it stays set: handles that are still open lead there
+      // The successor stays set: handles that are still open lead to it.
+      const NodePtr successor = node->successor;
       --successor->children;
       DropIfUnused(successor);
     }
@@ -194,7 +195,7 @@ void NodeTable::Keep(Node& node) {
 }
 
 void NodeTable::Forget(NodeId id, std::uint64_t count) {
-  NodePtr node;  // destroyed outside the lock: it may close a descriptor
+  NodePtr node;  // destroyed after the lock is released: it may close a descriptor
   const Lock lock(mutex_);
   const auto found = by_id_.find(id.value);
   if (found == by_id_.end()) return;

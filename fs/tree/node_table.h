@@ -1,4 +1,4 @@
-// All nodes that the kernel holds a reference to, by number and by backing inode.
+// All nodes that the kernel references, by node number and by backing inode.
 #pragma once
 
 #include <atomic>
@@ -15,10 +15,10 @@
 
 namespace tierfs {
 
-// Gives out st_ino. A number is the backing inode's own, with the file system's index above it:
-// unique in the view and the same after a remount. A file that moves to another backing inode keeps
-// its number while mounted; the number is then taken and is not given to whatever reuses the old
-// backing inode. Not thread-safe: NodeTable's mutex guards it.
+// Assigns st_ino. A number is the backing inode number, with the index of the file system above it.
+// It is unique in the view and the same after a remount. A file that moves to another backing inode
+// keeps its number while mounted. That number is then taken: a file that reuses the old backing
+// inode gets another. Not thread-safe: the mutex of NodeTable guards it.
 class InodeNumbers {
  public:
   [[nodiscard]] std::uint64_t Of(const BackingKey& key);
@@ -33,73 +33,76 @@ class InodeNumbers {
   std::uint64_t next_fresh_ = std::uint64_t{0x7F} << 56;
 };
 
+// Owns the nodes, their names and their inode numbers. A node stays in the table while the kernel
+// holds a reference to it or another node depends on it. Thread-safe; the mutex is a leaf.
 class NodeTable {
  public:
   NodeTable(BackingKey root_key, LayerMask root_parts);
 
   [[nodiscard]] NodePtr root() const { return root_; }
-  // Of a superseded node: the one that took its place.
+  // The node with the number, or null. For a superseded node: the node that took its place.
   [[nodiscard]] NodePtr Get(NodeId id) const;
 
-  // The node of the backing inode that was found, made when there is none yet, now known as `name`
-  // in `parent`. Takes one kernel reference. Null when the generation has changed since: by now the
-  // key may be another file's.
+  // The node of the backing inode that was found, made if there is none. It is now known as `name`
+  // in `parent`. Takes one kernel reference. Null when the generation has changed since the lookup,
+  // because the key may belong to another file by now.
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const std::string& name, const Found& found);
-  // The same for a look of our own, which users' renames may overtake: a node that the kernel knows
-  // keeps its name and its parts.
+  // The same for the daemon's own lookups, which renames by users may overtake. A node that the
+  // kernel knows keeps its name and its parts.
   [[nodiscard]] NodePtr Hold(const NodePtr& parent, const std::string& name, const Found& found);
-  // Grows whenever a node gets another backing inode or other parts, or its file one more link. If
-  // it is unchanged once a node's mutex is held, what was found before stays valid until the mutex
-  // is released.
+  // Grows whenever a node gets another backing inode or other parts, or its file gets another link.
+  // If it is unchanged once the mutex of a node is held, the results of earlier lookups stay valid
+  // until the mutex is released.
   [[nodiscard]] std::uint64_t Generation() const { return generation_.load(std::memory_order_acquire); }
-  // The node of a backing inode if the kernel holds one; takes no reference.
+  // The node of a backing inode, or null when the kernel holds none. Takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
-  // One more reference to a node that has one; Forget gives it back.
+  // Adds a reference to a node that already has one. Forget gives it back.
   void Keep(Node& node);
   void Forget(NodeId id, std::uint64_t count);
 
   struct Place {
-    NodePtr parent;  // empty for the root and for what has no name left
+    NodePtr parent;  // empty for the root and for a node with no name left
     std::string name;
-    LayerMask parts;               // of the node, as of the same moment
-    bool named_elsewhere = false;  // the last name that anybody looked up is gone, and the file has others
+    LayerMask parts;  // of the node, as of the same moment
+    // The last known name is gone, but the file has others.
+    bool named_elsewhere = false;
     bool operator==(const Place&) const = default;
   };
   [[nodiscard]] Place PlaceOf(const Node& node) const;
-  // The path relative to the mount's root, without a leading slash; nothing when the node has no
-  // name left.
+  // The path relative to the root of the mount, without a leading slash. nullopt when the node has
+  // no name left.
   [[nodiscard]] std::optional<std::string> PathOf(const Node& node) const;
 
-  // The name `from_name` in `from` is `name` in `parent` now; the file's other names stay. Without
-  // `from`: only its parts changed.
+  // The name `from_name` in `from` became `name` in `parent`. Other names of the file stay. Without
+  // `from`, only the parts changed.
   void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from = nullptr,
                const std::string& from_name = "");
-  // The file of the node got one more name.
+  // The file of a node got another name.
   void Linked() { generation_.fetch_add(1, std::memory_order_release); }
-  // The name is gone; a node that was known by it goes on under another that it was looked up by.
-  // `last`: the backing inode is gone too, once it is closed.
+  // The name is gone. A node that was known by it goes on under another of its known names. `last`:
+  // the backing inode goes too, once it is closed.
   void Unlinked(const NodePtr& node, const NodePtr& parent, const std::string& name, bool last);
-  // A backing inode that is about to take the place of the node's: a lookup that finds it before
-  // Rekey gets this node.
+  // Registers a backing inode that is about to replace the one of the node. A lookup that finds it
+  // before Rekey gets this node.
   void Reserve(const NodePtr& node, const BackingKey& key);
   void Unreserve(const NodePtr& node, const BackingKey& key);
-  // The node's content lives in another backing inode now; the number stays.
+  // The content of the node is in another backing inode now. The inode number stays.
   void Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts);
   [[nodiscard]] BackingKey KeyOf(const Node& node) const;
-  // A new node takes over the file: its names, its number, every later request. The old one serves
-  // the handles that it has.
+  // Makes a new node that takes over the file: its names, its inode number and every later request.
+  // The old node serves its existing handles.
   void Supersede(const NodePtr& node);
   [[nodiscard]] bool IsSuperseded(NodeId id) const;
 
-  // st_ino of a backing inode, node or not.
+  // The st_ino of a backing inode, with or without a node.
   [[nodiscard]] std::uint64_t NumberOf(const BackingKey& key);
 
-  // The state of a directory in the automaton `policy`; computed anew when it is from an older
-  // epoch.
+  // The state of a directory in the automaton `policy`. A state of an older epoch is computed
+  // again.
   [[nodiscard]] policy::State StateOf(Node& directory, const policy::Policy& policy, std::uint64_t epoch);
 
   [[nodiscard]] std::size_t size() const;
-  // The names (parent node, name) of every node, for dropping the kernel's caches.
+  // Every node, for dropping the caches of the kernel.
   [[nodiscard]] std::vector<NodePtr> All() const;
 
  private:
@@ -108,7 +111,7 @@ class NodeTable {
   [[nodiscard]] NodePtr ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) REQUIRES(mutex_);
   void SetPlace(Node& node, const NodePtr& parent, const std::string& name) REQUIRES(mutex_);
   void SetParts(Node& node, LayerMask parts) REQUIRES(mutex_);
-  // The name that a file is known by becomes one of its others.
+  // Adds the name in the node to its other names.
   void RememberName(Node& node) REQUIRES(mutex_);
   void DropName(const Node& node, const Name& name) REQUIRES(mutex_);
   void DropNames(const Node& node) REQUIRES(mutex_);
@@ -117,19 +120,19 @@ class NodeTable {
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, NodePtr> by_id_ GUARDED_BY(mutex_);
   std::unordered_map<BackingKey, NodePtr, BackingKeyHash> by_key_ GUARDED_BY(mutex_);
-  // Of files with several names: those that the kernel knows besides the one in the node, with
-  // their layers. It uses each without asking again, also when the one in the node is gone. Their
-  // directories count them as children.
+  // For files with several names: the names that the kernel knows besides the one in the node, with
+  // their layers. The kernel uses each of them without a new lookup, even after the one in the node
+  // is gone. Their directories count them as children.
   std::unordered_map<std::uint64_t, std::map<Name, LayerMask>> other_names_ GUARDED_BY(mutex_);
   InodeNumbers numbers_ GUARDED_BY(mutex_);
   NodePtr root_;
   std::uint64_t next_id_ GUARDED_BY(mutex_) = kRootNode.value + 1;
-  std::atomic<std::uint64_t> generation_{0};  // grows with the mutex held
+  std::atomic<std::uint64_t> generation_{0};  // changed with the mutex held
 };
 
-// ESTALE for a number that the table does not know.
+// The node with the number. ESTALE when the table has none.
 [[nodiscard]] Result<NodePtr> NodeOf(const NodeTable& nodes, NodeId id);
-// The same; ENOTDIR for a file.
+// The directory with the number. ESTALE when the table has none, ENOTDIR for a file.
 [[nodiscard]] Result<NodePtr> DirectoryOf(const NodeTable& nodes, NodeId id);
 
 }  // namespace tierfs

@@ -11,16 +11,16 @@
 namespace tierfs {
 
 int OpenFiles::BackingFlags(int flags) {
-  // O_DIRECT stays with the kernel's own passthrough open: through the daemon its buffers need not
-  // be aligned. O_APPEND is the kernel's work too: it gives each write its offset, and pages of a
-  // mapping are written back by any handle, also by one that appends.
+  // O_DIRECT is left to the kernel's own passthrough open: buffers that come through the daemon
+  // need not be aligned. O_APPEND is left to the kernel too. It gives each write its offset. It
+  // also writes the pages of a mapping back through any handle, even one that appends.
   return flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_TRUNC);
 }
 
 Result<UniqueFd> OpenFiles::OpenBacking(const NodePtr& node, int flags) {
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
   if (at.name.empty()) return Reopen(at.file.get(), BackingFlags(flags));
-  // What the daemon reads for a mount with noatime moves no access times either.
+  // With noatime, reads by the daemon must not update access times either.
   const int quiet = layers_[at.layer].noatime ? O_NOATIME : 0;
   TIERFS_ASSIGN(UniqueFd fd, OpenEntry(at.DirOrFile(), at.name.c_str(), BackingFlags(flags) | quiet));
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
@@ -82,8 +82,8 @@ Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
     ++node->changes;
     node->writers.fetch_add(1, std::memory_order_relaxed);
     if (MayMapForWriting(*file)) node->mappers.fetch_add(1, std::memory_order_relaxed);
-    // A shared mapping changes the file without any request: what the kernel was told about it
-    // before no longer holds.
+    // A shared mapping changes the file without a request, so the attributes that the kernel has
+    // cached are no longer valid.
     if (MayMapForWriting(*file) && (flags & O_CREAT) == 0) kernel_->InvalidateAttributes(node->id);
   }
   opened.handle = handles_.Add(std::move(file));
@@ -95,7 +95,7 @@ void OpenFiles::FollowContent(const NodePtr& node) {
   for (const auto& file : handles_.All()) {
     if (file->node != node || file->mode == DataMode::kPassthrough) continue;
     auto fd = OpenBacking(node, file->flags & ~O_TRUNC);
-    // A handle that cannot be opened anew goes on showing the lower file, as overlayfs does.
+    // A handle that cannot be reopened keeps showing the lower file, as in overlayfs.
     if (fd) file->Follow(std::move(*fd));
   }
 }
@@ -105,8 +105,8 @@ bool OpenFiles::MayMapForWriting(const OpenFile& file) { return file.mode == Dat
 void OpenFiles::Release(HandleId handle) {
   auto file = handles_.Get(handle);
   if (!file) return;
-  // While ReportWriters still sees the handle: there is no instant at which nobody knows what it
-  // wrote.
+  // The report comes while ReportWriters still sees the handle. Every write is thus covered by one
+  // of the two.
   UniqueFd reader = ReportClosing(*file);
   (void)handles_.Remove(handle);
   const NodePtr node = file->node;
@@ -123,8 +123,8 @@ void OpenFiles::Release(HandleId handle) {
     open.backing_id = 0;
   }
   if (file->writer) {
-    // A copy that was begun while it was open has not all that it wrote, and the kernel reports no
-    // write that goes past the daemon.
+    // A copy that began while the handle was open lacks some of its writes. The kernel does not
+    // report a write that bypasses the daemon.
     ++node->changes;
     node->writers.fetch_sub(1, std::memory_order_relaxed);
     if (MayMapForWriting(*file)) {
@@ -140,7 +140,8 @@ void OpenFiles::ReportWriters() {
     if (!file->writer || !reporter_.Tracks(*file->node)) continue;
     Feed::Change change = Feed::Change::kContent;
     if (MayMapForWriting(*file)) {
-      // Writes the pages out, after which the next store into a mapping moves the file's times.
+      // After the pages are written out, the next store into a mapping updates the times of the
+      // file.
       const auto data = file->Data();
       if (::fdatasync(data->get()) != 0 || !StoresMoveTimes(data->get())) change = Feed::Change::kUnknown;
     }
@@ -151,7 +152,7 @@ void OpenFiles::ReportWriters() {
 UniqueFd OpenFiles::ReportClosing(const OpenFile& file) {
   if (!file.writer) return {};
   reporter_.ReportNode(*file.node, Feed::Change::kContent);
-  // Also where nobody records it: a rename may bring it where somebody does.
+  // This includes an untracked file that a rename may bring into a tracked tier.
   if (!reporter_.MayTrack(file.node->Placement()) || !MayMapForWriting(file)) return {};
   auto reader = Reopen(file.Data()->get(), O_RDONLY | O_NOATIME | O_NONBLOCK);
   return reader ? std::move(*reader) : UniqueFd();

@@ -1,4 +1,4 @@
-// Open files: which descriptor serves a handle, and whether the kernel may go past the daemon.
+// Open files: the descriptor that serves each handle, and the choice of passthrough.
 #pragma once
 
 #include <memory>
@@ -12,12 +12,13 @@
 
 namespace tierfs {
 
-// Owns the handles. A node's own count of them is guarded by its mutex. The kernel's rules
-// (fs/fuse/iomode.c): while a passthrough open exists, an inode has one backing file, and every
-// open of it has to be a passthrough open of that file; while a page-cached open exists, no
-// passthrough open may join. So a file that was copied up under passthrough handles to the lower
-// file goes on under a new node: open answers ESTALE, upon which the kernel looks the path up
-// again.
+// Owns the handles. The mutex of a node guards the node's own count of them.
+//
+// The kernel has these rules (fs/fuse/iomode.c). While a passthrough open exists, an inode has one
+// backing file, and every open of it must be a passthrough open of that file. While a page-cached
+// open exists, no passthrough open may join. A file that was copied up while passthrough handles to
+// the lower file were open therefore goes on under a new node: open answers ESTALE, and the kernel
+// then looks the path up again.
 class OpenFiles {
  public:
   OpenFiles(const LayerSet& layers, NodeTable& nodes, Directories& directories, ChangeReporter& reporter, SettleQueue& settle_queue,
@@ -29,21 +30,22 @@ class OpenFiles {
         settle_queue_(settle_queue),
         passthrough_(passthrough) {}
 
-  // Before the first request; `kernel` must outlive the last.
+  // Must be called before the first request. `kernel` must outlive the last request.
   void Attach(Kernel* kernel) { kernel_ = kernel; }
 
-  // The flags of open(2) that the backing file is opened with.
+  // The flags of open(2) for the backing file.
   [[nodiscard]] static int BackingFlags(int flags);
-  // The backing file where it is now.
+  // Opens the backing file where it is now. ESTALE when it was replaced underneath.
   [[nodiscard]] Result<UniqueFd> OpenBacking(const NodePtr& node, int flags) REQUIRES(node->mutex);
-  // A new handle for the open backing file. ESTALE when the kernel has to look the file up again.
+  // Makes a handle for the open backing file. ESTALE when the kernel has to look the file up again.
   [[nodiscard]] Result<Opened> Add(const NodePtr& node, UniqueFd fd, int flags) REQUIRES(node->mutex);
-  // The file has another backing file now: handles that the daemon serves read from that.
+  // Must be called after the file got another backing file. Switches the handles that the daemon
+  // serves to it.
   void FollowContent(const NodePtr& node) REQUIRES(node->mutex);
   void Release(HandleId handle);
 
   [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId handle) { return handles_.Get(handle); }
-  // Reports every file that is open for writing, so that the feed looks at what was written up to
+  // Reports every file that is open for writing, so that the feed sees everything written up to
   // now.
   void ReportWriters();
 
@@ -58,8 +60,8 @@ class OpenFiles {
   [[nodiscard]] DataMode ModeFor(const NodePtr& node, int fd, int flags) REQUIRES(node->mutex);
   [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);
-  // Before a handle leaves the table; what it returns, a reader of what may stay mapped, is for
-  // ReportMapped once the file is closed.
+  // Must be called before a handle leaves the table. Returns a reader if the file may stay mapped
+  // for writing; the caller passes it to ReportMapped once the file is closed.
   [[nodiscard]] UniqueFd ReportClosing(const OpenFile& file);
 
   const LayerSet& layers_;

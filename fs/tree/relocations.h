@@ -1,4 +1,4 @@
-// Files that are on their way from one layer to another.
+// Files that are moving from one layer to another.
 #pragma once
 
 #include <atomic>
@@ -6,13 +6,14 @@
 
 namespace tierfs {
 
-// A look through the layers one by one may miss a file that moves meanwhile to one already looked
-// at. So movers count, and a look that has missed a file is taken again: at most once more for a
-// move that lasts all the time, because a file disappears from a layer once.
+// A lookup goes through the layers one by one. It may miss a file that moves meanwhile to a layer
+// that was searched already. Moves are therefore counted, and a lookup that missed a file is
+// repeated. A move that lasts the whole time costs at most one repeat, because a file disappears
+// from a layer once. Thread-safe.
 class Relocations {
  public:
-  // From before a file disappears in a layer until the node table says where it is. With the file's
-  // mutex held.
+  // Lives from before a file disappears from a layer until the node table has its new place. The
+  // mutex of the file must be held.
   class UnderWay {
    public:
     explicit UnderWay(Relocations& relocations) : relocations_(relocations) {
@@ -30,9 +31,9 @@ class Relocations {
     Relocations& relocations_;
   };
 
-  // Grows with every beginning and every end.
+  // Grows at the beginning and at the end of every move.
   [[nodiscard]] std::uint64_t Count() const { return count_.load(); }
-  // No move was under way at any time since the count was this.
+  // Whether no move has been under way since Count() returned `count`.
   [[nodiscard]] bool NoneSince(std::uint64_t count) const { return under_way_.load() == 0 && count_.load() == count; }
 
  private:

@@ -1,4 +1,4 @@
-// Removing names.
+// Removes names.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -67,7 +67,7 @@ Status Names::RemoveDirectory(NodeId parent_id, const char* name) {
   const NodePtr& node = there.node;
   if (!there.found.Exists()) return Fail(ENOENT, "rmdir");
   if (!there.found.IsDir()) return Fail(ENOTDIR, "rmdir");
-  // The kernel looked the directory up before it asked, so there is a node.
+  // The kernel looks a directory up before it asks for its removal, so there is a node.
   if (!node) return Fail(ESTALE, "rmdir of an unknown directory");
   TIERFS_ASSIGN(const auto entries, view_.ListParts(node, there.found.parts));
   if (!entries.empty()) return Fail(ENOTEMPTY, "rmdir");
@@ -79,17 +79,16 @@ Status Names::RemoveDirectory(NodeId parent_id, const char* name) {
     TIERFS_TRY(RemoveParts(there));
     nodes_.Unlinked(node, parent, name, true);
   }
-  // With the node's mutex released: a thread with the growth lock may wait for it, to look at the
-  // directory without a name. A part that the directory got meanwhile, of a settling that went by,
-  // would bring it back.
+  // The mutex of the node is released here: a thread with the growth lock may wait for it, to stat
+  // the directory without a name. A part that settling added meanwhile would bring the directory
+  // back.
   return directories_.RemoveGrownParts(node, parent, name, there.found.parts);
 }
 
 Status Names::RemoveParts(const Side& there) {
   LayerMask holding = there.found.parts.InTiers();
   const auto remove = [&]() -> Status {
-    // The best protected part last: until it is gone the directory is there, with the attributes
-    // that it had.
+    // The best protected part is removed last. Until then the directory exists with its attributes.
     for (int layer = kTierCount - 1; layer >= 0; --layer) {
       if (!holding.Has(static_cast<LayerIndex>(layer))) continue;
       TIERFS_ASSIGN(const DirFd dir, directories_.Open(there.parent, static_cast<LayerIndex>(layer)));
@@ -100,8 +99,8 @@ Status Names::RemoveParts(const Side& there) {
   TIERFS_ASSIGN(const bool lower, view_.LowerShows(there.parent, there.name));
   if (!lower) return remove();
   if (Whiteouts::ShieldFor(holding) == kNoLayer) {
-    // All four trees have it: the bulk part makes room for the shield, its whiteouts move to the
-    // next.
+    // All four tiers have a part. The bulk part makes room for the shield, and its whiteouts move
+    // to the next tier.
     const LayerIndex bulk = LayerOf(TierId::kBulk);
     TIERFS_ASSIGN(const DirFd above, directories_.Open(there.parent, LayerOf(TierId::kState)));
     TIERFS_TRY(whiteouts_.HideLowerEntries(there.parent, there.name, (*above).get()));

@@ -1,4 +1,4 @@
-// Directories in their new place.
+// Renames and exchanges of directories.
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ void Renames::FinishDirectory(const NodePtr& node, const Side& place, LayerMask 
   nodes_.Renamed(node, place.parent, place.name, parts);
   const Classifier::Place after = classifier_.PlaceOf(node);
   if (lower) {
-    // What is in lower layers does not move with it.
+    // Entries in lower layers do not move with the directory.
     directories_.ForgetAll();
     // A whiteout is known to be stray only if all the parts are known.
     Status dropped = RefreshParts(node);
@@ -42,8 +42,8 @@ void Renames::FinishDirectory(const NodePtr& node, const Side& place, LayerMask 
       spdlog::warn("whiteouts in {}: {} ({})", place.name, std::strerror(dropped.error().code), dropped.error().step);
     }
   }
-  // The directory itself belongs to the tier of its new path too, also when it is empty. A full
-  // disk is no reason to say that it was not renamed: settling makes the part once it can.
+  // The directory itself belongs to the tier of its new path, even if it is empty. A full disk must
+  // not make the rename fail: settling adds the part once it can.
   const auto home = directories_.OpenForWriting(node, after.Home());
   if (!home || !before.SameClassesAs(after) || settle_queue_.Pending() > 0) settle_queue_.DirectoryMoved(node);
 }
@@ -54,8 +54,8 @@ std::vector<Action> Renames::DirectoryActions(const Side& source, const Side& ta
   std::vector<Action> actions;
   std::vector<Action> clean_up;
   for (const LayerIndex layer : parts) {
-    // The rename itself replaces an empty directory; what holds whiteouts, or is one, changes
-    // places with it and goes then.
+    // A rename replaces an empty directory. A directory that holds whiteouts, or a whiteout, is
+    // exchanged with the source and removed afterwards.
     const bool exchanged = taken.Has(layer) && (!target.found.parts.Has(layer) || lower_target);
     const auto kind = exchanged ? Step::Kind::kExchange : Step::Kind::kRename;
     actions.push_back({kind, layer, source.parent, source.name, layer, target.parent, target.name});
@@ -124,7 +124,7 @@ Status Renames::ExchangeTrees(const Side& source, const Side& target) {
     LayerMask parts;
   };
   const Moved moved[] = {{source, target, a_parts}, {target, source, b_parts}};
-  // Both have their places before either is looked into.
+  // Both nodes get their new places before either is searched.
   for (const auto& [from, to, parts] : moved) nodes_.Renamed(from.node, to.parent, to.name, parts, from.parent, from.name);
   for (const auto& [from, to, parts] : moved) {
     const NodePtr& node = from.node;

@@ -1,4 +1,4 @@
-// Files in their new place.
+// Renames and exchanges of files.
 #include <fcntl.h>
 
 #include <optional>
@@ -10,8 +10,9 @@
 namespace tierfs {
 namespace {
 
-// Holds the mutexes of two nodes, the lower number first; either may be absent, and they may be
-// one. The analysis cannot follow that: functions that use it assert what they hold.
+// Holds the mutexes of two nodes, the lower number first. Either node may be null, and both may be
+// the same. The thread-safety analysis cannot follow this, so functions that use it assert the
+// mutexes that they hold.
 class LockBoth {
  public:
   LockBoth(const NodePtr& a, const NodePtr& b) NO_THREAD_SAFETY_ANALYSIS : first_(a.get()), second_(a == b ? nullptr : b.get()) {
@@ -49,8 +50,7 @@ Result<Renames::Attempt> Renames::RenameFile(const Sides& sides, Request& reques
   const bool one_mount = layers_.SameMount(plan.home, plan.tier);
   const bool across = !request.mapped && !one_mount && Copies::MayTakeThePlaceOf(*node, sides.source.found.st);
   if (across && !request.copy) return Attempt::kCopyFirst;
-  // A file that is changed all the time is not copied again and again: it goes on as an open one
-  // does.
+  // A file that keeps changing is not copied again and again. It is renamed like an open file.
   plan.publish = across && request.copy->tier == plan.tier && copies_.IsCurrent(*request.copy, node);
   plan.place = plan.publish || one_mount ? plan.tier : plan.home;
 
@@ -66,7 +66,7 @@ Result<Renames::Attempt> Renames::RenameFile(const Sides& sides, Request& reques
     names_.NameGone(replaced, sides.target.parent, sides.target.name);
   }
   if (!plan.publish) reporter_.RememberLinks(sides.source.found.key, sides.source.found.st, plan.place);
-  // A file with other names stays where they are.
+  // A file with other names stays in their tier.
   if (plan.place == plan.tier) {
     settle_queue_.NothingToSettle(node);
   } else if (sides.source.found.st.st_nlink == 1) {
@@ -93,7 +93,7 @@ Result<std::vector<Action>> Renames::ActionsOf(const Sides& sides, const Plan& p
     actions.push_back({kind, plan.home, source.parent, source.name, plan.place, target.parent, target.name});
     if (lower && kind == Step::Kind::kRename) at_source(Step::Kind::kWhiteout, class_of_source);
   }
-  // What stood at the target in another tier, and the marks that hid a lower entry there.
+  // The entry at the target in another tier is removed, and so are the whiteouts of the target.
   LayerMask also = target.found.whiteouts;
   if (target.found.Exists()) also = also.With(target.found.Layer());
   for (const LayerIndex layer : also.InTiers().Without(plan.place)) {
@@ -106,14 +106,15 @@ Status Renames::Move(const NodePtr& node, const Sides& sides, const Plan& plan, 
   const Side& source = sides.source;
   const Side& target = sides.target;
   BackingKey key;
-  UniqueFd old;  // its inode number is not used again before the node has let go of it
+  UniqueFd old;  // keeps the inode number from being reused while the node has it
   if (plan.publish) {
     TIERFS_ASSIGN(const DirFd dir, directories_.Open(source.parent, plan.home));
     TIERFS_ASSIGN(old, OpenEntry(dir->get(), source.name, O_PATH));
     key = layers_.KeyOf(plan.tier, request.copy->file.st());
     nodes_.Reserve(node, key);
   }
-  // Another name in the same layer, and nothing else to do: no look through the layers can miss it.
+  // A single rename within one layer needs no guard: no lookup through the layers can miss the
+  // file.
   std::optional<Relocations::UnderWay> under_way;
   if (plan.place != plan.home || actions.size() > 1) under_way.emplace(view_.relocations());
   const Status done = transactions_.Perform(std::string("rename of ") + source.name + " to " + target.name, actions);
@@ -140,7 +141,7 @@ Result<Renames::Attempt> Renames::ExchangeFiles(const Sides& sides) {
   }
   const LayerIndex a_layer = source.found.Layer();
   const LayerIndex b_layer = target.found.Layer();
-  // Each takes the other's place, and with it its tier.
+  // Each file takes the place of the other, and with it the tier.
   if (!layers_.SameMount(a_layer, b_layer)) return Fail(EXDEV, "exchange between file systems");
   {
     const Relocations::UnderWay under_way(view_.relocations());
@@ -151,7 +152,7 @@ Result<Renames::Attempt> Renames::ExchangeFiles(const Sides& sides) {
   }
   reporter_.RememberLinks(source.found.key, source.found.st, b_layer);
   reporter_.RememberLinks(target.found.key, target.found.st, a_layer);
-  // Where one of them was misplaced, the other is now.
+  // If one of the files was misplaced, the other one is now.
   for (const NodePtr& node : {a, b}) {
     node->mutex.AssertHeld();
     if (node->Placement() == classifier_.HomeOf(*node)) {

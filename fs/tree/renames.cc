@@ -8,11 +8,11 @@
 namespace tierfs {
 
 Status Renames::Rename(NodeId from, const char* from_name, NodeId to, const char* to_name, unsigned flags) {
-  // A whiteout is the mount's own mark; a user cannot ask for one.
+  // Whiteouts are the mount's own marks: a user must not ask for RENAME_WHITEOUT.
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) return Fail(EINVAL, "rename flags");
   Request request{from, from_name, to, to_name, (flags & RENAME_EXCHANGE) != 0, (flags & RENAME_NOREPLACE) == 0, {}};
   bool exclusive = false;
-  // What has to be copied first is copied with nothing locked; then all is looked at anew.
+  // Copies are made with no lock held. Everything is then looked up again.
   for (;;) {
     Tried tried{};
     if (exclusive) {
@@ -51,14 +51,14 @@ Result<Renames::Sides> Renames::Find(const Request& request) {
 
 Result<Renames::Tried> Renames::Try(Request& request, bool exclusive) {
   TIERFS_ASSIGN(const Sides sides, Find(request));
-  // Every path beneath a directory that moves changes: nobody may be walking one.
+  // Every path beneath a moving directory changes, so no other operation may be walking one.
   if (sides.Directories(request.exchange) && !exclusive) return Tried{Attempt::kExclusive, nullptr};
   TIERFS_TRY(MayRename(request, sides));
-  // Two names of one file: POSIX says nothing happens.
+  // POSIX: a rename between two names of one file does nothing.
   if (sides.target.found.Exists() && sides.source.found.key == sides.target.found.key) return Tried{Attempt::kDone, nullptr};
   TIERFS_ASSIGN(const NodePtr lower, NeedsCopyUp(request, sides));
   if (lower) return Tried{Attempt::kCopyUp, lower};
-  // Also when only some of the steps could be done.
+  // The report also comes if only some of the steps were done.
   const AtEnd report([&] { Report(sides); });
   if (sides.Directories(request.exchange)) {
     TIERFS_TRY(request.exchange ? ExchangeTrees(sides.source, sides.target) : RenameDirectory(sides.source, sides.target));
@@ -125,7 +125,7 @@ Status Renames::CopyFirst(Request& request, const NodePtr& node) {
   }
   const int error = made.error().code;
   request.mapped = error == ETXTBSY;
-  // It may be elsewhere by now, be no more, or be open.
+  // The file may have moved, vanished or been opened meanwhile. The rename is then tried again.
   const bool changed = error == ENOENT || error == ESTALE || error == EBUSY;
   return changed || request.mapped ? Status{} : tl::unexpected(made.error());
 }

@@ -1,4 +1,4 @@
-// Renaming and exchanging, whatever tiers are involved.
+// Renames and exchanges, across any tiers.
 #pragma once
 
 #include <memory>
@@ -10,17 +10,18 @@
 
 namespace tierfs {
 
-// A file belongs to the tier of its new path at once. One rename between the trees does it where
-// both are on one mount. Otherwise a copy, made and durable before anything changes, takes the new
-// place and the old file goes. A file that is open, or has other names, is renamed within its tier
-// instead, so that no descriptor loses sight of what another one writes; an open one follows at its
-// last close. So does one that is closed and still mapped for writing.
+// Owns nothing. Callers hold no lock.
+//
+// A renamed file belongs to the tier of its new path at once. If both tiers are on one mount, one
+// rename moves it. Otherwise a copy is made, durably, before anything changes. The copy takes the
+// new place, and the old file is removed. A file that is open or has other names is renamed within
+// its tier instead, so that every descriptor keeps seeing the writes of the others. An open file
+// moves at its last close. A closed file that is still mapped for writing also waits for its next
+// close.
 //
 // A directory is renamed in each tier that has a part of it, with the topology locked exclusively.
-// What is in lower layers alone is copied up before; at the new place whiteouts hide what lower
-// layers have there.
-//
-// Owns nothing.
+// Entries that are in lower layers alone are copied up first. At the new place, whiteouts hide the
+// entries of lower layers.
 class Renames {
  public:
   Renames(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -39,11 +40,12 @@ class Renames {
         settle_queue_(settle_queue),
         topology_(topology) {}
 
-  // `flags` of renameat2(2): RENAME_NOREPLACE, RENAME_EXCHANGE.
+  // `flags` are those of renameat2(2): RENAME_NOREPLACE and RENAME_EXCHANGE. EINVAL for any other
+  // flag.
   [[nodiscard]] Status Rename(NodeId from, const char* from_name, NodeId to, const char* to_name, unsigned flags);
 
  private:
-  // One rename, through all its attempts.
+  // One rename, with all its attempts.
   struct Request {
     NodeId from;
     const char* from_name;
@@ -51,19 +53,19 @@ class Renames {
     const char* to_name;
     bool exchange;
     bool replace;
-    std::optional<Staged> copy;  // for another mount
-    bool mapped = false;         // a mapping writes to the file, which therefore cannot be copied
+    std::optional<Staged> copy;  // for a target on another mount
+    bool mapped = false;         // a mapping writes to the file, so it cannot be copied
   };
   enum class Attempt : std::uint8_t {
     kDone,
-    kLookAgain,  // something was moved meanwhile
-    kExclusive,  // a directory moves: with the topology locked exclusively
-    kCopyUp,     // `node` is in no tier, or something beneath it
-    kCopyFirst,  // to another mount: Request::copy is to be filled
+    kLookAgain,  // an entry moved meanwhile
+    kExclusive,  // a directory moves: the topology must be locked exclusively
+    kCopyUp,     // `node`, or an entry beneath it, is in no tier
+    kCopyFirst,  // the target is on another mount: Request::copy must be filled
   };
   struct Tried {
     Attempt attempt;
-    NodePtr node;  // that has to be copied first
+    NodePtr node;  // the node that has to be copied first
   };
   struct Sides {
     Side source;
@@ -72,15 +74,15 @@ class Renames {
     [[nodiscard]] bool Directories(bool exchange) const { return source.found.IsDir() || (exchange && target.found.IsDir()); }
   };
 
-  // One attempt with the topology held: exclusively when `exclusive`.
+  // Makes one attempt with the topology held, exclusively if `exclusive`.
   [[nodiscard]] Result<Tried> Try(Request& request, bool exclusive);
   [[nodiscard]] Result<Sides> Find(const Request& request);
-  // The errors that rename(2) has for what stands at the two names.
+  // Returns the error of rename(2) for the entries at the two names, if any.
   [[nodiscard]] Status MayRename(const Request& request, const Sides& sides);
-  // What is in no tier has to get there first.
+  // The node that must be copied up first; null when there is none.
   [[nodiscard]] Result<NodePtr> NeedsCopyUp(const Request& request, const Sides& sides);
   [[nodiscard]] Status CopyFirst(Request& request, const NodePtr& node);
-  // Reports every layer that an entry or a whiteout of either name is in, or comes into.
+  // Reports every layer that holds, or will hold, an entry or a whiteout of either name.
   void Report(const Sides& sides);
 
   // --- rename_file.cc
@@ -88,10 +90,10 @@ class Renames {
   [[nodiscard]] Result<Attempt> ExchangeFiles(const Sides& sides);
   // How a file gets to its new place.
   struct Plan {
-    LayerIndex home;   // where it is
-    LayerIndex tier;   // where its new path belongs
-    LayerIndex place;  // where it goes
-    bool publish;      // by a copy
+    LayerIndex home;   // the layer that holds it
+    LayerIndex tier;   // the class tier of its new path
+    LayerIndex place;  // the layer that it goes to
+    bool publish;      // a copy goes there
   };
   [[nodiscard]] Result<std::vector<Action>> ActionsOf(const Sides& sides, const Plan& plan, const Request& request);
   [[nodiscard]] Status Move(const NodePtr& node, const Sides& sides, const Plan& plan, const std::vector<Action>& actions, Request& request)
@@ -101,9 +103,9 @@ class Renames {
   [[nodiscard]] Status RenameDirectory(const Side& source, const Side& target);
   [[nodiscard]] Status ExchangeTrees(const Side& source, const Side& target);
   [[nodiscard]] std::vector<Action> DirectoryActions(const Side& source, const Side& target, bool lower_target) const;
-  // Once the parts stand at their new place: nothing may fail the rename any more.
+  // Finishes a rename once the parts are at their new place. Nothing may fail the rename any more.
   void FinishDirectory(const NodePtr& node, const Side& place, LayerMask parts, bool lower);
-  // After it stands at its new place: what the nodes beneath merge.
+  // Updates the parts of the nodes beneath a directory that has moved.
   [[nodiscard]] Status RefreshParts(const NodePtr& directory);
 
   const LayerSet& layers_;

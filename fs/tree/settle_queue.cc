@@ -44,7 +44,7 @@ void SettleQueue::Resume(std::vector<SettleTask> tasks) {
 void SettleQueue::Misplaced(const NodePtr& node) {
   const auto path = nodes_.PathOf(*node);
   if (!path) return;
-  // Within one mount descriptors do not notice.
+  // A rename within one mount does not affect open descriptors.
   if (!node->open.Any() || layers_.SameMount(node->Placement(), classifier_.HomeOf(*node))) return Later(*path);
   AtNextClose(node);
 }
@@ -59,7 +59,8 @@ void SettleQueue::AtNextClose(const NodePtr& node) {
     const Lock lock(mutex_);
     before = std::exchange(waiting_[node->id.value], Waiting{node, intent});
   }
-  // The next open has to come to this node, also when the kernel forgets the file meanwhile.
+  // The reference makes the next open come to this node, even if the kernel forgets the file
+  // meanwhile.
   if (!before.node) nodes_.Keep(*node);
   End(before.intent);
 }

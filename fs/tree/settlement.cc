@@ -20,7 +20,7 @@
 namespace tierfs {
 namespace {
 
-// A file that changes while it is copied is tried so many times.
+// The number of copies made of a file that changes while it is copied.
 constexpr int kCopies = 3;
 
 void Add(Settling::Tally& tally, const struct stat& st) {
@@ -86,7 +86,7 @@ Status Settlement::SettleEntry(const NodePtr& parent, const std::string& name, c
   beneath.push_back(name);
   const ReadLock topology(topology_);
   const LayerIndex home = classifier_.HomeOf(parent, name, true);
-  // An empty directory too is kept as its class says.
+  // An empty directory also gets a part in its class tier.
   if (run.dry_run || node->Parts().InTiers().Empty() || node->Parts().Has(home)) return {};
   TIERFS_ASSIGN(const DirFd made, directories_.OpenForWriting(node, home));
   return {};
@@ -98,13 +98,13 @@ Status Settlement::SettleFile(const NodePtr& parent, const std::string& name, co
     Move move{parent, name, {}, kNoLayer, kNoLayer};
     TIERFS_ASSIGN(const Attempt attempt, TryFile(node, move, copy, run));
     if (attempt == Attempt::kDone) return {};
-    if (copies == kCopies) return Fail(EBUSY, "it changes all the time");
+    if (copies == kCopies) return Fail(EBUSY, "the file keeps changing");
     copy.reset();
     auto made = copies_.Stage(node, move.home);
     if (!made && made.error().code == EBUSY) continue;
     if (!made && made.error().code == ETXTBSY) {
-      // Nothing tells when the mapping ends: it is tried again when the file was opened and closed
-      // once more, at the next mount, or when the operator asks.
+      // Nothing reports the end of the mapping. The file is tried again after its next close, at
+      // the next mount, or when the operator asks.
       const ReadLock topology(topology_);
       const Lock lock(node->mutex);
       Add(run.settling.waiting, move.found.st);
@@ -119,9 +119,10 @@ Status Settlement::SettleFile(const NodePtr& parent, const std::string& name, co
 Result<Settlement::Attempt> Settlement::TryFile(const NodePtr& node, Move& move, std::optional<Staged>& copy, const Run& run) {
   const ReadLock topology(topology_);
   const Lock lock(node->mutex);
-  // Of a file with several names each may stand in another tree.
+  // The names of one file may be in different tiers.
   TIERFS_ASSIGN(move.found, view_.Find(move.parent, move.name.c_str()));
-  if (!move.found.Exists() || !(move.found.key == nodes_.KeyOf(*node))) return Attempt::kDone;  // renamed meanwhile
+  // The file may have been renamed meanwhile.
+  if (!move.found.Exists() || !(move.found.key == nodes_.KeyOf(*node))) return Attempt::kDone;
   move.from = move.found.Layer();
   move.home = classifier_.HomeOf(move.parent, move.name, false);
   if (move.from == move.home && !run.dry_run) settle_queue_.NothingToSettle(node);
@@ -166,7 +167,7 @@ Status Settlement::PublishCopy(const NodePtr& node, const Move& move, Staged& co
   TIERFS_TRY(MayBeRemoved(old_dir->get(), name));
   TIERFS_ASSIGN(const DirFd new_dir, directories_.OpenForWriting(move.parent, copy.tier));
   if (StatEntry(new_dir->get(), name)) return Fail(EEXIST, "the tier has an entry of this name");
-  // Its inode number is not used again before the node has let go of it.
+  // The descriptor keeps the inode number from being reused while the node has it.
   TIERFS_ASSIGN(const UniqueFd old, OpenEntry(old_dir->get(), name, O_PATH));
   const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
   nodes_.Reserve(node, key);
@@ -202,7 +203,7 @@ void Settlement::PruneParts(const NodePtr& directory) {
     }
     if (!any) return;
   }
-  const Lock topology(topology_);  // no thread is about to make something in it
+  const Lock topology(topology_);  // no other thread is making an entry in it
   for (const LayerIndex layer : PrunableParts(directory)) {
     if (directory->Parts().InTiers().Single()) return;
     PrunePart(directory, layer);
@@ -220,9 +221,9 @@ void Settlement::PrunePart(const NodePtr& directory, LayerIndex layer) {
     const KeepTime keep((*above)->get());
     if (!RemoveDirectoryEntry((*above)->get(), place.name.c_str())) return;
   }
-  // The newest date of the parts is the directory's; the part that had it may be the one that went.
+  // The directory shows the newest date of its parts, which may be the date of the removed part.
   const Status kept = ChangeEntryTimes((*first)->get(), "", {0, UTIME_OMIT}, shown->st_mtim);
-  if (!kept) spdlog::warn("keeping the date of {}: {}", place.name, std::strerror(kept.error().code));
+  if (!kept) spdlog::warn("cannot keep the date of {}: {}", place.name, std::strerror(kept.error().code));
   directories_.Forget(directory->id);
   const auto st = StatFd((*first)->get());
   if (st) nodes_.Rekey(directory, layers_.KeyOf(rest.First(), *st), rest);

@@ -1,4 +1,4 @@
-// Settling: a file that is in another tier than its path belongs to moves there.
+// Settling: moves a file that is in another tier to its class tier.
 #pragma once
 
 #include <optional>
@@ -12,9 +12,9 @@
 
 namespace tierfs {
 
-// Moves by one rename where both tiers are on one mount, else by a journalled copy. A file that is
-// open, or has several names and would have to be copied, stays; an open file follows at its last
-// close. May run beside any other operation. Owns nothing.
+// Owns nothing. Callers hold no lock. Moves a file by one rename if both tiers are on one mount,
+// else by a journalled copy. A file that would have to be copied stays if it is open or has several
+// names. An open file moves at its last close. May run beside any other operation.
 class Settlement {
  public:
   Settlement(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
@@ -32,8 +32,8 @@ class Settlement {
 
   void Attach(Kernel* kernel) { kernel_ = kernel; }
 
-  // Settles what is misplaced at `path` (relative to the mount, "" for all) and beneath it. With a
-  // dry run: counts what would move.
+  // Settles the misplaced files at `path` and beneath it. `path` is relative to the mount; "" means
+  // everything. A dry run counts the files that would move. ENOENT when there is no such path.
   [[nodiscard]] Status Settle(const std::string& path, bool dry_run, Settling& settling);
 
  private:
@@ -42,7 +42,7 @@ class Settlement {
     const bool dry_run;
     Settling& settling;
   };
-  // A file on its way to its tier.
+  // A file on its way to its class tier.
   struct Move {
     const NodePtr& parent;
     const std::string& name;
@@ -53,14 +53,14 @@ class Settlement {
   enum class Attempt : std::uint8_t { kDone, kCopyFirst };
 
   void SettleDirectory(const NodePtr& directory, const Run& run);
-  // The name of a directory is added to `beneath`.
+  // Adds `name` to `beneath` if it is a directory.
   [[nodiscard]] Status SettleEntry(const NodePtr& parent, const std::string& name, const Run& run, std::vector<std::string>& beneath);
   [[nodiscard]] Status SettleFile(const NodePtr& parent, const std::string& name, const NodePtr& node, const Run& run);
-  // `move` is filled with what was found. `copy` may be of an earlier attempt.
+  // Fills `move` with the result of the lookup. `copy` may come from an earlier attempt.
   [[nodiscard]] Result<Attempt> TryFile(const NodePtr& node, Move& move, std::optional<Staged>& copy, const Run& run) EXCLUDES(node->mutex);
   [[nodiscard]] Status MoveWithinMount(const NodePtr& node, const Move& move) REQUIRES(node->mutex);
   [[nodiscard]] Status PublishCopy(const NodePtr& node, const Move& move, Staged& copy) REQUIRES(node->mutex);
-  // Takes a directory's empty parts out of tiers that it does not belong to.
+  // Removes the empty parts of a directory from tiers other than its class tier.
   void PruneParts(const NodePtr& directory);
   [[nodiscard]] LayerMask PrunableParts(const NodePtr& directory);
   void PrunePart(const NodePtr& directory, LayerIndex layer);

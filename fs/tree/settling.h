@@ -1,4 +1,4 @@
-// What a settling has done so far.
+// The progress of a settling.
 #pragma once
 
 #include <array>
@@ -9,18 +9,21 @@
 
 namespace tierfs {
 
-// Written by the thread that settles, read and cancelled by others.
+// Written by the thread that settles; read and cancelled by other threads.
 struct Settling {
   struct Tally {
     std::atomic<std::uint64_t> files{0};
     std::atomic<std::uint64_t> bytes{0};
   };
-  std::array<std::array<Tally, kTierCount>, kTierCount> moved;  // [from][to], by tier index; with a dry run: what would be moved
-  std::atomic<std::uint64_t> seen{0};                           // entries looked at
-  Tally waiting;                                                // open: they move when they are closed
-  Tally linked;                                                 // with several names, and on another mount: they stay
+  // [from][to], by tier index. In a dry run: the files that would move.
+  std::array<std::array<Tally, kTierCount>, kTierCount> moved;
+  std::atomic<std::uint64_t> seen{0};  // entries examined
+  // Open files: they move when they are closed.
+  Tally waiting;
+  // Files with several names whose class tier is on another mount: they stay.
+  Tally linked;
   std::atomic<std::uint64_t> failed{0};
-  std::atomic<bool> cancelled{false};  // it stops at the next entry
+  std::atomic<bool> cancelled{false};  // stops at the next entry
 };
 
 }  // namespace tierfs

@@ -8,9 +8,9 @@
 
 namespace tierfs {
 
-// std::mutex takes forty, and there is one for each of a million files. Works with lock_guard and
-// unique_lock; a waiter sleeps in the kernel (futex(2), by std::atomic's wait). The algorithm is
-// the second of Ulrich Drepper's "Futexes Are Tricky".
+// std::mutex takes forty bytes, and each of a million files has a mutex. Works with lock_guard and
+// unique_lock. A waiter sleeps in the kernel (futex(2), by std::atomic::wait). The algorithm is the
+// second one of Ulrich Drepper's "Futexes Are Tricky".
 class CAPABILITY("mutex") SmallMutex {
  public:
   SmallMutex() = default;
@@ -21,16 +21,17 @@ class CAPABILITY("mutex") SmallMutex {
     int free = kFree;
     return state_.compare_exchange_strong(free, kHeld, std::memory_order_acquire, std::memory_order_relaxed);
   }
-  void lock() noexcept ACQUIRE() NO_THREAD_SAFETY_ANALYSIS {  // its own body is the lock
+  void lock() noexcept ACQUIRE() NO_THREAD_SAFETY_ANALYSIS {  // this body is the lock
     if (try_lock()) return;
-    // Whoever waits leaves the mark that somebody does, so that unlock knows to wake one.
+    // A waiter leaves kAwaited behind, so that unlock() knows that it has to wake a thread.
     while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) state_.wait(kAwaited, std::memory_order_relaxed);
   }
   void unlock() noexcept RELEASE() {
     if (state_.exchange(kFree, std::memory_order_release) == kAwaited) state_.notify_one();
   }
 
-  // For code that the analysis cannot follow: some thread holds it, by the caller's word this one.
+  // For code that the analysis cannot follow. Checks that some thread holds the mutex; the caller
+  // asserts that it is this one.
   void AssertHeld() const ASSERT_HELD(this) { assert(state_.load(std::memory_order_relaxed) != kFree); }
 
  private:

@@ -8,8 +8,8 @@
 
 namespace tierfs {
 
-// What std::string would take thirty-two for beside the bytes, of which a million are kept. Holds
-// no NUL, as no name does.
+// std::string takes thirty-two bytes beside the name, and a million names are kept. Holds no NUL,
+// as file names do not.
 class SmallName {
  public:
   SmallName() = default;
@@ -26,7 +26,7 @@ class SmallName {
   void clear() { bytes_.reset(); }
 
   [[nodiscard]] const char* c_str() const { return bytes_ ? bytes_.get() : ""; }
-  operator std::string_view() const { return c_str(); }  // NOLINT: it stands wherever a name does
+  operator std::string_view() const { return c_str(); }  // NOLINT: used wherever a name is
   operator std::string() const { return c_str(); }       // NOLINT
   bool operator==(std::string_view other) const { return std::string_view(*this) == other; }
 

@@ -4,8 +4,8 @@
 
 namespace tierfs {
 
-// Held together by every operation that walks paths; exclusively while a directory changes its
-// place, so that every path beneath it does.
+// Held shared by every operation that walks paths. Held exclusively while a directory moves,
+// because every path beneath it then changes.
 using Topology = SharedMutex;
 
 }  // namespace tierfs

@@ -20,11 +20,11 @@ struct Transactions::Ready {
   DirFd dir;  // empty for a work file
   DirFd to_dir;
   int work = -1;
-  bool replaces = false;  // something stands at the target
+  bool replaces = false;  // an entry is at the target
   [[nodiscard]] int At() const { return dir ? dir->get() : work; }
   [[nodiscard]] int To() const { return to_dir ? to_dir->get() : -1; }
 
-  // Do or Undo.
+  // Runs Do or Undo.
   template <typename Apply>
   [[nodiscard]] Status Run(Apply apply, Dates dates) const {
     std::optional<KeepTime> keep;
@@ -70,7 +70,7 @@ Result<Step> Transactions::WriteDown(const Ready& ready, const std::vector<Ready
   int dir = ready.At();
   const char* name = action.name.c_str();
   if (action.kind == Step::Kind::kRemove) {
-    // What goes is the entry that an exchange before it brings there.
+    // The entry to remove is the one that an earlier exchange brings there.
     for (const Ready& other : all) {
       if (other.action->kind != Step::Kind::kExchange || other.At() != dir || other.action->name != action.name) continue;
       dir = other.To();
@@ -110,7 +110,7 @@ Status Transactions::Perform(const std::string& what, const std::vector<Action>&
   TIERFS_ASSIGN(const IntentId id, journal_.Begin(intent));
   Fault::Here("steps.written");
   TIERFS_TRY(RunAll(what, steps, dates, id));
-  // The record may go once the steps cannot be lost one by one.
+  // The record may be closed once all steps are durable.
   TIERFS_TRY(SyncAll(steps));
   Fault::Here("steps.synced");
   journal_.Finish(id);
@@ -123,8 +123,7 @@ Status Transactions::RunAll(const std::string& what, const std::vector<Ready>& s
       TakeBack(what, steps, n, dates, id, done.error());
       return done;
     }
-    // What is removed on another disk afterwards: by then what takes its place has to be there for
-    // good.
+    // A later step removes an entry on another disk. Its replacement must be durable before that.
     if (steps[n].to_dir && RemovesElsewhere(steps, n)) {
       if (const Status synced = SyncDirectory(steps[n].To()); !synced) {
         TakeBack(what, steps, n + 1, dates, id, synced.error());
@@ -140,7 +139,7 @@ void Transactions::TakeBack(const std::string& what, const std::vector<Ready>& s
                             const Error& why) {
   while (count > 0 && !steps[count - 1].replaces && steps[count - 1].Run(Undo, dates)) --count;
   if (count == 0) return journal_.Finish(id);
-  spdlog::error("{}: {} ({}); the rest is done at the next mount", what, std::strerror(why.code), why.step);
+  spdlog::error("{}: {} ({}); the next mount finishes the rest", what, std::strerror(why.code), why.step);
 }
 
 Status Transactions::SyncAll(const std::vector<Ready>& steps) {

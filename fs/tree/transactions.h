@@ -1,4 +1,4 @@
-// Operations of several steps.
+// Performs operations of several steps.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace tierfs {
 
-// A step whose directories are nodes of the view; Step is how it is written down. Of kPublish only
-// the target is in the view: `layer` and `name` are of the work directory.
+// A step whose directories are nodes of the view. Step is its form in the journal. For kPublish
+// only the target is in the view: `layer` and `name` refer to the work directory.
 struct Action {
   Step::Kind kind;
   LayerIndex layer;
@@ -22,18 +22,18 @@ struct Action {
   std::string to_name = {};
 };
 
-// Owns nothing. Callers hold the topology and the mutexes of the files that they move: nobody may
-// change those in between.
+// Owns nothing. Callers hold the topology and the mutexes of the files that they move, so that no
+// other thread changes those in between.
 class Transactions {
  public:
   Transactions(const LayerSet& layers, const NodeTable& nodes, Directories& directories, Journal& journal)
       : layers_(layers), nodes_(nodes), directories_(directories), journal_(journal) {}
 
-  // Whether the directories that the steps change show it by their dates.
+  // Whether the directories that the steps change get new dates (kMove) or keep theirs.
   enum class Dates : std::uint8_t { kMove, kKeep };
-  // Does the actions in order. A single one is atomic by itself. More are written down first, so
-  // that the next mount finishes what a crash interrupts, and are durable on return. A failure
-  // takes back what can be taken back; the rest is finished at the next mount.
+  // Does the actions in order. A single action is atomic by itself. Several actions are recorded
+  // first, so that the next mount finishes them after a crash; they are durable on return. After a
+  // failure, undoes the steps that can be undone. The next mount finishes the rest.
   [[nodiscard]] Status Perform(const std::string& what, const std::vector<Action>& actions, Dates dates = Dates::kMove);
 
  private:
@@ -41,11 +41,10 @@ class Transactions {
   [[nodiscard]] Result<Ready> Open(const Action& action);
   [[nodiscard]] Result<Step> WriteDown(const Ready& ready, const std::vector<Ready>& all) const;
   [[nodiscard]] Result<Intent> WriteDownAll(const std::string& what, std::vector<Ready>& steps) const;
-  // Whether a step after this one removes something on another mount than this one's target is on.
+  // Whether a step after `after` removes an entry on another mount than the target of step `after`.
   [[nodiscard]] bool RemovesElsewhere(const std::vector<Ready>& steps, std::size_t after) const;
   [[nodiscard]] Status RunAll(const std::string& what, const std::vector<Ready>& steps, Dates dates, IntentId id);
-  // Takes back the first `count` steps, the last one first, and gives up the intent when nothing is
-  // left of them.
+  // Undoes the first `count` steps, the last one first. Ends the intent if all are undone.
   void TakeBack(const std::string& what, const std::vector<Ready>& steps, std::size_t count, Dates dates, IntentId id, const Error& why);
   [[nodiscard]] static Status SyncAll(const std::vector<Ready>& steps);
 

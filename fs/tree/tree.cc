@@ -33,7 +33,7 @@ Tree::Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOp
       settlement_(layers_, nodes_, classifier_, directories_, view_, reporter_, copies_, transactions_, settle_queue_, topology_),
       inodes_(layers_, nodes_, classifier_, directories_, reporter_, copies_, open_files_, topology_, answers_) {}
 
-// The queue's thread uses the other parts.
+// The thread of the queue uses the other parts, so it ends first.
 Tree::~Tree() { settle_queue_.Stop(); }
 
 void Tree::Attach(Kernel* kernel) {
@@ -57,7 +57,7 @@ Result<Opened> Tree::Open(NodeId id, int flags) {
   const Lock lock(node->mutex);
   TIERFS_ASSIGN(UniqueFd fd, open_files_.OpenBacking(node, flags));
   if (truncates) {
-    // Also by a reader, whose close reports nothing.
+    // A reader may truncate too, and its close reports nothing.
     ++node->changes;
     reporter_.ReportNode(*node, Feed::Change::kContent);
   }

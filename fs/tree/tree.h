@@ -1,14 +1,17 @@
-// The merged namespace: four tier trees over lower layers, shown as one. Every operation of the
-// file system is one function here.
+// The merged namespace: four tier trees over lower layers, shown as one. Each operation of the file
+// system is one function here.
 //
 // Locks, in the order in which they are taken:
 //   Copies' keyed mutex   one file's turn to be copied up; taken with nothing else held.
-//   Topology              shared by every operation that walks paths; exclusive while a directory changes its place.
-//   Node::mutex           one node's open state, placement and attributes; of two nodes the lower number first.
-//   Directories' growth   a directory gains a part in a tier, or its attributes change in all its parts.
-//   KeepTime's mutex      a directory's date is put back.
-//   leaf mutexes          NodeTable, DirCache, HandleTable, SettleQueue, Classifier: nothing else is taken while one is held, but the
-//                         NodeTable's by SettleQueue.
+//   Topology              shared by every operation that walks paths; exclusive while a directory
+//                         moves.
+//   Node::mutex           the open state, placement and attributes of one node; of two nodes, the
+//                         lower number first.
+//   Directories' growth   a directory gains a part in a tier, or its attributes change in all its
+//                         parts.
+//   KeepTime's mutex      the date of a directory is restored.
+//   leaf mutexes          NodeTable, DirCache, HandleTable, SettleQueue, Classifier: no other lock
+//                         is taken while one is held, except NodeTable's by SettleQueue.
 #pragma once
 
 #include <functional>
@@ -23,8 +26,7 @@
 
 namespace tierfs {
 
-// A facade: it owns the parts and wires them to each other. What an operation promises stands with
-// its part.
+// A facade: owns the parts and connects them. Each part states the contracts of its operations.
 class Tree {
  public:
   Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOptions options);
@@ -32,7 +34,7 @@ class Tree {
   Tree(const Tree&) = delete;
   Tree& operator=(const Tree&) = delete;
 
-  // Before the first request; `kernel` must outlive the last.
+  // Must be called before the first request. `kernel` must outlive the last request.
   void Attach(Kernel* kernel);
 
   // Names.
@@ -48,7 +50,7 @@ class Tree {
   [[nodiscard]] bool RenamesMayCopy() const { return layers_.MakesCopies(); }
   [[nodiscard]] bool HasToBeCopiedUp(NodeId node) const { return copies_.HasToBeCopiedUp(node); }
 
-  // What stands at them.
+  // Inodes.
   [[nodiscard]] Inodes& inodes() { return inodes_; }
 
   // Open files.
@@ -62,8 +64,8 @@ class Tree {
   [[nodiscard]] Classifier& classifier() { return classifier_; }
   [[nodiscard]] Settlement& settlement() { return settlement_; }
   [[nodiscard]] SettleQueue& settle_queue() { return settle_queue_; }
-  // Drops every cache of the kernel and of our own, so that changes made underneath are seen at
-  // once. The number of nodes told.
+  // Drops all caches of the kernel and of the daemon, so that changes made underneath are seen at
+  // once. Returns the number of nodes.
   std::size_t DropCaches();
   struct Counters {
     std::size_t nodes = 0;

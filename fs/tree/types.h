@@ -1,4 +1,4 @@
-// What the operations of the tree take and give.
+// Arguments and results of the operations of the tree.
 #pragma once
 
 #include <dirent.h>
@@ -18,11 +18,12 @@
 namespace tierfs {
 
 struct TreeOptions {
-  std::chrono::nanoseconds cache_timeout{std::chrono::seconds(60)};  // how long the kernel may believe an answer
+  // How long the kernel may cache an answer.
+  std::chrono::nanoseconds cache_timeout{std::chrono::seconds(60)};
   bool passthrough = true;
   std::size_t directory_fds = 1024;     // bound of the directory cache
-  Feed* feed = &Feed::None();           // hears of every change in the tiers that it tracks
-  Journal* journal = &Journal::None();  // where operations of several steps are written down first
+  Feed* feed = &Feed::None();           // receives every change in the tiers that it tracks
+  Journal* journal = &Journal::None();  // records operations of several steps
 };
 
 struct Attributes {
@@ -31,7 +32,7 @@ struct Attributes {
 };
 
 struct Entry {
-  NodeId id;  // 0: there is no such name, and the kernel may remember that
+  NodeId id;  // 0: there is no such name, and the kernel may cache that
   Attributes attributes;
   double timeout;  // seconds
 };
@@ -53,7 +54,8 @@ struct DirectoryEntry {
   unsigned char type;  // DT_*
 };
 
-// What a setattr changes; an empty optional leaves it alone. Times: tv_nsec may be UTIME_NOW.
+// The changes of a setattr. An unset optional leaves its attribute alone. tv_nsec of a time may be
+// UTIME_NOW.
 struct AttributeChange {
   std::optional<mode_t> mode;
   std::optional<uid_t> uid;
@@ -63,15 +65,15 @@ struct AttributeChange {
   std::optional<timespec> mtime;
 };
 
-// Makes answers, with the time for which the kernel may believe them.
+// Makes answers, with the time for which the kernel may cache them.
 class Answers {
  public:
   explicit Answers(std::chrono::nanoseconds cache_timeout) : timeout_(std::chrono::duration<double>(cache_timeout).count()) {}
 
   [[nodiscard]] Attributes Describe(const Node& node, struct stat st) const {
     st.st_ino = node.ino;
-    // A mapping for writing changes the file's times behind the kernel's back: the kernel asks
-    // again after a clock tick. Those times are no finer.
+    // A writable mapping changes the times of the file without a request. The kernel therefore asks
+    // again after a clock tick; the times are no finer.
     constexpr double kTick = 0.001;
     return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, timeout_) : timeout_};
   }

@@ -34,7 +34,7 @@ Status Whiteouts::Remove(const NodePtr& parent, const char* name, LayerMask tier
 }
 
 LayerIndex Whiteouts::ShieldFor(LayerMask busy) {
-  // The bulk tier first: of all the trees its loss and its clutter matter least.
+  // The bulk tier comes first: its loss and its clutter matter least.
   for (int tier = kTierCount - 1; tier >= 0; --tier) {
     if (!busy.Has(static_cast<LayerIndex>(tier))) return static_cast<LayerIndex>(tier);
   }
@@ -96,7 +96,7 @@ Status Whiteouts::HideBeneath(const NodePtr& directory, const Side& place) {
   TIERFS_ASSIGN(parts.tiers, directories_.OpenTierParts(directory));
   TIERFS_ASSIGN(const PartFds above, directories_.OpenParts(place.parent));
   TIERFS_ASSIGN(parts.lower, LowerDirectories(above.lower, place.name));
-  // In its class tier, where it has a part there.
+  // The whiteouts go into the class tier if the directory has a part there.
   const LayerIndex home = classifier_.HomeOf(place.parent, place.name, true);
   std::size_t index = 0;
   for (const LayerIndex layer : directory->Parts().InTiers()) {

@@ -1,19 +1,19 @@
-# fuse3::fuse3: the libfuse that scripts/setup built into .cache/ when the system's is too old, else
-# the system's.
+# fuse3::fuse3 is the libfuse that scripts/setup built into .cache/ because the system's is too old;
+# otherwise it is the system's.
 find_package(PkgConfig REQUIRED)
 file(GLOB tierfs_fuse_prefixes ${PROJECT_SOURCE_DIR}/.cache/libfuse-*/lib/pkgconfig)
 foreach(prefix ${tierfs_fuse_prefixes})
   set(ENV{PKG_CONFIG_PATH} "${prefix}:$ENV{PKG_CONFIG_PATH}")
 endforeach()
 if(DEFINED FUSE3_LIBDIR AND NOT EXISTS ${FUSE3_LIBDIR})
-  unset(__pkg_config_checked_FUSE3 CACHE)  # it was there and has been built anew elsewhere
+  unset(__pkg_config_checked_FUSE3 CACHE)  # forget a libfuse that has been rebuilt elsewhere
 endif()
 pkg_check_modules(FUSE3 REQUIRED fuse3>=3.14)
 add_library(tierfs_libfuse INTERFACE)
 add_library(fuse3::fuse3 ALIAS tierfs_libfuse)
 target_include_directories(tierfs_libfuse SYSTEM INTERFACE ${FUSE3_INCLUDE_DIRS})
 if(FUSE3_LIBDIR MATCHES "/\\.cache/")
-  # Linked statically: nothing of it has to be installed with tierfs.
+  # Linked statically: tierfs needs no libfuse at run time.
   pkg_check_modules(TIERFS_URING REQUIRED liburing numa)
   target_link_libraries(tierfs_libfuse INTERFACE ${FUSE3_LIBDIR}/libfuse3.a ${TIERFS_URING_LIBRARIES} Threads::Threads dl rt)
 else()
@@ -21,7 +21,7 @@ else()
   target_link_libraries(tierfs_libfuse INTERFACE ${FUSE3_LIBRARIES})
 endif()
 
-# The newest interface that this version offers (FUSE_MAKE_VERSION of its minor version).
+# The newest interface of this version (FUSE_MAKE_VERSION of its minor version).
 string(REGEX REPLACE "^3\\.([0-9]+).*" "\\1" minor "${FUSE3_VERSION}")
 if(minor GREATER 18)
   set(minor 18)

@@ -21,14 +21,15 @@ namespace tierfs {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kTries = 3;  // a pass that met what changed under it is made again
+// A pass that met changes while it copied is repeated this often in all.
+constexpr int kTries = 3;
 constexpr const char* kToolNames[] = {"rsync", "borg", "restic"};
 
 tl::unexpected<BackupError> Refuse(const std::string& text) { return tl::unexpected(BackupError{true, text}); }
 tl::unexpected<BackupError> Incomplete(const std::string& text) { return tl::unexpected(BackupError{false, text}); }
 
-// The directory that a destination is, if it is one of this machine: a path, or what borg and
-// restic take for one.
+// Returns the local directory that a destination names, if it is on this machine: a path, or any
+// form that borg and restic accept for one.
 std::optional<std::string> LocalPlace(const std::string& destination) {
   for (const char* scheme : {"file://", "local:"}) {
     if (destination.rfind(scheme, 0) == 0) return fs::absolute(destination.substr(std::strlen(scheme))).string();
@@ -44,7 +45,8 @@ std::string Canonical(const std::string& path) {
   return canonical;
 }
 
-// One job's own files in the state directory: STATE/backup/TOOL-tierN-DESTINATION-HASH.
+// Returns the path of the job's own files in the state directory:
+// STATE/backup/TOOL-tierN-DESTINATION-HASH.
 std::string JobFile(const Config& config, const BackupRequest& request) {
   constexpr std::size_t kLongest = 100;
   std::uint64_t hash = 14695981039346656037U;  // FNV-1a
@@ -64,7 +66,7 @@ BackupResult<UniqueFd> LockJob(const std::string& file) {
   std::error_code problem;
   fs::create_directories(fs::path(file).parent_path(), problem);
   if (!problem) fs::permissions(fs::path(file).parent_path(), fs::perms::owner_all, problem);
-  // The tool inherits it: should it outlive us, the next job still waits for it.
+  // The tool inherits the lock: if it outlives the job, the next job still waits for it.
   UniqueFd lock(::open((file + ".lock").c_str(), O_RDWR | O_CREAT, 0600));
   if (!lock) return Incomplete(file + ".lock: " + std::strerror(errno));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Incomplete("another backup to this destination is running; nothing was done");
@@ -75,7 +77,7 @@ bool IsWithin(const std::string& path, const std::string& directory) {
   return path == directory || path.compare(0, directory.size() + 1, directory + "/") == 0;
 }
 
-// The device that a path is on, or that it would be made on.
+// Returns the device that holds a path, or would hold it once it is made.
 std::optional<dev_t> DeviceOf(fs::path path) {
   struct stat st {};
   while (::stat(path.c_str(), &st) != 0) {
@@ -85,21 +87,21 @@ std::optional<dev_t> DeviceOf(fs::path path) {
   return st.st_dev;
 }
 
-// Whether the tool would copy nothing with this option, so that the token would move and the copy
-// would not.
+// Whether this option makes the tool copy nothing. The token would then move without a copy.
 bool CopiesNothing(BackupTool tool, const std::string& option) {
-  for (const char* name : {"--dr", "--list-only", "--only-write-batch"}) {  // borg takes abbreviations
+  // borg accepts abbreviations
+  for (const char* name : {"--dr", "--list-only", "--only-write-batch"}) {
     if (option.rfind(name, 0) == 0) return true;
   }
   if (option.rfind("--", 0) == 0) return false;
-  // The single letters behind which a value stands.
+  // The single-letter options that take a value.
   static constexpr const char* kValued[] = {"efBTM@", "eC", "eorp"};
   const std::size_t letters = std::min(option.find_first_of(kValued[static_cast<int>(tool)]), option.size());
   return option.find('n') < letters;
 }
 
-// A backup that is written into what it backs up would grow for ever, and a copy in a tier's place
-// would delete what the tier holds.
+// A backup written into the data that it backs up would grow for ever. A copy in a tier's place
+// would delete the tier's contents.
 BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request) {
   const auto local = LocalPlace(request.destination);
   if (!local) return {};
@@ -119,7 +121,7 @@ BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request)
     if (same || IsWithin(place, root)) return Refuse("the destination is inside " + directory + ", which belongs to the mount");
     if (IsWithin(root, place)) return Refuse("the destination holds " + directory + ", which belongs to the mount");
   }
-  // Wherever the mount stands, and whatever way leads into it.
+  // The device number finds the mount at any mountpoint and by any path.
   const auto device = DeviceOf(place);
   for (const MountedFs& mount : TierfsMounts()) {
     if (mount.config == config.file && device && DeviceOf(mount.mountpoint) == device)
@@ -128,9 +130,9 @@ BackupResult<void> RefuseOwn(const Config& config, const BackupRequest& request)
   return {};
 }
 
-// The token that the job itself remembers of its last complete pass. When the destination has
-// another one, another job made its copy, or this machine's state is that of an earlier day: the
-// feed cannot know what has changed since.
+// Returns the token of the last complete pass that the job itself remembers. If the destination has
+// another token, another job made its copy, or this machine's state was restored from an earlier
+// day. The feed then cannot know the changes since.
 std::string RememberedHere(const std::string& file) {
   std::ifstream stream(file + ".last");
   std::string token;
@@ -144,7 +146,7 @@ bool RememberHere(const std::string& file, const std::string& token) {
   return !problem && RememberedHere(file) == token;
 }
 
-// Why everything has to be looked at; "" when the list of changes will do.
+// Returns why a full pass is needed, or "" if the list of changes is enough.
 std::string WhyFull(const BackupRequest& request, const Remembered& last, const ChangeList& list, std::int64_t now) {
   if (!last.token) return "the first one";
   if (last.cut_short) return "the last one was cut short";
@@ -171,7 +173,7 @@ std::string FirstOf(const std::vector<std::string>& paths) {
   return paths.front() + (paths.size() > 1 ? " and " + std::to_string(paths.size() - 1) + " more" : "");
 }
 
-// The job itself, with the lock held.
+// Runs one job. The caller holds the job's lock.
 class Job {
  public:
   Job(const BackupContext& context, BackupReport& report)
@@ -179,7 +181,7 @@ class Job {
 
   BackupResult<void> Run() {
     TIERFS_ASSIGN(Remembered last, destination_->Remember());
-    // Another catalogue's token cannot be answered, and so makes a full pass.
+    // A token of another catalogue cannot be answered, and so leads to a full pass.
     if (last.token && last.token->Render() != RememberedHere(file_)) last.token = Token{"unknown", 0};
     for (int tried = 1;; ++tried) {
       TIERFS_ASSIGN(const ChangeList list, List(last.token));
@@ -196,7 +198,7 @@ class Job {
       }
       const BackupPass pass{full, &list, full ? now : last.last_full};
       TIERFS_ASSIGN(PassResult result, destination_->Copy(pass));
-      // A path that changed meanwhile is listed the next time.
+      // A path that changed meanwhile is listed in the next pass.
       TIERFS_ASSIGN(const auto not_copied, Settled(list.token, std::move(result.not_copied)));
       if (!not_copied.empty())
         return Incomplete("could not be copied: " + FirstOf(not_copied) + "; what the tool printed is in " + report_.log);
@@ -222,7 +224,7 @@ class Job {
     if (!list) return Incomplete(WithoutProgram(list.error()));
     return std::move(*list);
   }
-  // Those of the paths that stayed as they were since the token.
+  // Returns those of the paths that have not changed since the token.
   [[nodiscard]] BackupResult<std::vector<std::string>> Settled(const Token& since, std::vector<std::string> paths) const {
     auto rest = NotChangedSince(config_, request_.tier, since, std::move(paths));
     if (!rest) return Incomplete(WithoutProgram(rest.error()));
@@ -271,11 +273,12 @@ BackupResult<BackupReport> RunBackup(const Config& config, const BackupRequest& 
   }
   TIERFS_TRY(RefuseOwn(config, asked));
   for (const std::string& option : asked.tool_options) {
-    if (option.rfind('-', 0) != 0) return Refuse("'" + option + "' is no option; those with a value are given as --option=value");
+    if (option.rfind('-', 0) != 0) return Refuse("'" + option + "' is not an option; give an option with a value as --option=value");
     if (CopiesNothing(asked.tool, option))
       return Refuse("with '" + option + "' " + kToolNames[static_cast<int>(asked.tool)] + " copies nothing; -n before the -- is a dry run");
   }
-  // However it is spelled, and wherever the tool runs.
+  // Use the canonical path, so that the job's files do not depend on the spelling of the
+  // destination or the tool's working directory.
   BackupRequest request = asked;
   if (const auto local = LocalPlace(asked.destination)) request.destination = Canonical(*local);
   const std::string file = JobFile(config, request);

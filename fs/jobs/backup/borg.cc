@@ -1,10 +1,10 @@
-// borg: an archive a pass, HOST-MOUNT-tierN-DATE, whose comment says up to which change it is
-// complete, and when borg last read everything.
+// borg: one archive for each pass, named HOST-MOUNT-tierN-DATE. Its comment holds the token up to
+// which it is complete, and the time at which borg last read everything.
 //
-// An archive is made under another name and gets its own when it is complete, so that one that was
-// cut short is never built upon. borg walks the tree by itself: handed a list it asks for the
-// attributes of each path as well, which costs the same, and its list reader (borg 1.2) takes a
-// carriage return in a name for the end of a line.
+// An archive is made under another name and renamed when it is complete, so an interrupted one is
+// never built upon. borg walks the tree itself. With a list of paths it would query the attributes
+// of each path as well, which costs the same. Besides, borg 1.2 takes a carriage return in a listed
+// name for a line end.
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -18,15 +18,15 @@ namespace {
 // Exit codes of borg(1).
 constexpr int kWarning = 1;
 
-// Some messages of borg have a byte that is not UTF-8 as half a surrogate pair, \udcXX, which is no
-// valid JSON; it becomes "?", which the others have.
+// In some messages borg writes a byte that is not UTF-8 as half a surrogate pair, \udcXX, which is
+// invalid JSON. Replace it with "?", as borg's other messages do.
 nlohmann::json ParseBorg(std::string line) {
   constexpr std::size_t kEscape = 6;  // "\u" and four digits
   for (std::size_t at = 0; at + 1 < line.size(); ++at) {
     if (line[at] != '\\') continue;
     const bool surrogate = line.compare(at, 3, "\\ud") == 0 && at + kEscape <= line.size();
     if (surrogate && line[at + 3] >= '8' && line[at + 3] <= 'b') {
-      at += 2 * kEscape - 1;  // a whole pair
+      at += 2 * kEscape - 1;  // skip the whole pair
     } else {
       if (surrogate && line[at + 3] == 'c') {
         line.replace(at, kEscape, "?");
@@ -38,9 +38,10 @@ nlohmann::json ParseBorg(std::string line) {
   return nlohmann::json::parse(line, nullptr, false);
 }
 
-constexpr std::int64_t kDateRounding = 2000;  // nanoseconds; borg shows microseconds, by way of a floating point number
+// Nanoseconds. borg prints microseconds, computed with a floating-point number.
+constexpr std::int64_t kDateRounding = 2000;
 
-// "2026-11-26T23:07:11.935740", UTC, in nanoseconds.
+// Parses "2026-11-26T23:07:11.935740", UTC. Returns nanoseconds.
 std::int64_t ParseDate(const std::string& text) {
   std::tm when{};
   const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &when);
@@ -49,7 +50,7 @@ std::int64_t ParseDate(const std::string& text) {
   return std::int64_t{::timegm(&when)} * 1'000'000'000 + microseconds * 1000;
 }
 
-// The first letter of what ls -l shows.
+// Returns the type for the first letter of an `ls -l` mode.
 std::uint32_t TypeOf(const std::string& letter) {
   switch (letter.empty() ? '-' : letter[0]) {
     case 'd':
@@ -78,7 +79,7 @@ class BorgDestination : public BackupDestination {
     call.arguments = {"borg", "list", "--consider-checkpoints", "--last", kNewest, "--glob-archives", prefix_ + "[2u]*"};
     call.arguments.insert(call.arguments.end(), {"--format", "{comment}{TAB}{archive}{NL}", context_.request.destination});
     call.output = [&](const std::string& line) {
-      // "tierfs TOKEN EPOCH", a tab, the name; the newest last
+      // Each line is "tierfs TOKEN EPOCH", a tab and the name. The newest comes last.
       const std::size_t end = line.find('\t');
       if (end == std::string::npos) return false;
       const std::string name = line.substr(end + 1);
@@ -112,7 +113,7 @@ class BorgDestination : public BackupDestination {
     ToolLog::Call call;
     call.directory = context_.tree;
     call.arguments = {"borg", "create", "--numeric-ids", "--one-file-system", "--log-json", "--list", "--filter", "EC"};
-    // A full pass reads every file again, whatever its attributes say.
+    // A full pass reads every file again, even if its attributes are unchanged.
     call.arguments.insert(call.arguments.end(), {"--files-cache", pass.full ? "disabled" : "ctime,size,inode"});
     call.arguments.insert(call.arguments.end(),
                           {"--comment", "tierfs " + pass.list->token.Render() + " " + std::to_string(pass.last_full)});
@@ -136,7 +137,7 @@ class BorgDestination : public BackupDestination {
     };
     TIERFS_ASSIGN(const int code, context_.log.Run(call));
     if (code > kWarning) return tl::unexpected(context_.log.Failed(call, code));
-    // A warning that names no file.
+    // borg gave a warning that names no file.
     if (code == kWarning && result.not_copied.empty() && result.changed_while_read == 0) {
       result.partial = "borg warns: " + warning + "; what it printed is in " + context_.log.file();
     }
@@ -164,14 +165,14 @@ class BorgDestination : public BackupDestination {
   BackupResult<std::vector<std::string>> Compare() override {
     TIERFS_ASSIGN(RecordedTree recorded, RecordedTree::Read(context_.config, context_.request.tier));
     ToolLog::Call call;
-    // borg shows dates in local time, without the zone: an hour of each autumn would be two.
+    // borg prints dates in local time without a zone. One hour each autumn would be ambiguous.
     call.arguments = {"borg", "list", "--json-lines", "--format", "{type}{size}{isomtime}{path}", Named(previous_)};
     call.environment = {"TZ=UTC"};
     call.output = [&](const std::string& line) {
       const nlohmann::json item = ParseBorg(line);
       if (!item.is_object()) return false;
       const std::string path = item.value("path", "");
-      // A further name of a file has no size.
+      // borg gives no size for a further name of a file.
       const bool further = item.value("mode", "").rfind('h', 0) == 0;
       const std::int64_t size = further ? -1 : item.value("size", std::int64_t{-1});
       recorded.Saw(path == "." ? "" : Lossy(path),
@@ -193,7 +194,7 @@ class BorgDestination : public BackupDestination {
 
   [[nodiscard]] std::string Named(const std::string& archive) const { return context_.request.destination + "::" + archive; }
 
-  // Between the last complete archive and the new one.
+  // Returns the paths that differ between the last complete archive and the new one.
   BackupResult<std::vector<std::string>> Differences() {
     std::vector<std::string> paths;
     ToolLog::Call call{{"borg", "diff", "--json-lines", Named(previous_), prefix_ + kUnfinished + archive_}, "", "", {}, {}};
@@ -213,8 +214,8 @@ class BorgDestination : public BackupDestination {
   const std::string prefix_;
   std::optional<Token> last_token_;
   std::string previous_;                 // the last complete archive
-  std::string archive_;                  // the date in the name of the one of this pass
-  std::vector<std::string> unfinished_;  // left by jobs that were cut short
+  std::string archive_;                  // the date in the name of this pass's archive
+  std::vector<std::string> unfinished_;  // left by interrupted jobs
   std::uint64_t sockets_ = 0;
 };
 

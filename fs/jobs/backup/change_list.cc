@@ -33,7 +33,7 @@ std::vector<std::string> PathsToCopy(const std::vector<ChangedPath>& changes,
   for (const ChangedPath& change : changes) {
     std::string path = change.path;
     if (change.what == 'D') {
-      // The topmost part that is no directory: gone, or something else by now.
+      // Name the topmost ancestor that is no longer a directory: it is gone or has been replaced.
       for (std::string above = Above(path); stands(above) != Standing::kDirectory; above = Above(above)) path = above;
     }
     if (!path.empty()) name(Above(path));
@@ -44,7 +44,7 @@ std::vector<std::string> PathsToCopy(const std::vector<ChangedPath>& changes,
 
 namespace {
 
-// The length of the UTF-8 sequence that begins there (RFC 3629), 0 when none does.
+// Returns the length of the UTF-8 sequence that begins at `at` (RFC 3629), or 0 if none does.
 std::size_t SequenceAt(const std::string& text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U; };
   const unsigned first = byte(0);
@@ -53,7 +53,7 @@ std::size_t SequenceAt(const std::string& text, std::size_t at) {
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
   }
-  // Overlong forms, surrogates, and what is beyond the last code point.
+  // Reject overlong forms, surrogates, and values above the last code point.
   const unsigned second = byte(1);
   const bool beyond = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) ||
                       (first == 0xF4 && second > 0x8F);
@@ -86,7 +86,7 @@ tl::expected<ChangeList, std::string> ListSince(const Config& config, TierId tie
   const auto sealed = Ask(config, protocol::Seal{});
   if (!sealed) return tl::unexpected(sealed.error());
   const auto token = Token::Parse(sealed->token);
-  const std::string renewed = "tierctl: '" + config.name + "': the catalogue was made anew just now; ask again";
+  const std::string renewed = "tierctl: '" + config.name + "': the catalogue has just been rebuilt; run the command again";
   if (!token) return tl::unexpected(renewed);
   ChangeList list;
   list.token = *token;
@@ -117,7 +117,7 @@ tl::expected<std::vector<std::string>, std::string> NotChangedSince(const Config
   if (list->full != Full::kNo) return paths;
   std::unordered_set<std::string> changed;
   for (const ChangedPath& change : list->changes) changed.insert(Lossy(change.path));
-  // A tool dates the directory of what changed, too.
+  // A tool also sets the date of the directory that holds a changed path.
   for (const std::string& path : list->to_copy) changed.insert(Lossy(path));
   std::erase_if(paths, [&](const std::string& path) { return changed.count(path) != 0; });
   return paths;

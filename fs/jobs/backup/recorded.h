@@ -1,4 +1,4 @@
-// The entries of a tier as the catalogue has them, to hold an archive's own listing against.
+// The entries of a tier as recorded in the catalogue, for comparison with an archive's own listing.
 #pragma once
 
 #include <string>
@@ -10,23 +10,24 @@
 
 namespace tierfs {
 
+// Owns the entries in memory. It has no lock.
 class RecordedTree {
  public:
-  // All present entries, by path as Lossy gives it: some 150 bytes each.
+  // Reads all present entries, keyed by path as Lossy gives it. Costs about 150 bytes an entry.
   [[nodiscard]] static BackupResult<RecordedTree> Read(const Config& config, TierId tier);
 
-  // An entry, as an archive lists it. Sizes and dates are compared of regular files alone.
+  // An entry as an archive lists it. Sizes and dates are compared for regular files only.
   struct Listed {
     std::uint32_t type = 0;           // S_IFMT bits
-    std::int64_t size = -1;           // -1: not told
+    std::int64_t size = -1;           // -1: unknown
     std::int64_t mtime = 0;           // nanoseconds
     std::int64_t mtime_rounding = 0;  // how far off the date may be
   };
   void Saw(const std::string& path, const Listed& listed);
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
-  // The paths that differ: absent on one side, or other. Entries of the type `left_out` need not be
-  // in the archive.
+  // Returns the paths that are missing on one side or that differ. Entries of the type `left_out`
+  // may be missing from the archive.
   [[nodiscard]] std::vector<std::string> Differing(std::uint32_t left_out) const;
 
  private:
@@ -39,7 +40,8 @@ class RecordedTree {
   std::vector<std::string> differing_;
 };
 
-// Calls `visit` with the path of each present entry of a type (S_IFMT bits), bytes as they are.
+// Calls `visit` with the path of each present entry of a type (S_IFMT bits). Paths are unchanged
+// bytes.
 [[nodiscard]] BackupResult<void> ForEachOfType(const Config& config, TierId tier, std::uint32_t type,
                                                const std::function<void(const std::string& path)>& visit);
 

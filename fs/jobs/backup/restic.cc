@@ -1,6 +1,6 @@
-// restic: a snapshot a pass, with tags that say of which mount and tier it is, up to which change
-// it is complete, and when restic last read everything. The token is tagged when the snapshot is
-// complete: one that was cut short has none and is never built upon.
+// restic: one snapshot for each pass. Its tags name the mount and the tier, the token up to which
+// it is complete, and the time at which restic last read everything. The token is tagged once the
+// snapshot is complete. An interrupted snapshot has no token and is never built upon.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -14,11 +14,11 @@
 namespace tierfs {
 namespace {
 
-// Exit codes of restic(1): 3, a snapshot was made and some of the tree could not be read.
+// Exit codes of restic(1). 3: a snapshot was made, but part of the tree could not be read.
 constexpr int kUnread = 3;
 
-// "2026-11-26T23:00:36.882210458Z" in nanoseconds; restic writes dates with the zone that it runs
-// in.
+// Parses "2026-11-26T23:00:36.882210458Z". Returns nanoseconds. restic prints dates with the zone
+// that it runs in.
 std::int64_t ParseDate(const std::string& text) {
   std::tm when{};
   const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &when);
@@ -50,8 +50,7 @@ class ResticDestination : public BackupDestination {
   explicit ResticDestination(const BackupContext& context) : context_(context), tag_("tierfs:" + SubjectOf(context)) {}
 
   BackupResult<Remembered> Remember() override {
-    // The lock of a restic that was killed would be in the way of tagging; those of processes that
-    // still run stay.
+    // The lock of a killed restic would prevent tagging. The locks of running processes stay.
     const ToolLog::Call unlock{Restic({"unlock"}), "", "", {}, {}};
     TIERFS_ASSIGN(const int unlocked, context_.log.Run(unlock));
     if (unlocked != 0) return tl::unexpected(context_.log.Failed(unlock, unlocked));
@@ -67,8 +66,8 @@ class ResticDestination : public BackupDestination {
     snapshot_.clear();
     ToolLog::Call call;
     std::vector<std::string> arguments{"backup", "--json", "--one-file-system", "--tag", tag_};
-    // A full pass reads every file again; otherwise those whose attributes differ from the last
-    // complete snapshot's.
+    // A full pass reads every file again. Other passes read the files whose attributes differ from
+    // the last complete snapshot.
     if (pass.full) {
       arguments.emplace_back("--force");
     } else {
@@ -125,7 +124,7 @@ class ResticDestination : public BackupDestination {
       if (cleaned != 0) return tl::unexpected(context_.log.Failed(clean, cleaned));
     }
     TIERFS_TRY(FindDamaged());
-    // It has another id now.
+    // Tagging gave the snapshot a new id.
     TIERFS_TRY(FindSnapshots());
     if (!last_token_ || last_token_->Render() != pass.list->token.Render()) {
       return tl::unexpected(BackupError{false, "the snapshot " + snapshot_ + " is not in the repository any more"});
@@ -171,7 +170,7 @@ class ResticDestination : public BackupDestination {
     return all;
   }
 
-  // restic names files by their whole path.
+  // restic prints the absolute path of each file.
   [[nodiscard]] std::optional<std::string> InTree(std::string path) const {
     const std::string root = Lossy(context_.tree);
     path = Lossy(path);
@@ -181,7 +180,7 @@ class ResticDestination : public BackupDestination {
     return path.substr(root.size() + 1);
   }
 
-  // Looks for the last complete snapshot, and for those that are not.
+  // Finds the last complete snapshot, and the incomplete ones.
   BackupResult<void> FindSnapshots() {
     std::string text;
     ToolLog::Call call{
@@ -211,8 +210,8 @@ class ResticDestination : public BackupDestination {
     return {};
   }
 
-  // Before version 0.16 restic wrote U+FFFD for each byte of a symlink's target that is not UTF-8
-  // (restic issue 3311), and said nothing.
+  // Before version 0.16 restic silently wrote U+FFFD for each byte of a symlink's target that is
+  // not UTF-8 (restic issue 3311).
   BackupResult<void> FindDamaged() {
     int major = 0;
     int minor = 0;
@@ -231,13 +230,13 @@ class ResticDestination : public BackupDestination {
       const auto link = OpenBeneath(root.get(), path, O_PATH | O_NOFOLLOW);
       std::string target(PATH_MAX, '\0');
       const ssize_t size = link ? ::readlinkat(link->get(), "", target.data(), target.size()) : -1;
-      if (size < 0) return;  // gone by now
+      if (size < 0) return;  // the symlink is gone by now
       target.resize(static_cast<std::size_t>(size));
       if (!IsUtf8(target)) damaged_.push_back(Lossy(path));
     });
   }
 
-  // Between the last complete snapshot and the new one.
+  // Returns the paths that differ between the last complete snapshot and the new one.
   BackupResult<std::vector<std::string>> Differences() {
     std::vector<std::string> paths;
     const ToolLog::Call call{Restic({"diff", "--json", "--metadata", previous_, snapshot_}),
@@ -260,8 +259,8 @@ class ResticDestination : public BackupDestination {
   std::optional<Token> last_token_;
   std::int64_t last_full_ = 0;
   std::string previous_;                 // the last complete snapshot
-  std::string snapshot_;                 // the one of this pass
-  std::vector<std::string> unfinished_;  // left by jobs that were cut short
+  std::string snapshot_;                 // the snapshot of this pass
+  std::vector<std::string> unfinished_;  // left by interrupted jobs
   std::vector<std::string> damaged_;     // symlinks
 };
 

@@ -1,5 +1,5 @@
-// rsync: the copy is DESTINATION/tierN; DESTINATION/tierN.token says up to which change it is
-// complete, and when the last full pass was.
+// rsync: the copy is DESTINATION/tierN. DESTINATION/tierN.token holds the token up to which it is
+// complete and the time of the last full pass.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ namespace {
 constexpr int kPartial = 23;
 constexpr int kVanished = 24;
 
-// A name as rsync prints it: \#ooo is a byte.
+// Decodes a name as rsync prints it: \#ooo is a byte.
 std::string Unescaped(const std::string& text) {
   const auto octal = [](char c) { return c >= '0' && c <= '7'; };
   std::string path;
@@ -34,7 +34,8 @@ std::string Unescaped(const std::string& text) {
   return path;
 }
 
-// The path of an itemized line, "YXcstpoguax PATH" or "*deleting   PATH"; nothing for other lines.
+// Returns the path of an itemized line, "YXcstpoguax PATH" or "*deleting   PATH". Returns nullopt
+// for other lines.
 std::optional<std::string> ItemizedPath(const std::string& line) {
   constexpr std::size_t kFlags = 11;
   if (line.size() < kFlags + 2 || line[kFlags] != ' ' || std::strchr("<>ch.*", line[0]) == nullptr) return std::nullopt;
@@ -54,15 +55,15 @@ class RsyncDestination : public BackupDestination {
 
   BackupResult<Remembered> Remember() override {
     if (!is_remote_ && !fs::is_directory(place_)) {
-      return tl::unexpected(BackupError{false, place_ + " is not there; make it once, so that a disk that is not mounted is noticed"});
+      return tl::unexpected(BackupError{false, place_ + " does not exist; mount its disk, or create the directory if it is new"});
     }
     std::error_code ignored;
     fs::remove(TokenFile(), ignored);
     const ToolLog::Call fetch{Rsync({"-q", copy_ + ".token", TokenFile()}), "", "", {}, {}};
     TIERFS_ASSIGN(const int code, context_.log.Run(fetch));
     if (code != 0 && code != kPartial) return tl::unexpected(context_.log.Failed(fetch, code));
-    // TOKEN, the date of the last full pass, "complete" or "begun", whose copy it is, and the
-    // copy's inode number.
+    // The fields are TOKEN, the time of the last full pass, "complete" or "begun", the owner of the
+    // copy and the copy's inode number.
     Remembered last;
     std::ifstream file(TokenFile());
     std::string token;
@@ -73,7 +74,8 @@ class RsyncDestination : public BackupDestination {
     if (subject != SubjectOf(context_)) {
       return tl::unexpected(BackupError{true, "the destination holds the copy of " + subject + "; give each mount one of its own"});
     }
-    // A copy that was removed, or is on a disk that is not mounted, is not what the token is of.
+    // The token does not describe this copy if the copy was removed or is on a disk that is not
+    // mounted.
     if (inode != CopyInode()) return last;
     if (is_remote_) {
       const ToolLog::Call look{Rsync({"--list-only", "--dirs", "--no-recursive", copy_}), "", "", {}, {}};
@@ -97,15 +99,15 @@ class RsyncDestination : public BackupDestination {
       TIERFS_ASSIGN(result.partial, These(pass.list->to_copy));
     }
     if (!pass.full || !result.partial.empty()) return result;
-    // A change that the list should have named and did not shows here.
+    // A change that the list should have named and did not shows up here.
     result.differed_since = pass.list->token;
     std::vector<std::string> differed;
     TIERFS_ASSIGN(result.partial, Everything(answered, differed));
     if (answered && !last_.cut_short) result.differed = std::move(differed);
     if (!result.partial.empty() || context_.request.dry_run) return result;
-    // Names that were one file in the copy and are several in the tree, say: rsync sets attributes
-    // of the shared file and finds its content right. What still differs is made anew, file by
-    // file.
+    // For example, names may be one file in the copy and several files in the tree. rsync then sets
+    // the attributes of the shared file and finds its content right. Make the paths that still
+    // differ anew, file by file.
     TIERFS_ASSIGN(std::vector<std::string> left, Differences({}));
     if (left.empty()) return result;
     std::vector<ChangedPath> again;
@@ -128,13 +130,13 @@ class RsyncDestination : public BackupDestination {
 
  private:
   [[nodiscard]] std::string TokenFile() const { return context_.file + ".token"; }
-  // 0 where it cannot be told.
+  // Returns 0 if the inode number cannot be read.
   [[nodiscard]] std::uint64_t CopyInode() const {
     struct stat st {};
     return !is_remote_ && ::stat(copy_.c_str(), &st) == 0 ? st.st_ino : 0;
   }
 
-  // Beside the copy. What a complete one says has to be on the disk before it.
+  // Writes the token file beside the copy. A complete copy must be on the disk before its token.
   BackupResult<void> Store(const Token& token, std::int64_t last_full, const char* state) {
     for (const std::string& directory : {copy_, place_}) {
       if (is_remote_) break;
@@ -144,15 +146,15 @@ class RsyncDestination : public BackupDestination {
     std::ofstream file(TokenFile(), std::ios::trunc);
     file << token.Render() << '\n' << last_full << '\n' << state << '\n' << SubjectOf(context_) << '\n' << CopyInode() << std::endl;
     if (!file) return tl::unexpected(BackupError{false, TokenFile() + " could not be written"});
-    // Two tokens of one second are of one size and date.
+    // Two tokens written in one second have the same size and date.
     const ToolLog::Call store{Rsync({"-q", "--ignore-times", TokenFile(), copy_ + ".token"}), "", "", {}, {}};
     TIERFS_ASSIGN(const int code, context_.log.Run(store));
     if (code != 0) return tl::unexpected(context_.log.Failed(store, code));
     return {};
   }
 
-  // -A and -X with whiteouts need root on both sides; -x: what is mounted beneath a tree is none of
-  // it.
+  // -A and -X with whiteouts need root on both sides. -x: a file system mounted beneath a tree is
+  // not part of it.
   [[nodiscard]] std::vector<std::string> Rsync(const std::vector<std::string>& arguments) const {
     std::vector<std::string> all{"rsync"};
     all.insert(all.end(), context_.request.tool_options.begin(), context_.request.tool_options.end());
@@ -168,10 +170,11 @@ class RsyncDestination : public BackupDestination {
     return Rsync(all);
   }
 
-  // Each returns why not all was copied; "" when all was.
+  // Each returns why not everything was copied, or "" if everything was.
   BackupResult<std::string> RunCopy(const ToolLog::Call& call) {
     TIERFS_ASSIGN(const int code, context_.log.Run(call));
-    if (code == 0 || code == kVanished) return std::string();  // what vanished is listed the next time
+    // vanished entries are listed next time
+    if (code == 0 || code == kVanished) return std::string();
     if (code == kPartial) return context_.log.Failed(call, code).text;
     return tl::unexpected(context_.log.Failed(call, code));
   }
@@ -179,7 +182,7 @@ class RsyncDestination : public BackupDestination {
   BackupResult<std::string> Everything(bool listed, std::vector<std::string>& differed) {
     ToolLog::Call call;
     std::vector<std::string> options{"--delete", "--force"};
-    // Where the feed cannot name what changed, size and date do not say either that the content is
+    // When the feed cannot name the changes, size and date do not prove that the content equals
     // that of an older copy.
     std::error_code ignored;
     if (!listed && (is_remote_ || fs::exists(copy_, ignored))) options.emplace_back("--checksum");
@@ -199,14 +202,15 @@ class RsyncDestination : public BackupDestination {
 
   BackupResult<std::string> These(const std::vector<std::string>& paths) {
     ToolLog::Call call;
-    // --ignore-times: a listed file is always made anew, never changed in place, so that it parts
-    // from what shared it in the copy, and a change that size and time do not show is copied. "./"
-    // before each path: without it a name is taken for a comment (# ;) or an option.
+    // --ignore-times: a listed file is always made anew, never changed in place. It is thus
+    // separated from other names of the copy's file, and a change that size and time do not show is
+    // copied. "./" precedes each path; without it rsync takes some names for a comment (# ;) or an
+    // option.
     call.arguments = Copier({"--ignore-times", "--from0", "--files-from=-", "--delete-missing-args", "--force"});
     bool root = false;
     for (const std::string& path : paths) {
       root = root || path.empty();
-      // The tree itself would be taken for everything that stands in it.
+      // The tree itself would stand for everything beneath it.
       if (!path.empty()) call.input += "./" + path + '\0';
     }
     std::uint64_t done = 0;
@@ -242,7 +246,7 @@ class RsyncDestination : public BackupDestination {
   }
 
   const BackupContext& context_;
-  const std::string place_;  // with a slash at its end
+  const std::string place_;  // with a trailing slash
   const bool is_remote_;
   const std::string copy_;
   const std::string source_;

@@ -46,7 +46,7 @@ BackupResult<int> ToolLog::Run(const Call& call) {
 }
 
 BackupError ToolLog::Failed(const Call& call, int code) const {
-  // borg and restic speak JSON when they are asked to.
+  // On request, borg and restic print JSON.
   const nlohmann::json message = nlohmann::json::parse(last_error_, nullptr, false);
   const std::string text = message.is_object() ? message.value("message", last_error_) : last_error_;
   return {false, call.arguments[0] + " ended with " + std::to_string(code) + (text.empty() ? "" : ": " + text) +

@@ -1,4 +1,4 @@
-// Runs the tool of a backup job and keeps what it printed.
+// Runs the tool of a backup job and keeps its output.
 #pragma once
 
 #include <fstream>
@@ -10,24 +10,25 @@
 
 namespace tierfs {
 
+// Owns the log file. It has no lock: a job runs one tool at a time.
 class ToolLog {
  public:
-  // The file is begun anew; the one of the job before stays beside it as FILE.1.
+  // Begins the file anew. The previous job's file is kept as FILE.1.
   explicit ToolLog(const std::string& file);
 
   struct Call {
     std::vector<std::string> arguments;
     std::string directory;
     std::string input;
-    // Hears each line of the tool's output, and of its errors; true: the line is for the program
-    // alone and not kept.
+    // Both are called with each line, of the tool's output and of its errors. If they return true,
+    // the line is for the program alone and is not kept.
     std::function<bool(const std::string&)> output;
     std::function<bool(const std::string&)> error;
-    std::vector<std::string> environment = {};  // NAME=VALUE, besides the caller's own
+    std::vector<std::string> environment = {};  // NAME=VALUE, in addition to the caller's own
   };
-  // The exit code. An error when the tool cannot be started.
+  // Returns the exit code. Fails if the tool cannot be started.
   [[nodiscard]] BackupResult<int> Run(const Call& call);
-  // For a failed call: "TOOL ended with CODE: its last line of error; all of it is in FILE".
+  // Describes a failed call: "TOOL ended with CODE: its last line of error; all of it is in FILE".
   [[nodiscard]] BackupError Failed(const Call& call, int code) const;
 
   [[nodiscard]] const std::string& file() const { return file_; }

@@ -1,4 +1,4 @@
-// The catalogue by itself, and against the trees.
+// Checks the catalogue by itself and against the trees.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ constexpr std::size_t kExamples = 5;
 
 bool Differs(const std::optional<Row>& row, const Observed& seen) { return !(row ? row->seen : Observed{}).MayBe(seen); }
 
-// The paths whose rows and entries differ: a merge of two sorted lists.
+// Returns the paths whose rows and entries differ. Merges two sorted lists.
 std::vector<std::string> Differing(const Config& config, LayerIndex layer, int root, const Progress& progress, std::uint64_t& seen) {
   std::vector<std::string> paths;
   std::vector<Row> page;
@@ -59,12 +59,12 @@ std::vector<std::string> Differing(const Config& config, LayerIndex layer, int r
 }
 
 Repaired RemoveDatabase(const Config& config) {
-  // The trees hold all that is in it but for this.
+  // Everything in the catalogue can be rebuilt from the trees, except this.
   std::size_t open = 0;
   (void)ReadCatalogue(config, [&](Connection& connection) { open = SelectIntents(connection).size(); });
   if (open > 0) {
     return tl::unexpected(std::to_string(open) +
-                          " unfinished operations are written down in it; the next mount finishes them and puts it aside by itself");
+                          " unfinished operations are recorded in it; the next mount finishes them and moves it aside");
   }
   for (const char* part : {"-wal", "-shm", ""}) {
     std::error_code problem;
@@ -80,7 +80,7 @@ Repaired Rescan(const Config& config) {
   return {};
 }
 
-// False when nothing more can be asked of the database.
+// Returns false if the database cannot be read any further.
 bool CheckDatabase(const Subject& subject, std::vector<Finding>& findings) {
   const Config& config = subject.config;
   std::string wrong;
@@ -96,7 +96,7 @@ bool CheckDatabase(const Subject& subject, std::vector<Finding>& findings) {
   if (wrong.empty()) return true;
   Finding finding{"catalogue-damaged", "", wrong, "", {}};
   if (subject.mounted) {
-    finding.cure = "unmount, `tierctl check --repair`, mount: a new one is built from the trees";
+    finding.cure = "unmount, run `tierctl check --repair` and mount again: a new one is built from the trees";
   } else {
     finding.cure = "--repair removes it; the next mount builds a new one from the trees";
     finding.repair = [&config] { return RemoveDatabase(config); };
@@ -114,7 +114,7 @@ void CheckIntents(const Subject& subject, std::vector<Finding>& findings) {
   };
   open = look();
   if (subject.mounted && !open.empty()) {
-    // Those of operations that are going on right now come and go.
+    // Intents of operations in progress come and go; only a lasting one is a finding.
     std::this_thread::sleep_for(std::chrono::seconds(2));
     const auto later = look();
     std::erase_if(open, [&](const auto& each) {
@@ -125,7 +125,7 @@ void CheckIntents(const Subject& subject, std::vector<Finding>& findings) {
     findings.push_back({"open-intent",
                         "",
                         intent.what,
-                        subject.mounted ? "it is under way; if it stays, unmount and mount: it is finished or undone then"
+                        subject.mounted ? "it is under way; if it persists, unmount and mount again: that finishes or undoes it"
                                         : "mount it: the operation is finished or undone before the first request is answered",
                         {}});
   }
@@ -137,28 +137,30 @@ std::vector<Finding> CheckCatalogue(const Subject& subject, const Progress& prog
   const Config& config = subject.config;
   std::vector<Finding> findings;
   std::error_code ignored;
-  if (!std::filesystem::exists(config.state + "/catalog.db", ignored)) return findings;  // the next mount makes it
+  // The next mount makes it.
+  if (!std::filesystem::exists(config.state + "/catalog.db", ignored)) return findings;
   if (subject.mounted && !config.feed.empty()) {
     if (const auto sealed = Ask(config, protocol::Seal{}); !sealed) {
       findings.push_back({"catalogue-damaged",
                           "",
                           sealed.error(),
-                          "`tierctl status` says what is wrong with it; free space or permission, then rescan",
+                          "`tierctl status` says what is wrong; free disk space or correct the permissions, then run `tierctl rescan`",
                           {}});
       return findings;
     }
   }
   if (!CheckDatabase(subject, findings)) return findings;
   CheckIntents(subject, findings);
-  if (!subject.mounted) return findings;  // what changed since is taken in by the next mount
+  // Changes since then are taken in by the next mount.
+  if (!subject.mounted) return findings;
   std::uint64_t seen = 0;
   for (const TierId tier : config.feed) {
     const LayerIndex layer = LayerOf(tier);
     const UniqueFd root(::open(config.tiers[layer].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!root) continue;  // the check of the trees has told
+    if (!root) continue;  // the check of the trees has reported it
     std::vector<std::string> paths = Differing(config, layer, root.get(), progress, seen);
     if (!paths.empty()) {
-      // What changed while we looked is recorded by now.
+      // Changes made during the comparison are recorded once Seal returns.
       (void)Ask(config, protocol::Seal{});
       (void)ReadCatalogue(config, [&](Connection& connection) {
         std::erase_if(paths, [&](const std::string& path) {
@@ -170,8 +172,8 @@ std::vector<Finding> CheckCatalogue(const Subject& subject, const Progress& prog
     if (paths.empty()) continue;
     std::string what = std::to_string(paths.size()) + " entries of tier " + std::to_string(NumberOf(tier)) + " are not as recorded:";
     for (std::size_t i = 0; i < std::min(paths.size(), kExamples); ++i) what += " " + Quoted(paths[i]);
-    findings.push_back(
-        {"catalogue-differs", "", what, "`tierctl rescan` takes in what was changed underneath", [&config] { return Rescan(config); }});
+    findings.push_back({"catalogue-differs", "", what, "`tierctl rescan` takes in changes made directly in the tree",
+                        [&config] { return Rescan(config); }});
   }
   return findings;
 }

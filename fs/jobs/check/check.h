@@ -1,4 +1,4 @@
-// The check of a mount: its trees, its lower layers and its catalogue against what they have to be.
+// Checks a mount: its trees, its lower layers and its catalogue against their required state.
 #pragma once
 
 #include <cstdint>
@@ -16,28 +16,28 @@ namespace tierfs::check {
 using Repaired = tl::expected<void, std::string>;  // the error is one line
 
 struct Finding {
-  std::string code;                  // "duplicate", "stray-whiteout": stable, for programs
-  std::string path;                  // relative to the mount; "" when it is about no path
-  std::string what;                  // one line; may quote names as they are
+  std::string code;                  // a stable code for programs: "duplicate", "stray-whiteout"
+  std::string path;                  // relative to the mount; "" if no path is concerned
+  std::string what;                  // one line; may contain names unescaped
   std::string cure;                  // one line
-  std::function<Repaired()> repair;  // none: a person has to decide
+  std::function<Repaired()> repair;  // empty: a person has to decide
 };
 
-// What a check works on. `mounted`: a daemon serves the mount, and works on the same trees.
-// Outlives the findings.
+// The subject of a check. `mounted`: a daemon serves the mount and works on the same trees. Must
+// outlive the findings.
 struct Subject {
   const Config& config;
   const policy::Policy& policy;
   bool mounted;
 };
 
-// Is called now and then with the number of entries that were looked at.
+// Called now and then with the number of entries looked at.
 using Progress = std::function<void(std::uint64_t seen)>;
 
-// Names and attributes in the four trees, over the lower layers. Changes nothing but through
-// Finding::repair. The error is one line: a layer cannot be opened.
+// Checks names and attributes in the four trees and against the lower layers. Changes nothing
+// except through Finding::repair. The error is one line: a layer cannot be opened.
 [[nodiscard]] tl::expected<std::vector<Finding>, std::string> CheckTrees(const Subject& subject, const Progress& progress);
-// The catalogue by itself, its open intents, and its rows against the trees.
+// Checks the catalogue by itself, its open intents, and its rows against the trees.
 [[nodiscard]] std::vector<Finding> CheckCatalogue(const Subject& subject, const Progress& progress);
 
 }  // namespace tierfs::check

@@ -1,4 +1,4 @@
-// The four trees and the lower layers against what a mount makes of them.
+// Checks the four trees and the lower layers against the form that a mount gives them.
 #include <fcntl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -52,7 +52,8 @@ class TreeCheck {
     }
     Directory("");
     if (subject_.mounted && !findings_.empty()) {
-      // What is under way just now looks odd for a moment: only what stays is a finding.
+      // An operation in progress looks like a fault for a moment, so only a lasting one is a
+      // finding.
       std::this_thread::sleep_for(std::chrono::seconds(1));
       std::set<std::string> paths;
       for (const Finding& finding : findings_) paths.insert(finding.path);
@@ -69,7 +70,7 @@ class TreeCheck {
   }
 
  private:
-  // What stands at a path in each tier.
+  // The entries at a path, one for each tier.
   struct Standing {
     std::array<std::optional<struct stat>, kTierCount> at;
     [[nodiscard]] LayerMask Where(bool (*is)(const struct stat&)) const {
@@ -98,7 +99,7 @@ class TreeCheck {
     std::set<std::string> names;
     for (LayerIndex tier = 0; tier < kTierCount; ++tier) {
       const auto directory = OpenBeneath(tiers_[tier].get(), path, O_RDONLY | O_DIRECTORY);
-      // No directory there, or none in this tier.
+      // This tier has no directory at the path.
       if (!directory && (directory.error().code == ENOENT || directory.error().code == ENOTDIR || directory.error().code == ELOOP))
         continue;
       const Status read =
@@ -107,7 +108,11 @@ class TreeCheck {
             return {};
           });
       if (!read)
-        Found({"unreadable", path, std::string(read.error().step) + ": " + std::strerror(read.error().code), "look at the disk", {}});
+        Found({"unreadable",
+               path,
+               std::string(read.error().step) + ": " + std::strerror(read.error().code),
+               "check the disk and the permissions",
+               {}});
     }
     if (path.empty()) Entry("");
     for (const std::string& name : names) {
@@ -117,7 +122,7 @@ class TreeCheck {
     }
   }
 
-  // Looks at one path; whether there is a directory to go into.
+  // Checks one path. Returns whether there is a directory to descend into.
   bool Entry(const std::string& path) {
     const Standing standing = Look(path);
     const LayerMask directories = standing.Where(IsDirectory);
@@ -145,8 +150,8 @@ class TreeCheck {
     const auto names = ListXattrs(ProcPath(parent->get(), name.c_str()), false);
     if (!names) return;
     for (const std::string& attribute : *names) {
-      // An overlay mark may come from an image that was unpacked there; all of them are hidden in
-      // the mount.
+      // An overlayfs mark may come from an image that was unpacked there. The mount hides all
+      // private xattrs.
       if (!IsPrivateXattr(attribute)) continue;
       Found({"foreign-attribute", path, "in " + TierName(tier) + " it has the attribute " + attribute + ", which no file may have",
              "--repair removes the attribute", [this, path, tier, attribute]() -> Repaired {
@@ -161,22 +166,22 @@ class TreeCheck {
 
   void Duplicate(const std::string& path, const Standing& standing, LayerMask others, LayerMask directories) {
     const LayerIndex home = LayerOf(subject_.policy.DecisionFor(path, !directories.Empty()).tier);
-    // As the mount resolves it: the class tier, else the first.
+    // The mount resolves it the same way: to the class tier, else to the first.
     const LayerMask all(others.bits() | directories.bits());
     const LayerIndex shown = all.Has(home) ? home : all.First();
     std::string where;
     for (const LayerIndex tier : all) where += (where.empty() ? "" : ", ") + std::to_string(tier + 1);
     Finding finding{"duplicate",
                     path,
-                    "it stands in the tiers " + where + "; the mount shows that of " + TierName(shown),
-                    "compare them, and remove the ones in the other trees by hand",
+                    "it exists in the tiers " + where + "; the mount shows the one in " + TierName(shown),
+                    "compare them, then remove the others from their trees by hand",
                     {}};
     if (directories.Empty()) {
       bool same = true;
       for (const LayerIndex tier : others)
         same = same && (tier == shown || SameFile(path, *standing.at[shown], shown, *standing.at[tier], tier));
       if (same) {
-        finding.what += "; they are alike";
+        finding.what += "; they are identical";
         finding.cure = "--repair removes the hidden ones";
         finding.repair = [this, path, shown, others] { return RemoveHidden(path, shown, others); };
       }
@@ -242,8 +247,8 @@ class TreeCheck {
     Found(std::move(finding));
   }
 
-  // What a layer holds at a path. The directory that is mounted over cannot be looked into from
-  // here: nullopt.
+  // Returns the kind of entry that a layer has at a path. Returns nullopt for the directory that is
+  // mounted over, which cannot be read from here.
   [[nodiscard]] std::optional<Held> HeldIn(LayerIndex layer, const std::string& path) const {
     const std::size_t lower = static_cast<std::size_t>(layer) - kTierCount;
     if (!IsTier(layer) && lower == lowers_.size()) return std::nullopt;
@@ -257,7 +262,7 @@ class TreeCheck {
     return held == Held::kDirectory && !IsTier(layer) && IsOpaque(directory->get(), name.c_str()) ? Held::kOpaqueDirectory : held;
   }
 
-  // The layers that may make up the directory at a path of the view.
+  // Returns the layers that may be parts of the directory at a path of the view.
   [[nodiscard]] LayerMask PartsOf(const std::string& path) {
     if (parts_path_ && *parts_path_ == path) return parts_;
     if (path.empty()) {
@@ -266,7 +271,7 @@ class TreeCheck {
     } else {
       const LayerMask above = PartsOf(ParentOf(path));
       const LayerIndex home = LayerOf(subject_.policy.DecisionFor(path, false).tier);
-      // Where it cannot be looked a directory may be.
+      // Assume a directory in a layer that cannot be read.
       const auto rule =
           Merge(above, home, [&](LayerIndex layer) -> Result<Held> { return HeldIn(layer, path).value_or(Held::kDirectory); });
       parts_ = rule->ShowsDirectory() ? rule->parts() : LayerMask();
@@ -275,7 +280,7 @@ class TreeCheck {
     return parts_;
   }
 
-  // Whether the lower layers show an entry at the path, or may do so.
+  // Whether the lower layers show, or may show, an entry at the path.
   [[nodiscard]] bool LowerShows(const std::string& path) {
     const auto rule = Merge(PartsOf(ParentOf(path)).InLower(), kNoLayer,
                             [&](LayerIndex layer) -> Result<Held> { return HeldIn(layer, path).value_or(Held::kOther); });
@@ -322,11 +327,11 @@ class TreeCheck {
       if (IsUnfinishedDir(st)) {
         Finding finding{"unfinished-directory",
                         path,
-                        "its part in " + TierName(tier) + " was not given its attributes",
+                        "its part in " + TierName(tier) + " has not received the directory's attributes",
                         "the next write there finishes it",
                         {}};
         if (model != kNoLayer) {
-          finding.cure = "--repair gives it those of " + TierName(model);
+          finding.cure = "--repair copies those of " + TierName(model);
           finding.repair = [this, path, model, tier] { return CopyAttributes(path, model, tier); };
         }
         Found(std::move(finding));
@@ -354,12 +359,12 @@ class TreeCheck {
     if (!to) return Mended(tl::unexpected(to.error()));
     auto st = StatFd(from->get());
     const auto own = StatFd(to->get());
-    if (!st || !own) return tl::unexpected(std::string("it went meanwhile"));
+    if (!st || !own) return tl::unexpected(std::string("it vanished meanwhile"));
     for (const auto& [name, value] : AttributesOf(to->get())) {
       if (AttributesOf(from->get()).count(name) == 0 && ::fremovexattr(to->get(), name.c_str()) != 0)
         return Mended(FailErrno("removexattr"));
     }
-    // Each part keeps the times of its own entries.
+    // Each part keeps its own times.
     st->st_atim = own->st_atim;
     st->st_mtim = own->st_mtim;
     return Mended(CloneAttributes(from->get(), *st, to->get()));
@@ -372,8 +377,8 @@ class TreeCheck {
   std::array<UniqueFd, kTierCount> tiers_;
   std::array<dev_t, kTierCount> devices_{};
   std::vector<UniqueFd> lowers_;
-  std::optional<std::string> parts_path_;  // the path that PartsOf was asked for last
-  LayerMask parts_;                        // its answer
+  std::optional<std::string> parts_path_;  // the last argument of PartsOf
+  LayerMask parts_;                        // the result for parts_path_
   std::vector<Finding> findings_;
   std::uint64_t seen_ = 0;
 };
@@ -381,7 +386,7 @@ class TreeCheck {
 }  // namespace
 
 tl::expected<std::vector<Finding>, std::string> CheckTrees(const Subject& subject, const Progress& progress) {
-  // The repairs of its findings use it after this returns.
+  // The findings' repairs use the object after this function returns, so they share its ownership.
   const auto check = std::make_shared<TreeCheck>(subject, progress);
   auto findings = check->Run();
   if (!findings) return findings;
