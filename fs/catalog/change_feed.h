@@ -83,8 +83,8 @@ class ChangeFeed : public Feed {
   [[nodiscard]] bool CompareAll();
   // Reports why the tier cannot be compared. Returns false, for CompareAll to return.
   [[nodiscard]] bool CannotCompare(LayerIndex tier, const Error& error);
-  // Processes the queued hints if they fill a good part of the queue: hints go on coming in during a
-  // long comparison. False if there was no need to.
+  // Processes the queued hints if they fill a good part of the queue, because hints keep arriving
+  // during a long comparison. Returns false if there was no need to.
   [[nodiscard]] bool MakeRoomForHints();
   // `whole`: no hints were given for the paths beneath `start`. Paths told of meanwhile are looked
   // at separately.

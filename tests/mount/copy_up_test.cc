@@ -147,7 +147,7 @@ TEST_F(CopyUp, ATruncatingOpenNeedsNoSpaceForTheOldData) {
   ExpectNoWorkFiles();
 }
 
-// The README's rules for a file that was opened before its copy-up.
+// fs/SEMANTICS.md: the rules for a file that was opened before its copy-up.
 TEST_F(CopyUp, AnEarlierReaderKeepsTheLowerFileOrFollowsTheCopy) {
   WriteFile(AddLower("lower") + "/file", "old");
   ASSERT_TRUE(Mount()) << Refusal();

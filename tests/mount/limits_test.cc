@@ -1,4 +1,4 @@
-// The limits of a mount that the README lists. Each one fails with an errno that programs can
+// The limits of a mount that fs/SEMANTICS.md lists. Each one fails with an errno that programs can
 // handle.
 #include <fcntl.h>
 #include <linux/falloc.h>
