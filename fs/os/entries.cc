@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <climits>
@@ -69,6 +70,17 @@ Status ChangeEntryTimes(int dir, const char* name, const timespec& atime, const 
   return Try("utimensat", [&] { return ::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
 }
 
+Result<std::string> ReadXattrEntry(int dir, const char* name, const char* xattr, std::size_t limit) {
+  std::string value(limit, '\0');
+  ssize_t length = 0;
+  TIERFS_TRY(Try("lgetxattr", [&] {
+    length = ::lgetxattr(ProcPath(dir, name).c_str(), xattr, value.data(), value.size());
+    return length < 0 ? -1 : 0;
+  }));
+  value.resize(static_cast<std::size_t>(length));
+  return value;
+}
+
 Result<std::string> ReadLinkEntry(int dir, const char* name) {
   std::string target(PATH_MAX, '\0');
   ssize_t length = 0;
@@ -78,6 +90,10 @@ Result<std::string> ReadLinkEntry(int dir, const char* name) {
   }));
   target.resize(static_cast<std::size_t>(length));
   return target;
+}
+
+Result<UniqueFd> OpenDirectory(const std::string& path, int flags) {
+  return TryOpen("open of a directory", [&] { return ::open(path.c_str(), flags | O_DIRECTORY | O_CLOEXEC); });
 }
 
 Result<UniqueFd> Duplicate(int fd) {
@@ -94,6 +110,26 @@ Status Truncate(int file, off_t size) {
 
 Status Sync(int fd) {
   return Try("fsync", [&] { return ::fsync(fd); });
+}
+
+Status SyncData(int file) {
+  return Try("fdatasync", [&] { return ::fdatasync(file); });
+}
+
+Status ChangeMode(int fd, mode_t mode) {
+  return Try("chmod", [&] { return ::chmod(ProcPath(fd).c_str(), mode); });
+}
+
+Status Rewind(int directory) {
+  return Try("lseek of a directory", [&] { return ::lseek(directory, 0, SEEK_SET) < 0 ? -1 : 0; });
+}
+
+int AccessModeOf(int fd) { return ::fcntl(fd, F_GETFL) & O_ACCMODE; }
+
+Result<struct statvfs> SpaceOf(int fd) {
+  struct statvfs space {};
+  TIERFS_TRY(Try("fstatvfs", [&] { return ::fstatvfs(fd, &space); }));
+  return space;
 }
 
 }  // namespace tierfs

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <string>
 
@@ -26,13 +27,26 @@ namespace tierfs {
 // itself. -1 keeps an owner, UTIME_OMIT keeps a time.
 [[nodiscard]] Status ChangeEntryOwner(int dir, const char* name, uid_t uid, gid_t gid);
 [[nodiscard]] Status ChangeEntryTimes(int dir, const char* name, const timespec& atime, const timespec& mtime);
+// Returns the value of an xattr of the entry; ERANGE if it is longer than `limit` bytes.
+[[nodiscard]] Result<std::string> ReadXattrEntry(int dir, const char* name, const char* xattr, std::size_t limit);
 [[nodiscard]] Result<std::string> ReadLinkEntry(int dir, const char* name);
 
-// Duplicate shares the open file; the other opens the same file anew.
+// Opens a directory by its path, and follows symlinks in it.
+[[nodiscard]] Result<UniqueFd> OpenDirectory(const std::string& path, int flags);
+// Duplicate shares the open file; Reopen opens the same file anew.
 [[nodiscard]] Result<UniqueFd> Duplicate(int fd);
 [[nodiscard]] Result<UniqueFd> Reopen(int fd, int flags);
 [[nodiscard]] Status Truncate(int file, off_t size);
 // fsync(2) of a file or directory that is open for reading.
 [[nodiscard]] Status Sync(int fd);
+// fdatasync(2): the content is durable on return, and the pages of mappings are written out.
+[[nodiscard]] Status SyncData(int file);
+// Changes the mode of the open file itself; an O_PATH descriptor will do.
+[[nodiscard]] Status ChangeMode(int fd, mode_t mode);
+// Puts a directory that was read back to its start.
+[[nodiscard]] Status Rewind(int directory);
+// Returns O_RDONLY, O_WRONLY or O_RDWR, as the file was opened.
+[[nodiscard]] int AccessModeOf(int fd);
+[[nodiscard]] Result<struct statvfs> SpaceOf(int fd);
 
 }  // namespace tierfs

@@ -1,9 +1,6 @@
 #include "fs/tier/layer.h"
 
 #include <fcntl.h>
-#include <linux/mount.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,30 +8,10 @@
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
+#include "fs/os/mounts.h"
 
 namespace tierfs {
 namespace {
-
-// A private copy of the mount of `root` that does not update access times. The mount option noatime
-// promises this also for reads that the kernel passes straight to the backing file. Needs
-// CAP_SYS_ADMIN.
-Result<UniqueFd> CloneNoatime(int root) {
-  UniqueFd copy(static_cast<int>(::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
-  if (!copy) return FailErrno("open_tree");
-  mount_attr attr{};
-  attr.attr_set = MOUNT_ATTR_NOATIME;
-  attr.attr_clr = MOUNT_ATTR__ATIME;
-  if (::syscall(SYS_mount_setattr, copy.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
-    return FailErrno("mount_setattr");
-  }
-  return copy;
-}
-
-Result<std::uint64_t> MountOf(int fd) {
-  struct statx st {};
-  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) != 0) return FailErrno("statx");
-  return std::uint64_t{st.stx_mnt_id};
-}
 
 // Opens the directory `name` in `parent`. Makes it if it is missing, and removes its entries.
 Result<UniqueFd> EmptyDirectory(int parent, const char* name) {
@@ -64,8 +41,7 @@ Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std
   };
   for (const auto* paths : {&tiers, &lower}) {
     for (const std::string& path : *paths) {
-      UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-      if (!root) return FailErrno("open of a layer");
+      TIERFS_ASSIGN(UniqueFd root, OpenDirectory(path, O_PATH));
       TIERFS_TRY(add(path, std::move(root)));
     }
   }
@@ -87,8 +63,7 @@ Status LayerSet::PrepareWork(LayerIndex tier, const std::string& state) {
   const std::pair<std::string, std::string> places[] = {{state, "work"},
                                                         {tree.parent_path(), "." + tree.filename().string() + ".tierfs-work"}};
   for (const auto& [directory, name] : places) {
-    const UniqueFd parent(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!parent) return FailErrno("open of a directory for work files");
+    TIERFS_ASSIGN(const UniqueFd parent, OpenDirectory(directory, O_PATH));
     TIERFS_ASSIGN(const struct stat st, StatFd(parent.get()));
     TIERFS_ASSIGN(const std::uint64_t mount, MountOf(parent.get()));
     if (mount != layer.mount || st.st_dev != layer.device) continue;

@@ -30,7 +30,7 @@ using Names = std::map<std::string, InTiers>;
 // meanwhile.
 template <typename Visit>
 Status ForEachStat(int dir, Visit visit) {
-  if (::lseek(dir, 0, SEEK_SET) < 0) return FailErrno("lseek of a directory");
+  TIERFS_TRY(Rewind(dir));
   return ForEachEntry(dir, [&](const dirent64& entry) -> Status {
     const auto st = StatEntry(dir, entry.d_name);
     if (!st) return st.error().code == ENOENT ? Status{} : tl::unexpected(st.error());
@@ -96,8 +96,12 @@ Result<std::vector<UniqueFd>> LowerDirectories(const std::vector<UniqueFd>& lowe
     const auto st = StatEntry(layer, name);
     if (!st && st.error().code == ENOENT) continue;
     if (!st) return tl::unexpected(st.error());
-    const bool opaque = S_ISDIR(st->st_mode) && IsOpaque(layer, name);
-    rule.Take(LowerLayer(n), opaque ? Held::kOpaqueDirectory : HeldAs(*st));
+    Held held = HeldAs(*st);
+    if (held == Held::kDirectory) {
+      TIERFS_ASSIGN(const bool opaque, IsOpaque(layer, name));
+      if (opaque) held = Held::kOpaqueDirectory;
+    }
+    rule.Take(LowerLayer(n), held);
     if (!rule.ShowsDirectory() || !rule.parts().Has(LowerLayer(n))) continue;
     TIERFS_ASSIGN(UniqueFd part, OpenEntry(layer, name, kDirectory));
     parts.push_back(std::move(part));

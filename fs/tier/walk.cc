@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fs/os/beneath.h"
+#include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
 #include "fs/os/paths.h"
 #include "fs/tier/entry.h"
@@ -36,8 +37,7 @@ Status Walk(int dir, const std::string& path, const std::function<void(const Wal
 }  // namespace
 
 Status WalkTree(const std::string& root, const std::function<void(const WalkedEntry&)>& visit) {
-  const UniqueFd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return FailErrno("open of a tree");
+  TIERFS_ASSIGN(const UniqueFd fd, OpenDirectory(root, O_RDONLY));
   return Walk(fd.get(), "", visit);
 }
 

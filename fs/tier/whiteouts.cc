@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <string>
@@ -49,11 +48,14 @@ Status RemoveEmptyPart(int dir, const char* name) {
   return emptied;
 }
 
-bool IsOpaque(int dir, const char* name) {
-  const std::string path = ProcPath(dir, name);
+Result<bool> IsOpaque(int dir, const char* name) {
   for (const char* mark : {"trusted.overlay.opaque", "user.overlay.opaque"}) {
-    char value = 0;
-    if (::lgetxattr(path.c_str(), mark, &value, 1) == 1 && (value == 'y' || value == 'x')) return value == 'y';
+    const auto value = ReadXattrEntry(dir, name, mark, 1);
+    if (value && (*value == "y" || *value == "x")) return *value == "y";
+    const int error = value ? 0 : value.error().code;
+    // Absent, too long to be a mark, or not possible there.
+    if (error == 0 || error == ENODATA || error == ERANGE || error == EOPNOTSUPP || error == ENOENT) continue;
+    return tl::unexpected(value.error());
   }
   return false;
 }

@@ -15,6 +15,6 @@ namespace tierfs {
 
 // Whether the directory `name` is opaque: it hides the layers beneath it. Tools that unpack images
 // as root write the trusted mark; other tools write the user mark.
-[[nodiscard]] bool IsOpaque(int dir, const char* name);
+[[nodiscard]] Result<bool> IsOpaque(int dir, const char* name);
 
 }  // namespace tierfs

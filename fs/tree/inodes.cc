@@ -75,8 +75,7 @@ Status ChangeOwner(const Location& at, const Caller& caller, const AttributeChan
 Status ChangeMode(const Location& at, mode_t mode) {
   if (!at.name.empty()) return ChmodEntry(at.DirOrFile(), at.name.c_str(), mode);
   const KeepSetgid keep((mode & S_ISGID) != 0);
-  if (::chmod(ProcPath(at.DirOrFile()).c_str(), mode) != 0) return FailErrno("chmod");
-  return {};
+  return tierfs::ChangeMode(at.DirOrFile(), mode);
 }
 
 // Truncates through `open_fd`, a descriptor that can write to the file, unless it is negative.
@@ -173,9 +172,7 @@ Result<struct statvfs> Inodes::SpaceOf(NodeId id) {
   // The tier that holds the file, else the class tier of the path.
   LayerIndex layer = node->IsDir() ? kNoLayer : node->Placement();
   if (layer == kNoLayer || !IsTier(layer)) layer = classifier_.HomeOf(*node);
-  struct statvfs space;
-  if (::fstatvfs(layers_[layer].root.get(), &space) != 0) return FailErrno("fstatvfs");
-  return space;
+  return tierfs::SpaceOf(layers_[layer].root.get());
 }
 
 Result<Attributes> Inodes::SetAttributes(const Caller& caller, NodeId id, const AttributeChange& change, HandleId handle) {

@@ -40,7 +40,8 @@ Result<Found> MergedView::FindOnce(const NodePtr& parent, const char* name) {
                   const bool lowest = LayerMask(layers.bits() >> layer >> 1).Empty();
                   if (held != Held::kDirectory || IsTier(layer) || lowest) return held;
                   TIERFS_ASSIGN(const DirFd dir, directories_.Open(parent, layer));
-                  return IsOpaque(dir->get(), name) ? Held::kOpaqueDirectory : held;
+                  TIERFS_ASSIGN(const bool opaque, IsOpaque(dir->get(), name));
+                  return opaque ? Held::kOpaqueDirectory : held;
                 }));
   Found found;
   if (rule.Shows()) found = Found::File(layers_, rule.parts().First(), stats[rule.parts().First()]);

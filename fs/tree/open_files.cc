@@ -34,7 +34,7 @@ std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
   // The kernel reads through the mount that this descriptor is on.
   const auto path = nodes_.PathOf(*node);
   if (!path) return kernel_->OpenBacking(fd);
-  const int flags = ::fcntl(fd, F_GETFL) & O_ACCMODE;
+  const int flags = AccessModeOf(fd);
   const auto quiet = OpenBeneath(layer.noatime.get(), *path, flags);
   const auto st = quiet ? StatFd(quiet->get()) : tl::unexpected(quiet.error());
   if (!st || !(layers_.KeyOf(node->Placement(), *st) == nodes_.KeyOf(*node))) return kernel_->OpenBacking(fd);
@@ -143,7 +143,7 @@ void OpenFiles::ReportWriters() {
       // After the pages are written out, the next store into a mapping updates the times of the
       // file.
       const auto data = file->Data();
-      if (::fdatasync(data->get()) != 0 || !StoresMoveTimes(data->get())) change = Feed::Change::kUnknown;
+      if (!SyncData(data->get()) || !StoresMoveTimes(data->get())) change = Feed::Change::kUnknown;
     }
     reporter_.ReportNode(*file->node, change);
   }

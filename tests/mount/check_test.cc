@@ -2,6 +2,7 @@
 // repaired.
 #include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 #include <nlohmann/json.hpp>
 
@@ -97,6 +98,30 @@ TEST_F(Check, StrayWhiteoutsAreRemoved) {
   ExpectMended({"stray-whiteout stray", "stray-whiteout file"});
   EXPECT_EQ(Whiteouts().size(), 1U);
   EXPECT_FALSE(Exists(Mnt("needed")));
+}
+
+// A whiteout beneath an opaque directory or a whiteout of an upper layer hides an entry that does
+// not show in any case.
+TEST_F(Check, AWhiteoutIsStrayWhereALayerAlreadyHidesTheEntry) {
+  const std::string upper = AddLower("upper");
+  const std::string lowest = AddLower("lowest");
+  MakeDirs(upper + "/opaque");
+  MakeDirs(upper + "/merged");
+  ASSERT_EQ(::lsetxattr((upper + "/opaque").c_str(), "trusted.overlay.opaque", "y", 1, 0), 0);
+  ASSERT_EQ(::mknod((upper + "/whiteout").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  for (const char* directory : {"/opaque", "/merged"}) {
+    MakeDirs(lowest + directory);
+    WriteFile(lowest + directory + "/file", "x");
+  }
+  WriteFile(lowest + "/whiteout", "x");
+  ASSERT_TRUE(Mount()) << Refusal();
+  ASSERT_EQ(::unlink(Mnt("merged/file").c_str()), 0);
+  MakeDirs(Tier(4, "opaque"));
+  ASSERT_EQ(::mknod(Tier(4, "opaque/file").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  ASSERT_EQ(::mknod(Tier(4, "whiteout").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  ExpectMended({"stray-whiteout opaque/file", "stray-whiteout whiteout"});
+  EXPECT_EQ(Whiteouts(), std::set<std::string>{"2/merged/file"});
+  EXPECT_FALSE(Exists(Mnt("merged/file")));
 }
 
 // The lowest layer is mounted over and cannot be read. A whiteout that may hide an entry there is

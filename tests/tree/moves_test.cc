@@ -113,8 +113,9 @@ TEST_P(Moves, TheNodeAndItsInodeNumberStay) {
   ASSERT_TRUE(after);
   EXPECT_EQ(after->st.st_ino, before->st.st_ino);
   EXPECT_EQ(after->st.st_mtim.tv_nsec, before->st.st_mtim.tv_nsec);
-  const std::vector<std::string> told = kernel().TakeInvalidations();
-  EXPECT_EQ(told, std::vector<std::string>{"attributes " + std::to_string(node.value)}) << "the change time of the copy is another";
+  // The copy on the other disk has another change time and block count.
+  const auto told = kernel().TakeInvalidations();
+  EXPECT_EQ(told, GetParam() ? std::vector<std::string>{"attributes " + std::to_string(node.value)} : std::vector<std::string>{});
 }
 
 TEST_P(Moves, DroppingTheCachesTellsTheKernelOfEachNode) {

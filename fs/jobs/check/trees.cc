@@ -247,19 +247,26 @@ class TreeCheck {
     Found(std::move(finding));
   }
 
-  // Returns the kind of entry that a layer has at a path. Returns nullopt for the directory that is
-  // mounted over, which cannot be read from here.
+  // Returns the kind of entry that a layer has at a path. Returns nullopt if it cannot be read: the
+  // directory that is mounted over never can from here.
   [[nodiscard]] std::optional<Held> HeldIn(LayerIndex layer, const std::string& path) const {
     const std::size_t lower = static_cast<std::size_t>(layer) - kTierCount;
     if (!IsTier(layer) && lower == lowers_.size()) return std::nullopt;
     const int root = IsTier(layer) ? tiers_[layer].get() : lowers_[lower].get();
     const auto directory = OpenBeneath(root, ParentOf(path), O_PATH | O_DIRECTORY);
-    if (!directory) return Held::kNothing;
+    if (!directory) return HeldAfter(directory.error());
     const std::string name = NameOf(path);
     const auto st = StatEntry(directory->get(), name.c_str());
-    if (!st) return Held::kNothing;
+    if (!st) return HeldAfter(st.error());
     const Held held = HeldAs(*st);
-    return held == Held::kDirectory && !IsTier(layer) && IsOpaque(directory->get(), name.c_str()) ? Held::kOpaqueDirectory : held;
+    if (held != Held::kDirectory || IsTier(layer)) return held;
+    const auto opaque = IsOpaque(directory->get(), name.c_str());
+    if (!opaque) return std::nullopt;
+    return *opaque ? Held::kOpaqueDirectory : held;
+  }
+  [[nodiscard]] static std::optional<Held> HeldAfter(const Error& error) {
+    const bool absent = error.code == ENOENT || error.code == ENOTDIR || error.code == ELOOP;
+    return absent ? std::optional(Held::kNothing) : std::nullopt;
   }
 
   // Returns the layers that may be parts of the directory at a path of the view.
