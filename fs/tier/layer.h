@@ -33,6 +33,11 @@ class LayerMask {
   [[nodiscard]] static constexpr LayerMask Only(LayerIndex layer) { return LayerMask(std::uint64_t{1} << layer); }
   [[nodiscard]] static constexpr LayerMask Tiers() { return LayerMask((std::uint64_t{1} << kTierCount) - 1); }
 
+  // The uppermost `count` layers, at most 64.
+  [[nodiscard]] static constexpr LayerMask FirstLayers(std::size_t count) {
+    return LayerMask(count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1);
+  }
+
   [[nodiscard]] constexpr bool Has(LayerIndex layer) const { return (bits_ >> layer) & 1; }
   [[nodiscard]] constexpr bool Empty() const { return bits_ == 0; }
   [[nodiscard]] constexpr bool Single() const { return std::has_single_bit(bits_); }
@@ -106,7 +111,7 @@ class LayerSet {
 
   [[nodiscard]] const Layer& operator[](LayerIndex layer) const { return layers_[layer]; }
   [[nodiscard]] LayerIndex size() const { return static_cast<LayerIndex>(layers_.size()); }
-  [[nodiscard]] LayerMask All() const { return LayerMask(layers_.size() == 64 ? ~0ULL : (1ULL << layers_.size()) - 1); }
+  [[nodiscard]] LayerMask All() const { return LayerMask::FirstLayers(layers_.size()); }
   // Whether one rename can move a file between the two layers. renameat2(2) requires one mount;
   // btrfs also requires one subvolume.
   [[nodiscard]] bool SameMount(LayerIndex a, LayerIndex b) const {

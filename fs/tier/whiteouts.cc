@@ -43,7 +43,7 @@ Status RemoveEmptyPart(int dir, const char* name) {
   if (emptied) emptied = RemoveDirectoryEntry(dir, name);
   // Without its whiteouts the directory would show what they hide.
   if (!emptied) {
-    for (std::size_t n = 0; n < gone; ++n) TIERFS_TRY(MakeWhiteout(part.get(), whiteouts[n].c_str()));
+    for (std::size_t n = 0; n < gone; ++n) (void)MakeWhiteout(part.get(), whiteouts[n].c_str());
   }
   return emptied;
 }
@@ -53,9 +53,9 @@ Result<bool> IsOpaque(int dir, const char* name) {
     const auto value = ReadXattrEntry(dir, name, mark, 1);
     if (value && (*value == "y" || *value == "x")) return *value == "y";
     const int error = value ? 0 : value.error().code;
-    // Absent, too long to be a mark, or not possible there.
-    if (error == 0 || error == ENODATA || error == ERANGE || error == EOPNOTSUPP || error == ENOENT) continue;
-    return tl::unexpected(value.error());
+    // Only a disk that fails leaves it unknown. A mark that is absent, longer than a mark, not
+    // possible there or not readable for this user is none.
+    if (error == EIO || error == ENOMEM) return tl::unexpected(value.error());
   }
   return false;
 }

@@ -38,10 +38,12 @@ class MergedListing {
     });
   }
 
-  // Drops a listing made without merging. From now on a name may occur more than once.
+  // Prepares for another pass over all the parts: a name may occur more than once from now on. Names
+  // that a whiteout hid are searched anew, because a moving file may show at them.
   void BeginMerging() {
     if (!merging_) entries_.clear();
     merging_ = true;
+    std::erase_if(names_, [](const auto& each) { return !each.second.rule.Shows(); });
   }
 
   [[nodiscard]] std::vector<DirectoryEntry>& entries() { return entries_; }

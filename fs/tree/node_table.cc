@@ -227,6 +227,10 @@ std::optional<std::string> NodeTable::PathOf(const Node& node) const {
 void NodeTable::Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from,
                         const std::string& from_name) {
   const Lock lock(mutex_);
+  if (!from) {
+    const auto known = by_id_.find(node->id.value);
+    if (known == by_id_.end() || known->second != node) return;
+  }
   if (from && node->parent && !node->IsDir()) {
     if (node->parent != from || node->name != from_name) {
       RememberName(*node);

@@ -74,7 +74,7 @@ class NodeTable {
   [[nodiscard]] std::optional<std::string> PathOf(const Node& node) const;
 
   // The name `from_name` in `from` became `name` in `parent`. Other names of the file stay. Without
-  // `from`, only the parts changed.
+  // `from`, only the parts changed, and a node that the kernel has forgotten is left alone.
   void Renamed(const NodePtr& node, const NodePtr& parent, const std::string& name, LayerMask parts, const NodePtr& from = nullptr,
                const std::string& from_name = "");
   // The file of a node got another name.

@@ -21,6 +21,7 @@ Status Renames::RefreshParts(const NodePtr& directory) {
   Status refreshed;
   for (const auto& [path, node] : beneath) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
+    if (!place.parent) continue;  // the kernel has forgotten it meanwhile
     const auto found = view_.Find(place.parent, place.name.c_str());
     if (found && found->IsDir()) nodes_.Renamed(node, place.parent, place.name, found->parts);
     if (!found && refreshed) refreshed = tl::unexpected(found.error());

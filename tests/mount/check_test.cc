@@ -124,6 +124,16 @@ TEST_F(Check, AWhiteoutIsStrayWhereALayerAlreadyHidesTheEntry) {
   EXPECT_FALSE(Exists(Mnt("merged/file")));
 }
 
+TEST_F(Check, AWhiteoutOverTheLowestOfSixtyLayersIsLeft) {
+  std::string lowest;
+  for (int layer = 0; layer < 60; ++layer) lowest = AddLower("lower" + std::to_string(layer));
+  WriteFile(lowest + "/needed", "x");
+  ASSERT_TRUE(Mount()) << Refusal();
+  ASSERT_EQ(::unlink(Mnt("needed").c_str()), 0);
+  EXPECT_EQ(Findings({"--repair"}), std::set<std::string>{});
+  EXPECT_FALSE(Exists(Mnt("needed")));
+}
+
 // The lowest layer is mounted over and cannot be read. A whiteout that may hide an entry there is
 // left.
 TEST_F(Check, WhiteoutsOverAHiddenLowestLayerAreLeft) {

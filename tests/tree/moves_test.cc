@@ -38,6 +38,7 @@ TEST_P(Moves, ALookupNeverMissesAFileThatSettles) {
   std::atomic<bool> stop{false};
   std::atomic<int> looks{0};
   std::atomic<int> missed{0};
+  std::atomic<int> listed{0};
   std::atomic<int> listed_wrong{0};
   std::thread lookups([&] {
     while (!stop) {
@@ -56,13 +57,20 @@ TEST_P(Moves, ALookupNeverMissesAFileThatSettles) {
     while (!stop) {
       const auto entries = tree().List(directory);
       if (!entries || entries->size() != 6) ++listed_wrong;  // with "." and ".."
+      ++listed;
     }
   });
+  // A listing looks twice, so it finds a file that moves once meanwhile.
+  const auto wait_for_a_new_listing = [&] {
+    for (const int before = listed; listed < before + 2;) ::usleep(100);
+  };
   for (int round = 0; round < 40 && !HasFailure(); ++round) {
     SettleUnder(kOtherRules);
     EXPECT_EQ(TiersWith("srv/a"), "3");
+    wait_for_a_new_listing();
     SettleUnder(TreeTest::kRules);
     EXPECT_EQ(TiersWith("srv/a"), "2");
+    wait_for_a_new_listing();
   }
   stop = true;
   lookups.join();

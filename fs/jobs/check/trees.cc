@@ -274,7 +274,7 @@ class TreeCheck {
     if (parts_path_ && *parts_path_ == path) return parts_;
     if (path.empty()) {
       const std::size_t layers = kTierCount + lowers_.size() + (subject_.config.over ? 1 : 0);
-      parts_ = LayerMask((std::uint64_t{1} << layers) - 1);
+      parts_ = LayerMask::FirstLayers(layers);
     } else {
       const LayerMask above = PartsOf(ParentOf(path));
       const LayerIndex home = LayerOf(subject_.policy.DecisionFor(path, false).tier);
