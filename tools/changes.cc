@@ -19,7 +19,7 @@ struct Request {
   bool json = false;
 };
 
-constexpr const char* kWhyFull[] = {"", "", "it was given by another database", "it is older than the oldest remembered deletion"};
+constexpr const char* kWhyFull[] = {"", "", "it was given by another database", "it is older than the record of changes in this tier"};
 
 // Prints one record for each path, "X PATH", and the next token at the end as "= TOKEN". A listing
 // without the token is incomplete.

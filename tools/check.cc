@@ -91,8 +91,8 @@ void AddCheck(CLI::App& app, Outcome& outcome) {
   verb->add_flag("--json", request->json, "for programs");
   verb->footer(
       "Works mounted and unmounted. Codes: duplicate, misplaced, stray-whiteout, directory-attributes, unfinished-directory,\n"
-      "foreign-mount, foreign-attribute, open-intent, catalogue-damaged, catalogue-differs. Exit code 1: something was found and is\n"
-      "not mended.");
+      "foreign-mount, foreign-attribute, unreadable, open-intent, catalogue-damaged, catalogue-differs. Exit code 1: something was\n"
+      "found and is not repaired.");
   verb->callback([request, &outcome] { Check(*request, outcome); });
 }
 

@@ -140,6 +140,7 @@ tl::expected<void, std::string> WaitForBackground(const Config& config) {
 void Finish(const Request& request, const SettleReport& report, Outcome& outcome) {
   if (request.json) {
     nlohmann::json document = report;
+    document.erase("running");
     document["dry_run"] = request.dry_run;
     PrintJson(document);
   } else {
@@ -180,7 +181,11 @@ void Retier(const Request& request, Outcome& outcome) {
   }
   const auto expected = DryReport(*config, *policy.policy);
   if (!expected) return Refuse(expected.error(), kCannot, outcome);
-  if (request.dry_run) return Finish(request, *expected, outcome);
+  if (request.dry_run) {
+    // Counted here, from the trees: the daemon's other figures are not known.
+    if (!request.json) return Print(*expected, true);
+    return PrintJson({{"moves", expected->moves}, {"moved", expected->moved}, {"bytes", expected->bytes}, {"dry_run", true}});
+  }
   const auto loaded = Ask(*config, protocol::Reload{file});
   if (!loaded) return Refuse(loaded.error(), kCannot, outcome);
   const auto report = RunSettle(*config, request, *expected);

@@ -1,5 +1,5 @@
-// The catalogue of a mount: everything that tierfs remembers outside the trees. All of it can be
-// rebuilt from the trees.
+// The catalogue of a mount: everything that tierfs remembers outside the trees. All but the open
+// intents can be rebuilt from the trees.
 #pragma once
 
 #include <memory>

@@ -82,8 +82,8 @@ void ChangeFeed::NamelessTouched(std::uint64_t inode, Change change) { queue_.Ad
 void ChangeFeed::MayBeMapped(UniqueFd file) {
   if (mapped_.Add(std::move(file))) return;
   health_.Note(
-      "too many files stay mapped for writing after they were closed: changes made through some mappings are recorded only by `tierctl "
-      "rescan`");
+      "too many files stay mapped for writing after they were closed: changes made through some mappings are recorded at the next "
+      "`tierctl rescan` or mount");
 }
 
 void ChangeFeed::Renewed() {

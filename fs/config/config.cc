@@ -190,7 +190,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
       {"name", "TEXT", "the mount's name, as tierctl and the identity marks know it"},
       {"policy", "FILE", "the policy; or give the rules inline"},
       {"rules", "TEXT", "the rules themselves, instead of a policy file"},
-      {"state", "DIR", "the daemon's lock, control socket and catalogue; all of it can be rebuilt"},
+      {"state", "DIR", "the daemon's lock, control socket and catalogue; all but interrupted operations can be rebuilt"},
       {"mountpoint", "DIR", "where `tierfs CONFIG` mounts when the command line names no mountpoint"},
       {"lower", "[DIR, ...]", "read-only layers underneath, uppermost first; \"over\" is the directory that is mounted over"},
       {"over", "true|false", "the same as \"over\" at the end of lower"},

@@ -380,7 +380,7 @@ class TreeCheck {
   void Found(Finding finding) { findings_.push_back(std::move(finding)); }
 
   const Subject subject_;
-  const Progress& progress_;
+  const Progress progress_;
   std::array<UniqueFd, kTierCount> tiers_;
   std::array<dev_t, kTierCount> devices_{};
   std::vector<UniqueFd> lowers_;
