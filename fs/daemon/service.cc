@@ -226,7 +226,7 @@ void Service::Drain() {
   control_.reset();  // no more requests from operators
   settle_job_.reset();
   if (tree_) tree_->settle_queue().Stop();  // its thread tells the kernel of moves
-  mount_.reset();  // no more requests from the kernel
+  mount_.reset();                           // no more requests from the kernel
   tree_.reset();
   catalog_.reset();
   running_.reset();
