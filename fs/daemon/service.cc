@@ -60,7 +60,8 @@ bool IsMounted(const Config& config) {
   return std::any_of(mounts.begin(), mounts.end(), [&](const MountedFs& each) { return each.config == config.file; });
 }
 
-// Takes the lock that keeps a second daemon off the same trees. It is held until the service is drained.
+// Takes the lock that keeps a second daemon off the same trees. The service holds it until it is
+// drained.
 tl::expected<UniqueFd, std::string> TakeLock(const Config& config) {
   const std::string path = config.state + "/lock";
   UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));

@@ -60,7 +60,8 @@ struct Places {
 Result<Places> OpenPlaces(const LayerSet& layers, const Step& step) {
   Places places;
   if (step.kind == Step::Kind::kPublish && !layers[step.layer].work) {
-    places.at = Place{};  // tiers that are on one mount by now need no work directory: the copy is gone
+    // The tiers are on one mount by now and need no work directory: the copy is gone.
+    places.at = Place{};
   } else if (step.kind == Step::Kind::kPublish) {
     TIERFS_ASSIGN(UniqueFd work, Duplicate(layers[step.layer].work.get()));
     places.at = Place{std::move(work), step.path};

@@ -38,8 +38,8 @@ class MergedListing {
     });
   }
 
-  // Prepares for another pass over all the parts: a name may occur more than once from now on. Names
-  // that a whiteout hid are searched anew, because a moving file may show at them.
+  // Prepares for another pass over all the parts: a name may occur more than once from now on.
+  // Names that a whiteout hid are searched anew, because a moving file may show at them.
   void BeginMerging() {
     if (!merging_) entries_.clear();
     merging_ = true;
