@@ -30,9 +30,8 @@ void Fill(fuse_file_info& info, const Opened& opened) {
   info.fh = opened.handle.value;
   SetBacking(info, opened.backing_id);
   info.direct_io = opened.direct ? 1 : 0;
-  // Keep the page cache: the kernel drops pages itself when it sees another size or mtime
-  // (auto_inval_data).
-  info.keep_cache = opened.backing_id == 0 && !opened.direct ? 1 : 0;
+  // The kernel drops pages itself when it sees another size or mtime (auto_inval_data).
+  info.keep_cache = opened.keep_pages ? 1 : 0;
   SetParallelWrites(info, opened.direct);
   info.noflush = 1;
 }

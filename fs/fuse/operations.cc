@@ -111,6 +111,7 @@ bool MayCopyUp(fuse_req_t request, fuse_ino_t node, Arguments...) {
 bool SetAttrTakesLong(fuse_req_t request, fuse_ino_t node, struct stat*, int which, fuse_file_info*) {
   return (which & FUSE_SET_ATTR_SIZE) != 0 || MayCopyUp(request, node);
 }
+bool UnlinkTakesLong(fuse_req_t request, fuse_ino_t parent, const char*) { return TreeOf(request).RemovalsMayCopy(NodeId{parent}); }
 bool RenameTakesLong(fuse_req_t request, fuse_ino_t, const char*, fuse_ino_t, const char*, unsigned) {
   return TreeOf(request).RenamesMayCopy();
 }
@@ -131,7 +132,7 @@ const fuse_lowlevel_ops& Operations() {
     table.mkdir = Callback<Opcode::kMakeDirectory, MakeDirectory>;
     table.symlink = Callback<Opcode::kMakeSymlink, MakeSymlink>;
     table.link = Callback<Opcode::kLink, Link, MayCopyUp<fuse_ino_t, const char*>>;
-    table.unlink = Callback<Opcode::kUnlink, Unlink>;
+    table.unlink = Callback<Opcode::kUnlink, Unlink, UnlinkTakesLong>;
     table.rmdir = Callback<Opcode::kRemoveDirectory, RemoveDirectory>;
     table.rename = Callback<Opcode::kRename, Rename, RenameTakesLong>;
     table.statfs = Callback<Opcode::kStatFs, StatFs>;

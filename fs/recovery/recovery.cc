@@ -31,6 +31,7 @@ std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal) 
   std::vector<SettleTask> to_settle;
   const auto intents = journal.Open();
   if (!intents) return to_settle;  // the catalogue's health reports the failure
+  bool all_finished = true;
   for (const auto& [id, intent] : *intents) {
     if (!intent.steps.empty() && intent.steps[0].kind == Step::Kind::kSettle) {
       to_settle.push_back(SettleTask{intent.steps[0].path, id});
@@ -41,9 +42,14 @@ std::vector<SettleTask> FinishIntents(const LayerSet& layers, Journal& journal) 
       spdlog::info("{}: was interrupted; it is now finished or undone", intent.what);
       journal.Finish(id);
     } else {
+      all_finished = false;
       spdlog::error("{}: was interrupted and cannot be finished: {} ({})", intent.what, std::strerror(finished.error().code),
                     finished.error().step);
     }
+  }
+  if (!all_finished) return to_settle;
+  if (const Status emptied = layers.EmptyWork(); !emptied) {
+    spdlog::error("cannot remove unpublished copies: {} ({})", std::strerror(emptied.error().code), emptied.error().step);
   }
   return to_settle;
 }

@@ -13,12 +13,10 @@
 namespace tierfs {
 namespace {
 
-// Opens the directory `name` in `parent`. Makes it if it is missing, and removes its entries.
-Result<UniqueFd> EmptyDirectory(int parent, const char* name) {
+// Opens the directory `name` in `parent`, and makes it if it is missing.
+Result<UniqueFd> OpenOrMake(int parent, const char* name) {
   if (const Status made = MakeDirectoryEntry(parent, name, 0700); !made && made.error().code != EEXIST) return tl::unexpected(made.error());
-  TIERFS_ASSIGN(UniqueFd made, OpenEntry(parent, name, O_RDONLY | O_DIRECTORY));
-  TIERFS_TRY(ForEachEntry(made.get(), [&](const dirent64& entry) -> Status { return RemoveEntry(made.get(), entry.d_name); }));
-  return made;
+  return OpenEntry(parent, name, O_RDONLY | O_DIRECTORY);
 }
 
 }  // namespace
@@ -74,10 +72,19 @@ Status LayerSet::PrepareWork(LayerIndex tier, const std::string& state) {
       TIERFS_ASSIGN(layer.work, Duplicate(shares->work.get()));
       return {};
     }
-    TIERFS_ASSIGN(layer.work, EmptyDirectory(parent.get(), name.c_str()));
+    TIERFS_ASSIGN(layer.work, OpenOrMake(parent.get(), name.c_str()));
     return {};
   }
   return Fail(EXDEV, "nothing is beside the root of a mount");
+}
+
+Status LayerSet::EmptyWork() const {
+  for (const Layer& layer : layers_) {
+    if (!layer.work) continue;
+    TIERFS_ASSIGN(const UniqueFd work, OpenEntry(layer.work.get(), ".", O_RDONLY | O_DIRECTORY));
+    TIERFS_TRY(ForEachEntry(work.get(), [&](const dirent64& entry) -> Status { return RemoveEntry(work.get(), entry.d_name); }));
+  }
+  return {};
 }
 
 BackingKey LayerSet::KeyOf(LayerIndex layer, const struct stat& st) const {

@@ -120,10 +120,12 @@ class LayerSet {
 
   // Whether files are ever copied into a tier. Work directories are needed only then.
   [[nodiscard]] bool MakesCopies() const;
-  // Makes the tier's work directory, or empties the existing one. It is STATE/work when that is on
-  // the tier's mount, else `.NAME.tierfs-work` beside the tier. EXDEV when the tier is the root of
-  // its mount, because nothing can be beside it.
+  // Opens the tier's work directory, or makes it. It is STATE/work when that is on the tier's
+  // mount, else `.NAME.tierfs-work` beside the tier. EXDEV when the tier is the root of its mount,
+  // because nothing can be beside it.
   [[nodiscard]] Status PrepareWork(LayerIndex tier, const std::string& state);
+  // Removes every copy in the work directories.
+  [[nodiscard]] Status EmptyWork() const;
 
   // The key of a file found in `layer`. A file system mounted beneath a layer has its own key
   // space.

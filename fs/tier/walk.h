@@ -1,4 +1,4 @@
-// Walks one tier tree from outside a mount.
+// Walks the tree of one layer, beside or without a mount.
 #pragma once
 
 #include <sys/stat.h>
@@ -19,5 +19,8 @@ struct WalkedEntry {
 // Calls `visit` for every entry beneath the directory `root`, a directory before its content. Never
 // follows a symlink. Keeps one descriptor open for each level. Skips entries that vanish meanwhile.
 [[nodiscard]] Status WalkTree(const std::string& root, const std::function<void(const WalkedEntry&)>& visit);
+// The same for an open directory; O_PATH is enough. `enter` is asked before a directory is entered.
+[[nodiscard]] Status WalkTree(int root, const std::function<void(const WalkedEntry&)>& visit,
+                              const std::function<bool(const WalkedEntry&)>& enter);
 
 }  // namespace tierfs

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <climits>
 
 #include "fs/os/attributes.h"
@@ -13,9 +14,11 @@
 namespace tierfs {
 namespace {
 
+// Copies of an earlier daemon may still be there, so names begin with the time of the first one.
 std::string NextName() {
+  static const auto start = std::chrono::system_clock::now().time_since_epoch().count();
   static std::atomic<std::uint64_t> last{0};
-  return "copy-" + std::to_string(++last);
+  return "copy-" + std::to_string(start) + "-" + std::to_string(++last);
 }
 
 Status CopyRegular(const UniqueFd& from, const struct stat& st, int dir, const char* name, off_t limit) {
@@ -38,11 +41,21 @@ Status CopySpecial(const UniqueFd& from, const struct stat& st, int dir, const c
 
 }  // namespace
 
-WorkFile::WorkFile(WorkFile&& other) noexcept : dir_(other.dir_), name_(std::move(other.name_)), st_(other.st_) { other.name_.clear(); }
+WorkFile::WorkFile(WorkFile&& other) noexcept : dir_(other.dir_), names_(std::move(other.names_)), st_(other.st_) { other.names_.clear(); }
 
 WorkFile::~WorkFile() {
   // If this fails, the next mount removes the file.
-  if (!name_.empty()) (void)RemoveEntry(dir_, name_.c_str());
+  for (const std::string& name : names_) (void)RemoveEntry(dir_, name.c_str());
+}
+
+Status WorkFile::GiveNames(std::size_t count) {
+  if (names_.size() >= count) return {};
+  while (names_.size() < count) {
+    std::string next = NextName();
+    TIERFS_TRY(LinkEntry(dir_, name().c_str(), dir_, next.c_str()));
+    names_.push_back(std::move(next));
+  }
+  return SyncDirectory(dir_);
 }
 
 Result<WorkFile> WorkFile::CopyOf(const Layer& tier, int dir, const char* name, off_t limit) {
@@ -57,11 +70,11 @@ Result<WorkFile> WorkFile::CopyOf(const Layer& tier, int dir, const char* name, 
   if (S_ISREG(st.st_mode)) {
     // Opening through the descriptor makes sure that the file read is the file examined.
     TIERFS_ASSIGN(const UniqueFd data, Reopen(from.get(), O_RDONLY));
-    TIERFS_TRY(CopyRegular(data, st, copy.dir_, copy.name_.c_str(), limit));
+    TIERFS_TRY(CopyRegular(data, st, copy.dir_, copy.name().c_str(), limit));
   } else {
-    TIERFS_TRY(CopySpecial(from, st, copy.dir_, copy.name_.c_str()));
+    TIERFS_TRY(CopySpecial(from, st, copy.dir_, copy.name().c_str()));
   }
-  TIERFS_ASSIGN(copy.st_, StatEntry(copy.dir_, copy.name_.c_str()));
+  TIERFS_ASSIGN(copy.st_, StatEntry(copy.dir_, copy.name().c_str()));
   return copy;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "fs/os/copy.h"
 #include "fs/os/unique_fd.h"
@@ -18,21 +19,26 @@ class WorkFile {
   // owner, mode, times, xattrs (security.capability too) and ACLs. Durable on return.
   [[nodiscard]] static Result<WorkFile> CopyOf(const Layer& tier, int dir, const char* name, off_t limit = kAllData);
 
+  // Gives the copy that many names in the work directory, the first of which is name(). Durable on
+  // return. EMLINK when the file system does not allow so many.
+  [[nodiscard]] Status GiveNames(std::size_t count);
+
   WorkFile(WorkFile&& other) noexcept;
   WorkFile& operator=(WorkFile&&) = delete;
   ~WorkFile();
 
   [[nodiscard]] int dir() const { return dir_; }  // valid as long as the layer
-  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] const std::string& name() const { return names_.front(); }
+  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
   [[nodiscard]] const struct stat& st() const { return st_; }
   // The file has its final place or another owner, so there is nothing left to remove.
-  void Published() { name_.clear(); }
+  void Published() { names_.clear(); }
 
  private:
-  WorkFile(int dir, std::string name) : dir_(dir), name_(std::move(name)) {}
+  WorkFile(int dir, std::string name) : dir_(dir), names_{std::move(name)} {}
 
   int dir_;
-  std::string name_;
+  std::vector<std::string> names_;
   struct stat st_ {};
 };
 

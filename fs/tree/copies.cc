@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/fault.h"
-#include "fs/os/keep_time.h"
+#include "fs/os/paths.h"
 #include "fs/os/writers.h"
 
 namespace tierfs {
@@ -26,6 +29,12 @@ bool StaysMapped(int dir, const char* name) {
     ::usleep(1000);
   }
   return true;
+}
+
+LayerIndex BestProtected(const std::vector<NodeTable::Copied>& places) {
+  LayerIndex best = kNoLayer;
+  for (const NodeTable::Copied& place : places) best = std::min(best, place.layer);
+  return best;
 }
 
 }  // namespace
@@ -61,6 +70,68 @@ bool Copies::IsCurrent(const Staged& copy, const NodePtr& node) const {
   return copy.node == node && copy.source == nodes_.KeyOf(*node) && copy.changes == node->changes;
 }
 
+// Holds references to the directories of the names.
+class Copies::Names {
+ public:
+  explicit Names(MergedView& view) : view_(view) {}
+  Names(Names&& other) noexcept : view_(other.view_), all_(std::exchange(other.all_, {})) {}
+  Names& operator=(Names&&) = delete;
+  ~Names() {
+    for (const auto& [parent, name] : all_) view_.Release(parent);
+  }
+  // Adds a name. Takes over a reference to its directory.
+  void Add(NodePtr parent, std::string name) {
+    const bool known = Has(parent, name);
+    if (known) return view_.Release(parent);
+    all_.emplace_back(std::move(parent), std::move(name));
+  }
+  [[nodiscard]] bool Has(const NodePtr& parent, const std::string& name) const {
+    return std::find(all_.begin(), all_.end(), std::pair(parent, name)) != all_.end();
+  }
+  [[nodiscard]] const std::vector<std::pair<NodePtr, std::string>>& all() const { return all_; }
+
+ private:
+  MergedView& view_;
+  std::vector<std::pair<NodePtr, std::string>> all_;
+};
+
+Result<Copies::Names> Copies::NamesOf(const NodePtr& node) {
+  Names names(view_);
+  struct stat st {};
+  LayerIndex layer = kNoLayer;
+  {
+    const ReadLock topology(topology_);
+    const NodeTable::Place place = nodes_.PlaceOf(*node);
+    layer = place.parts.First();
+    TIERFS_ASSIGN(st, directories_.Stat(node));
+    if (place.parent) {
+      nodes_.Keep(*place.parent);
+      names.Add(place.parent, place.name);
+    }
+  }
+  if (st.st_nlink < 2 || IsTier(layer)) return names;
+  TIERFS_ASSIGN(const auto others, lower_links_.NamesOf(layer, st));
+  for (const std::string& path : others) {
+    auto parent = view_.AcquirePath(ParentOf(path));
+    if (parent) {
+      names.Add(std::move(*parent), NameOf(path));
+    } else if (const int error = parent.error().code; error != ENOENT && error != ENOTDIR) {
+      return tl::unexpected(parent.error());
+    }
+  }
+  return names;
+}
+
+Result<std::vector<NodeTable::Copied>> Copies::Showing(const Names& names, const BackingKey& key) {
+  std::vector<NodeTable::Copied> showing;
+  for (const auto& [parent, name] : names.all()) {
+    const auto found = view_.Find(parent, name.c_str());
+    if (!found && found.error().code != ENOENT) return tl::unexpected(found.error());
+    if (found && found->Exists() && found->key == key) showing.push_back({parent, name, classifier_.HomeOf(parent, name.c_str(), false)});
+  }
+  return showing;
+}
+
 Status Copies::CopyUp(const NodePtr& node, off_t limit) {
   if (node->IsDir()) {
     if (!node->Parts().InTiers().Empty()) return {};
@@ -71,11 +142,13 @@ Status Copies::CopyUp(const NodePtr& node, off_t limit) {
   if (IsTier(node->Placement())) return {};
   const KeyedMutex::Holder turn(copying_up_, node->id);
   for (;;) {
+    TIERFS_ASSIGN(const Names names, NamesOf(node));
     LayerIndex tier = kNoLayer;
     {
       const ReadLock topology(topology_);
       if (IsTier(node->Placement())) return {};  // another thread did it meanwhile
-      tier = classifier_.HomeOf(*node);
+      TIERFS_ASSIGN(const auto places, Showing(names, nodes_.KeyOf(*node)));
+      tier = places.empty() ? classifier_.HomeOf(*node) : BestProtected(places);
     }
     auto copy = Stage(node, tier, limit);
     if (!copy && copy.error().code == ENOENT) {
@@ -86,7 +159,7 @@ Status Copies::CopyUp(const NodePtr& node, off_t limit) {
       continue;
     }
     if (!copy) return tl::unexpected(copy.error());
-    TIERFS_ASSIGN(const bool published, Publish(node, *copy));
+    TIERFS_ASSIGN(const bool published, Publish(node, names, *copy));
     if (published) return {};
   }
 }
@@ -113,39 +186,56 @@ bool Copies::HasToBeCopiedUp(NodeId id) const {
   return node && !node->IsDir() && !IsTier(node->Placement());
 }
 
-// False when the file has moved meanwhile to a place with another class tier.
-Result<bool> Copies::Publish(const NodePtr& node, Staged& copy) {
+// False when the names of the file have changed meanwhile, and with them its tier.
+Result<bool> Copies::Publish(const NodePtr& node, const Names& names, Staged& copy) {
   const ReadLock topology(topology_);
   const Lock lock(node->mutex);
-  if (classifier_.HomeOf(*node) != copy.tier) return false;
-  const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
+  TIERFS_ASSIGN(auto places, Showing(names, copy.source));
   const NodeTable::Place place = nodes_.PlaceOf(*node);
   if (place.parent) {
-    TIERFS_TRY(PublishAt(node, place, key, copy));
+    if (!names.Has(place.parent, place.name)) return false;
+    const auto is_place = [&](const NodeTable::Copied& each) { return each.parent == place.parent && each.name == place.name; };
+    if (std::none_of(places.begin(), places.end(), is_place)) return Fail(ESTALE, "the lower file no longer shows");
+    if (BestProtected(places) != copy.tier) return false;
+    TIERFS_TRY(PublishAt(node, std::move(places), copy));
   } else {
     // The file was unlinked meanwhile. It lives on without a name in the file system of the tier.
     TIERFS_ASSIGN(node->pinned, OpenEntry(copy.file.dir(), copy.file.name().c_str(), O_PATH));
-    nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
+    nodes_.Rekey(node, layers_.KeyOf(copy.tier, copy.file.st()), LayerMask::Only(copy.tier));
   }
   open_files_.FollowContent(node);
   return true;
 }
 
-Status Copies::PublishAt(const NodePtr& node, const NodeTable::Place& place, const BackingKey& key, Staged& copy) {
-  TIERFS_ASSIGN(const Found found, view_.Find(place.parent, place.name.c_str()));
-  if (!found.Exists() || !(found.key == copy.source)) return Fail(ESTALE, "the lower file no longer shows");
-  const AtEnd report([&] { reporter_.Report(LayerMask::Only(copy.tier), place.parent, place.name, Feed::Change::kContent); });
-  TIERFS_ASSIGN(const DirFd dir, directories_.OpenForWriting(place.parent, copy.tier));
-  // The directory gains no entry in the view of the user, so its time stays.
-  const KeepTime keep(dir->get());
+Status Copies::PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> places, Staged& copy) {
+  TIERFS_TRY(copy.file.GiveNames(places.size()));
+  const BackingKey key = layers_.KeyOf(copy.tier, copy.file.st());
+  std::vector<Action> actions;
+  for (NodeTable::Copied& place : places) {
+    // A name in a tier on another file system joins the file where it is.
+    if (!layers_.SameMount(place.layer, copy.tier)) place.layer = copy.tier;
+    TIERFS_ASSIGN(const DirFd dir, directories_.OpenForWriting(place.parent, place.layer));
+    if (StatEntry(dir->get(), place.name.c_str())) return Fail(EEXIST, "the tier has an entry of this name");
+    const std::string& work = copy.file.names()[actions.size()];
+    actions.push_back({Step::Kind::kPublish, copy.tier, nullptr, work, place.layer, place.parent, place.name});
+  }
+  const AtEnd report([&] {
+    for (const auto& [parent, name, layer] : places) reporter_.Report(LayerMask::Only(layer), parent, name, Feed::Change::kContent);
+  });
   nodes_.Reserve(node, key);
   {
     const Relocations::UnderWay under_way(view_.relocations());
-    const Status done = RenameEntry(copy.file.dir(), copy.file.name().c_str(), dir->get(), place.name.c_str(), RENAME_NOREPLACE);
+    // The directories gain no entry in the view of the user, so their times stay.
+    const Status done = transactions_.Perform("copy-up of " + places.front().name, actions, Transactions::Dates::kKeep);
     if (!done) nodes_.Unreserve(node, key);
     TIERFS_TRY(done);
-    nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
+    nodes_.CopiedUp(node, key, places);
     copy.file.Published();
+  }
+  if (places.size() > 1) {
+    struct stat st = copy.file.st();
+    st.st_nlink = places.size();
+    for (const NodeTable::Copied& place : places) reporter_.RememberLinks(key, st, place.layer);
   }
   Fault::Here("copyup.published");
   return {};

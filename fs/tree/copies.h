@@ -5,8 +5,10 @@
 #include "fs/os/copy.h"
 #include "fs/tier/work_file.h"
 #include "fs/tree/keyed_mutex.h"
+#include "fs/tree/lower_links.h"
 #include "fs/tree/merged_view.h"
 #include "fs/tree/open_files.h"
+#include "fs/tree/transactions.h"
 
 namespace tierfs {
 
@@ -19,21 +21,24 @@ struct Staged {
   LayerIndex tier;        // the tier that the copy is for
 };
 
-// Owns one mutex for each file that is being copied up, so that two writers copy it once. That
+// Owns the index of the lower hard links, and one mutex for each file that is being copied up, so
+// that two writers copy it once. That
 // mutex is taken with no other lock held. Data is copied with no other lock held; the place of the
 // file and its count of changes are compared afterwards.
 class Copies {
  public:
   Copies(const LayerSet& layers, NodeTable& nodes, Classifier& classifier, Directories& directories, MergedView& view,
-         ChangeReporter& reporter, OpenFiles& open_files, Topology& topology)
+         ChangeReporter& reporter, Transactions& transactions, OpenFiles& open_files, Topology& topology)
       : layers_(layers),
         nodes_(nodes),
         classifier_(classifier),
         directories_(directories),
         view_(view),
         reporter_(reporter),
+        transactions_(transactions),
         open_files_(open_files),
-        topology_(topology) {}
+        topology_(topology),
+        lower_links_(layers) {}
 
   // Copies the first `limit` bytes of a file and its attributes, durably. The caller holds no lock.
   // For a file in a tier: EBUSY when it is open, or was open a moment ago; ETXTBSY when a mapping
@@ -47,17 +52,29 @@ class Copies {
   }
 
   // Makes sure that the node is in a tier. Copies a lower file as Stage does, or makes a lower
-  // directory in its class tier. The caller holds no lock.
+  // directory in its class tier. A file of several names is copied up at all the names that show,
+  // as one file, in the best protected of their class tiers. The caller holds no lock.
   [[nodiscard]] Status CopyUp(const NodePtr& node, off_t limit = kAllData) EXCLUDES(node->mutex);
   // Copies up the directory and everything beneath it. The caller holds no lock.
   [[nodiscard]] Status CopyUpBeneath(const NodePtr& directory);
   // Whether a change of the node begins with the copy-up of a file.
   [[nodiscard]] bool HasToBeCopiedUp(NodeId node) const;
+  // Whether the file is in a lower layer and has other names. Before it loses a name it must be
+  // copied up: its link count changes, and a lower layer does not.
+  [[nodiscard]] static bool SharesLowerFile(const Found& found) {
+    return found.Exists() && !found.IsDir() && !IsTier(found.Layer()) && found.st.st_nlink > 1;
+  }
+  // Must be called when lower layers may have been changed underneath.
+  void ForgetLowerLinks() { lower_links_.Forget(); }
 
  private:
-  [[nodiscard]] Result<bool> Publish(const NodePtr& node, Staged& copy) EXCLUDES(node->mutex);
-  [[nodiscard]] Status PublishAt(const NodePtr& node, const NodeTable::Place& place, const BackingKey& key, Staged& copy)
-      REQUIRES(node->mutex);
+  class Names;
+  // The names that the file may have: the one that the node has, and those in the lower layers.
+  [[nodiscard]] Result<Names> NamesOf(const NodePtr& node);
+  // The names that show the file `key` now, each with its class tier. The caller holds the topology.
+  [[nodiscard]] Result<std::vector<NodeTable::Copied>> Showing(const Names& names, const BackingKey& key);
+  [[nodiscard]] Result<bool> Publish(const NodePtr& node, const Names& names, Staged& copy) EXCLUDES(node->mutex);
+  [[nodiscard]] Status PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> places, Staged& copy) REQUIRES(node->mutex);
 
   const LayerSet& layers_;
   NodeTable& nodes_;
@@ -65,8 +82,10 @@ class Copies {
   Directories& directories_;
   MergedView& view_;
   ChangeReporter& reporter_;
+  Transactions& transactions_;
   OpenFiles& open_files_;
   Topology& topology_;
+  LowerLinks lower_links_;
   KeyedMutex copying_up_;
 };
 

@@ -113,11 +113,7 @@ Status Inodes::ChangeParts(NodeId id, Feed::Change change, const Apply& apply) {
   const Lock lock(node->mutex);
   ++node->changes;
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
-  TIERFS_TRY(apply(node, at));
-  // The request came through a handle from before the copy-up. The attributes that the kernel has
-  // cached for the successor are out of date.
-  if (!(node->id == id)) kernel_->InvalidateAttributes(node->id);
-  return {};
+  return apply(node, at);
 }
 
 Status Inodes::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {
@@ -141,21 +137,14 @@ Status Inodes::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>&
 Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
-  const auto describe = [&](const struct stat& st) {
-    Attributes attributes = answers_.Describe(*node, st);
-    // The kernel does not learn about changes of the successor through a superseded node, so it
-    // must not cache these attributes.
-    if (!(node->id == id)) attributes.timeout = 0;
-    return attributes;
-  };
   if (const auto file = open_files_.Get(handle)) {
     TIERFS_ASSIGN(const struct stat st, StatFd(file->Data()->get()));
     // If the file was copied up or moved after it was opened, the handle still shows the old
     // backing inode.
-    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return describe(st);
+    if (layers_.KeyOf(node->Placement(), st) == nodes_.KeyOf(*node)) return answers_.Describe(*node, st);
   }
   TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
-  return describe(st);
+  return answers_.Describe(*node, st);
 }
 
 Result<std::string> Inodes::ReadLink(NodeId id) {

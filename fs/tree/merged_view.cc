@@ -110,11 +110,7 @@ Result<Entry> MergedView::Lookup(NodeId parent_id, const char* name) {
     TIERFS_ASSIGN(const Found found, Find(parent, name));
     if (!found.Exists()) return answers_.Absent();
     if (const NodePtr node = directories_.Reference(parent, name, found)) {
-      Entry entry = answers_.EntryOf(*node, found.st);
-      // Copy-up detaches one name of a lower file from the others. The kernel must therefore ask at
-      // each use of a name which file it leads to.
-      if (!found.IsDir() && !IsTier(found.Layer()) && found.st.st_nlink > 1) entry.timeout = 0;
-      return entry;
+      return answers_.EntryOf(*node, found.st);
     }
   }
 }

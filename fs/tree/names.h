@@ -39,6 +39,7 @@ class Names {
   [[nodiscard]] Result<CreatedFile> CreateTemporary(const Caller& caller, NodeId parent, mode_t mode, int flags);
 
   // --- remove.cc
+  // A lower file with other names is copied up first (Copies::SharesLowerFile).
   [[nodiscard]] Status Unlink(NodeId parent, const char* name);
   [[nodiscard]] Status RemoveDirectory(NodeId parent, const char* name);
   // Keeps the node of a file reachable before the file loses the name `name` in `dir`.
@@ -59,6 +60,8 @@ class Names {
   [[nodiscard]] Result<Entry> MadeEntry(const NodePtr& parent, const char* name, const Made& made);
   // Makes a handle for a new file. On failure, gives back the reference of the node.
   [[nodiscard]] Result<CreatedFile> OpenMade(const NodePtr& node, const struct stat& st, UniqueFd fd, int flags) REQUIRES(node->mutex);
+  // Removes the name, or returns the node that has to be copied up first.
+  [[nodiscard]] Result<NodePtr> TryUnlink(NodeId parent, const char* name);
   // Removes a file from its tier and reports it. No lower entry shows at the name afterwards.
   [[nodiscard]] Status RemoveFile(const Side& there);
   // Removes the parts of an empty directory in the same way.

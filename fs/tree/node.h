@@ -33,7 +33,8 @@ struct OpenState {
   std::uint32_t cached = 0;       // handles whose data goes through the kernel's page cache
   std::uint32_t direct = 0;       // handles whose data goes through the daemon alone
   std::int32_t backing_id = 0;    // the kernel's registration; 0 when there is none
-  BackingKey backing;             // the registered file
+  // The kernel's page cache may hold older data than the file: it was open for passthrough since.
+  bool pages_outdated = false;
   [[nodiscard]] bool Any() const { return passthrough + cached + direct > 0; }
 };
 
@@ -64,12 +65,8 @@ struct Node {
   SmallName name;                // that name; empty when it has none left
   BackingKey key;                // of a directory: the key of its first part
   std::uint64_t lookups = 0;     // references that the kernel holds
-  std::uint64_t children = 0;    // nodes whose parent or successor this is
-  // The node that stands for the file now. It is set when the file was copied up while passthrough
-  // handles to the lower file were open. The kernel allows those handles no other backing file, so
-  // the next open of the file gets another inode.
-  std::shared_ptr<Node> successor;
-  policy::State state;  // a directory's place in the policy automaton
+  std::uint64_t children = 0;    // nodes whose parent this is
+  policy::State state;           // a directory's place in the policy automaton
   std::uint64_t state_epoch = 0;
   // The node has no name left, but the file has other names that were never looked up.
   bool named_elsewhere = false;

@@ -48,29 +48,7 @@ NodeTable::NodeTable(BackingKey root_key, LayerMask root_parts) {
 NodePtr NodeTable::Get(NodeId id) const {
   const Lock lock(mutex_);
   const auto found = by_id_.find(id.value);
-  if (found == by_id_.end()) return nullptr;
-  NodePtr node = found->second;
-  while (node->successor) node = node->successor;
-  return node;
-}
-
-bool NodeTable::IsSuperseded(NodeId id) const {
-  const Lock lock(mutex_);
-  const auto found = by_id_.find(id.value);
-  return found != by_id_.end() && found->second->successor != nullptr;
-}
-
-void NodeTable::Supersede(const NodePtr& node) {
-  const Lock lock(mutex_);
-  auto next = std::make_shared<Node>(NodeId{next_id_++}, node->type, node->ino);
-  next->key = node->key;
-  next->parts.store(node->parts.load(std::memory_order_acquire), std::memory_order_release);
-  next->children = 1;  // the old node, until it is forgotten
-  by_id_[next->id.value] = next;
-  by_key_[next->key] = next;
-  if (node->parent) SetPlace(*next, node->parent, std::string(node->name));
-  node->successor = std::move(next);
-  SetPlace(*node, nullptr, "");
+  return found == by_id_.end() ? nullptr : found->second;
 }
 
 NodePtr NodeTable::Find(const BackingKey& key) const {
@@ -178,12 +156,6 @@ void NodeTable::DropIfUnused(NodePtr node) {
     }
     NodePtr above = std::move(node->parent);
     node->name.clear();
-    if (node->successor) {
-      // The successor stays set: handles that are still open lead to it.
-      const NodePtr successor = node->successor;
-      --successor->children;
-      DropIfUnused(successor);
-    }
     if (above) --above->children;
     node = std::move(above);
   }
@@ -276,10 +248,32 @@ void NodeTable::Unreserve(const NodePtr& node, const BackingKey& key) {
 void NodeTable::Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts) {
   const Lock lock(mutex_);
   SetParts(*node, parts);
+  // A file that moves to another file system has no other name.
+  if (!node->IsDir() && !(node->key == key)) DropNames(*node);
+  SetKey(node, key);
+}
+
+void NodeTable::CopiedUp(const NodePtr& node, const BackingKey& key, const std::vector<Copied>& copied) {
+  const Lock lock(mutex_);
+  const auto layer_of = [&](const NodePtr& parent, const std::string& name) {
+    for (const Copied& each : copied) {
+      if (each.parent == parent && each.name == name) return each.layer;
+    }
+    return kNoLayer;
+  };
+  const LayerIndex layer = layer_of(node->parent, std::string(node->name));
+  SetParts(*node, LayerMask::Only(layer == kNoLayer ? copied.front().layer : layer));
+  if (const auto others = other_names_.find(node->id.value); others != other_names_.end()) {
+    for (auto& [name, parts] : others->second) {
+      if (const LayerIndex other = layer_of(name.first, name.second); other != kNoLayer) parts = LayerMask::Only(other);
+    }
+  }
+  SetKey(node, key);
+}
+
+void NodeTable::SetKey(const NodePtr& node, const BackingKey& key) {
   if (node->key == key) return;
   generation_.fetch_add(1, std::memory_order_release);
-  // The other names of a lower file that is copied up stay with the lower file.
-  if (!node->IsDir()) DropNames(*node);
   numbers_.Reassign(node->key, key);
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
   node->key = key;

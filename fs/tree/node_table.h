@@ -40,7 +40,7 @@ class NodeTable {
   NodeTable(BackingKey root_key, LayerMask root_parts);
 
   [[nodiscard]] NodePtr root() const { return root_; }
-  // The node with the number, or null. For a superseded node: the node that took its place.
+  // The node with the number, or null.
   [[nodiscard]] NodePtr Get(NodeId id) const;
 
   // The node of the backing inode that was found, made if there is none. It is now known as `name`
@@ -88,11 +88,16 @@ class NodeTable {
   void Unreserve(const NodePtr& node, const BackingKey& key);
   // The content of the node is in another backing inode now. The inode number stays.
   void Rekey(const NodePtr& node, const BackingKey& key, LayerMask parts);
+  // A name of a file, and the tier that the file was copied up to at that name.
+  struct Copied {
+    NodePtr parent;
+    std::string name;
+    LayerIndex layer;
+  };
+  // A lower file was copied up to the backing inode `key`, at each of its names that show. The
+  // inode number stays.
+  void CopiedUp(const NodePtr& node, const BackingKey& key, const std::vector<Copied>& copied);
   [[nodiscard]] BackingKey KeyOf(const Node& node) const;
-  // Makes a new node that takes over the file: its names, its inode number and every later request.
-  // The old node serves its existing handles.
-  void Supersede(const NodePtr& node);
-  [[nodiscard]] bool IsSuperseded(NodeId id) const;
 
   // The st_ino of a backing inode, with or without a node.
   [[nodiscard]] std::uint64_t NumberOf(const BackingKey& key);
@@ -111,6 +116,7 @@ class NodeTable {
   [[nodiscard]] NodePtr ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) REQUIRES(mutex_);
   void SetPlace(Node& node, const NodePtr& parent, const std::string& name) REQUIRES(mutex_);
   void SetParts(Node& node, LayerMask parts) REQUIRES(mutex_);
+  void SetKey(const NodePtr& node, const BackingKey& key) REQUIRES(mutex_);
   // Adds the name in the node to its other names.
   void RememberName(Node& node) REQUIRES(mutex_);
   void DropName(const Node& node, const Name& name) REQUIRES(mutex_);

@@ -1,7 +1,11 @@
 #include "fs/tree/open_files.h"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
+
+#include <cstring>
+#include <utility>
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
@@ -44,23 +48,17 @@ std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
 DataMode OpenFiles::ModeFor(const NodePtr& node, int fd, int flags) {
   OpenState& open = node->open;
   if (open.passthrough > 0) return DataMode::kPassthrough;
-  if (open.cached + open.direct == 0 && passthrough_) {
+  // A copy-up gives a lower file another backing file, which the kernel does not allow while a
+  // passthrough handle is open.
+  if (open.cached + open.direct == 0 && passthrough_ && IsTier(node->Placement())) {
     open.backing_id = RegisterBacking(node, fd);
-    if (open.backing_id > 0) {
-      open.backing = nodes_.KeyOf(*node);
-      return DataMode::kPassthrough;
-    }
+    if (open.backing_id > 0) return DataMode::kPassthrough;
   }
   return (flags & O_DIRECT) != 0 ? DataMode::kDirect : DataMode::kCached;
 }
 
 Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
   OpenState& open = node->open;
-  if (open.passthrough > 0 && !(open.backing == nodes_.KeyOf(*node))) {
-    nodes_.Supersede(node);
-    kernel_->InvalidateAttributes(node->id);
-    return Fail(ESTALE, "handles go past the daemon to the lower file");
-  }
   const DataMode mode = ModeFor(node, fd.get(), flags);
   auto file = std::make_shared<OpenFile>(node, std::move(fd), flags);
   file->mode = mode;
@@ -68,6 +66,7 @@ Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
   switch (mode) {
     case DataMode::kPassthrough:
       ++open.passthrough;
+      open.pages_outdated = true;
       opened.backing_id = open.backing_id;
       break;
     case DataMode::kDirect:
@@ -76,6 +75,7 @@ Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
       break;
     case DataMode::kCached:
       ++open.cached;
+      opened.keep_pages = !std::exchange(open.pages_outdated, false);
       break;
   }
   if (file->writer) {
@@ -95,8 +95,11 @@ void OpenFiles::FollowContent(const NodePtr& node) {
   for (const auto& file : handles_.All()) {
     if (file->node != node || file->mode == DataMode::kPassthrough) continue;
     auto fd = OpenBacking(node, file->flags & ~O_TRUNC);
-    // A handle that cannot be reopened keeps showing the lower file, as in overlayfs.
-    if (fd) file->Follow(std::move(*fd));
+    if (fd) {
+      file->Follow(std::move(*fd));
+    } else {
+      spdlog::error("an open handle goes on showing the lower file: {} ({})", std::strerror(fd.error().code), fd.error().step);
+    }
   }
 }
 

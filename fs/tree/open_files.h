@@ -16,9 +16,8 @@ namespace tierfs {
 //
 // The kernel has these rules (fs/fuse/iomode.c). While a passthrough open exists, an inode has one
 // backing file, and every open of it must be a passthrough open of that file. While a page-cached
-// open exists, no passthrough open may join. A file that was copied up while passthrough handles to
-// the lower file were open therefore goes on under a new node: open answers ESTALE, and the kernel
-// then looks the path up again.
+// open exists, no passthrough open may join. Lower files are therefore opened without passthrough:
+// a copy-up gives them another backing file, and readers then see what is written to the copy.
 class OpenFiles {
  public:
   OpenFiles(const LayerSet& layers, NodeTable& nodes, Directories& directories, ChangeReporter& reporter, SettleQueue& settle_queue,
@@ -37,7 +36,7 @@ class OpenFiles {
   [[nodiscard]] static int BackingFlags(int flags);
   // Opens the backing file where it is now. ESTALE when it was replaced underneath.
   [[nodiscard]] Result<UniqueFd> OpenBacking(const NodePtr& node, int flags) REQUIRES(node->mutex);
-  // Makes a handle for the open backing file. ESTALE when the kernel has to look the file up again.
+  // Makes a handle for the open backing file.
   [[nodiscard]] Result<Opened> Add(const NodePtr& node, UniqueFd fd, int flags) REQUIRES(node->mutex);
   // Must be called after the file got another backing file. Switches the handles that the daemon
   // serves to it.

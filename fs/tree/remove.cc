@@ -26,7 +26,15 @@ void Names::NameGone(const NodePtr& node, const NodePtr& parent, const char* nam
   }
 }
 
-Status Names::Unlink(NodeId parent_id, const char* name) {
+Status Names::Unlink(NodeId parent, const char* name) {
+  for (;;) {
+    TIERFS_ASSIGN(const NodePtr shared, TryUnlink(parent, name));
+    if (!shared) return {};
+    TIERFS_TRY(copies_.CopyUp(shared));
+  }
+}
+
+Result<NodePtr> Names::TryUnlink(NodeId parent_id, const char* name) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr parent, DirectoryOf(nodes_, parent_id));
   for (;;) {
@@ -35,7 +43,9 @@ Status Names::Unlink(NodeId parent_id, const char* name) {
     const NodePtr& node = there.node;
     if (!there.found.Exists()) return Fail(ENOENT, "unlink");
     if (there.found.IsDir()) return Fail(EISDIR, "unlink");
-    if (!node) return RemoveFile(there);
+    // The kernel looks a file up before it asks for its removal, so there is a node.
+    if (!node) return Fail(ESTALE, "unlink of an unknown file");
+    if (Copies::SharesLowerFile(there.found)) return node;
     const Lock lock(node->mutex);
     if (nodes_.Generation() != generation) continue;
     if (!(there.found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");
@@ -43,7 +53,7 @@ Status Names::Unlink(NodeId parent_id, const char* name) {
     TIERFS_TRY(Pin(node, (*dir).get(), name));
     TIERFS_TRY(RemoveFile(there));
     NameGone(node, parent, name);
-    return {};
+    return NodePtr();
   }
 }
 

@@ -93,6 +93,10 @@ Result<NodePtr> Renames::NeedsCopyUp(const Request& request, const Sides& sides)
     }
     if (in_lower) lower = side->node;
   }
+  if (!lower && !request.exchange && Copies::SharesLowerFile(sides.target.found)) {
+    if (!sides.target.node) return Fail(ESTALE, "rename onto an unknown file");
+    lower = sides.target.node;
+  }
   return lower;
 }
 

@@ -25,7 +25,7 @@ Tree::Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOp
       settle_queue_(layers_, nodes_, classifier_, *options.journal,
                     [this](const std::string& path, Settling& settling) { return settlement_.Settle(path, false, settling); }),
       open_files_(layers_, nodes_, directories_, reporter_, settle_queue_, options.passthrough),
-      copies_(layers_, nodes_, classifier_, directories_, view_, reporter_, open_files_, topology_),
+      copies_(layers_, nodes_, classifier_, directories_, view_, reporter_, transactions_, open_files_, topology_),
       names_(layers_, nodes_, classifier_, directories_, view_, reporter_, whiteouts_, copies_, open_files_, settle_queue_, topology_,
              answers_),
       renames_(layers_, nodes_, classifier_, directories_, view_, reporter_, whiteouts_, copies_, transactions_, names_, settle_queue_,
@@ -50,7 +50,6 @@ Result<Opened> Tree::Open(NodeId id, int flags) {
     TIERFS_ASSIGN(node, NodeOf(nodes_, id));
   }
   if (node->IsDir()) return Fail(EISDIR, "open of a directory as a file");
-  if (nodes_.IsSuperseded(id)) return Fail(ESTALE, "the file has another node");
   const bool truncates = (flags & O_TRUNC) != 0;
   if ((flags & O_ACCMODE) != O_RDONLY || truncates) TIERFS_TRY(copies_.CopyUp(node, truncates ? 0 : kAllData));
   const ReadLock topology(topology_);
@@ -66,6 +65,7 @@ Result<Opened> Tree::Open(NodeId id, int flags) {
 
 std::size_t Tree::DropCaches() {
   directories_.ForgetAll();
+  copies_.ForgetLowerLinks();
   const auto all = nodes_.All();
   for (const NodePtr& node : all) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);

@@ -46,8 +46,13 @@ class Tree {
   [[nodiscard]] Status Rename(NodeId from, const char* from_name, NodeId to, const char* to_name, unsigned flags) {
     return renames_.Rename(from, from_name, to, to_name, flags);
   }
-  // Whether a rename may begin with a copy of a file, and whether a change of the node does.
+  // Whether a rename may begin with a copy of a file, and whether the removal of a name in the
+  // directory or a change of the node does.
   [[nodiscard]] bool RenamesMayCopy() const { return layers_.MakesCopies(); }
+  [[nodiscard]] bool RemovalsMayCopy(NodeId directory) const {
+    const NodePtr node = nodes_.Get(directory);
+    return node && !node->Parts().InLower().Empty();
+  }
   [[nodiscard]] bool HasToBeCopiedUp(NodeId node) const { return copies_.HasToBeCopiedUp(node); }
 
   // Inodes.

@@ -41,6 +41,7 @@ struct Opened {
   HandleId handle;
   std::int32_t backing_id = 0;  // passthrough when not 0
   bool direct = false;          // the data must not go through the page cache
+  bool keep_pages = false;      // the pages that the kernel has cached are still valid
 };
 
 struct CreatedFile {

@@ -49,6 +49,12 @@ void CrashTest::Prepare() {
     WriteFile(lower + "/" + name, ContentOf(i));
     model_[name] = i;
   }
+  // Two of them have a second name, which the workload leaves alone.
+  MakeDirs(lower + "/linked");
+  for (const char* name : {"f0", "f1"}) {
+    ::unlink((lower + "/linked/" + name).c_str());
+    ASSERT_EQ(::link((lower + "/low/" + name).c_str(), (lower + "/linked/" + name).c_str()), 0);
+  }
   ASSERT_TRUE(Mount()) << Refusal();
   for (const std::string& directory : WorkloadDirectories()) MakeDirs(Mnt(directory));
   MakeDirs(Mnt("srv/a/moving"));
@@ -107,6 +113,19 @@ void CrashTest::ExpectChangesListed(int tier) {
   }
 }
 
+void CrashTest::ExpectLinksCounted() const {
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(VersionOf(ReadFile(Mnt("linked/f" + std::to_string(i)))), i);
+  std::map<ino_t, std::vector<std::string>> names;
+  std::map<ino_t, nlink_t> links;
+  for (const auto& entry : fs::recursive_directory_iterator(Mnt())) {
+    const struct stat st = Stat(entry.path());
+    if (S_ISDIR(st.st_mode)) continue;
+    names[st.st_ino].push_back(entry.path());
+    links[st.st_ino] = st.st_nlink;
+  }
+  for (const auto& [inode, all] : names) EXPECT_EQ(links[inode], all.size()) << all.front();
+}
+
 void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int finished, int started) {
   for (int i = 0; i < finished; ++i) operations[static_cast<std::size_t>(i)].ApplyTo(model_);
   Model after = model_;
@@ -130,6 +149,7 @@ void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int fi
   }
   const Ran check = Execute({TIERCTL_BINARY, "check", ConfigFile()});
   EXPECT_EQ(check.code, 0) << "under way: " << description << "\n" << check.out << check.err;
+  ExpectLinksCounted();
   for (const int tier : kTracked) ExpectChangesListed(tier);
   if (!unfinished.empty()) ::unlink(Mnt(unfinished).c_str());
   model_ = found;

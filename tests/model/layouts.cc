@@ -7,7 +7,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "tests/mount/fixture.h"
 
@@ -15,6 +18,7 @@ namespace tierfs::test {
 namespace {
 
 constexpr int kEntries = 60;
+constexpr int kLinks = 40;
 
 void GiveAttributes(Random& random, const std::string& path, const struct stat& st) {
   if (S_ISLNK(st.st_mode)) return;
@@ -64,10 +68,43 @@ void FillLower(Random& random, const std::string& directory, bool marks) {
     }
   }
   std::error_code ignored;
+  std::vector<std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, ignored)) {
     struct stat st {};
     if (::lstat(entry.path().c_str(), &st) != 0 || (S_ISCHR(st.st_mode) && st.st_rdev == 0)) continue;
     GiveAttributes(random, entry.path(), st);
+    if (!S_ISDIR(st.st_mode)) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  for (int i = 0; i < kLinks && !files.empty(); ++i) {
+    const std::string path = directory + "/" + RandomPath(random);
+    if (::link(files[Below(random, files.size())].c_str(), path.c_str()) == 0) files.push_back(path);
+  }
+}
+
+void SplitHiddenLinks(const std::string& shown, const std::vector<std::string>& layers) {
+  for (const std::string& layer : layers) {
+    std::map<ino_t, std::vector<std::string>> names;
+    std::set<ino_t> hidden;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(layer)) {
+      struct stat st {};
+      struct stat seen {};
+      ASSERT_EQ(::lstat(entry.path().c_str(), &st), 0) << std::strerror(errno);
+      if (S_ISDIR(st.st_mode) || st.st_nlink < 2) continue;
+      names[st.st_ino].push_back(entry.path());
+      // Each file of the layers has a time of its own.
+      const std::string above = shown + entry.path().string().substr(layer.size());
+      const bool same = ::lstat(above.c_str(), &seen) == 0 && (seen.st_mode & S_IFMT) == (st.st_mode & S_IFMT) &&
+                        seen.st_mtim.tv_sec == st.st_mtim.tv_sec && seen.st_mtim.tv_nsec == st.st_mtim.tv_nsec;
+      if (!same) hidden.insert(st.st_ino);
+    }
+    for (const ino_t inode : hidden) {
+      for (const std::string& name : names[inode]) {
+        const Ran split = Execute({"cp", "-a", "--no-preserve=links", name, layer + "/.split"});
+        ASSERT_EQ(split.code, 0) << split.err;
+        ASSERT_EQ(::rename((layer + "/.split").c_str(), name.c_str()), 0) << std::strerror(errno);
+      }
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/model/names.h"
 #include "tests/mount/layers.h"
@@ -19,8 +20,12 @@ struct Layout {
   std::array<std::optional<FileSystem>, 4> disks{};
 };
 
-// Fills a lower layer with random files, directories, symlinks, devices and xattrs. With `marks` it
+// Fills a lower layer with random files, directories, symlinks, devices, xattrs and hard links. With `marks` it
 // also gets the marks of container images: whiteouts and opaque directories.
 void FillLower(Random& random, const std::string& directory, bool marks);
+
+// Makes files of their own from the names of each file that does not show at all its names. `shown`
+// is the merged view of the layers. A plain copy of that view then has the same link counts.
+void SplitHiddenLinks(const std::string& shown, const std::vector<std::string>& layers);
 
 }  // namespace tierfs::test

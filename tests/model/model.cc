@@ -139,7 +139,6 @@ void Model::OpenHandle() {
   Handle handle;
   handle.path = path;
   handle.writes = (flags & O_ACCMODE) != O_RDONLY;
-  handle.of_lower = !handle.writes && Xattr(mounted_ + "/" + path, "user.tierfs.layer").rfind("tier", 0) != 0;
   Both("open " + path + " flags " + std::to_string(flags & ~O_CLOEXEC), [&](const std::string& root) -> long {
     UniqueFd& fd = &root == &mounted_ ? handle.mounted : handle.reference;
     fd = UniqueFd(::open((root + "/" + path).c_str(), flags));
@@ -164,13 +163,11 @@ void Model::UseHandle() {
       BothHandles("pread", handle, [&](int fd) -> long {
         std::string& text = fd == handle.mounted.get() ? seen[0] : seen[1];
         text.assign(kMostContent, '\0');
-        const ssize_t got = ::pread(fd, text.data(), text.size(), handle.of_lower ? 0 : offset / 4);
+        const ssize_t got = ::pread(fd, text.data(), text.size(), offset / 4);
         text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
         return got;
       });
-      if (!handle.of_lower) {
-        EXPECT_EQ(seen[0] == seen[1], true) << "a handle of " << Shown(handle.path) << " reads other content\n" << Story();
-      }
+      EXPECT_EQ(seen[0] == seen[1], true) << "a handle of " << Shown(handle.path) << " reads other content\n" << Story();
       break;
     }
     case 3:
@@ -179,7 +176,6 @@ void Model::UseHandle() {
     case 4: {
       struct stat st[2] = {};
       BothHandles("fstat", handle, [&](int fd) { return ::fstat(fd, fd == handle.mounted.get() ? &st[0] : &st[1]); });
-      if (handle.of_lower) break;
       EXPECT_EQ(st[0].st_size, st[1].st_size) << "size by a handle of " << Shown(handle.path) << "\n" << Story();
       EXPECT_EQ(st[0].st_nlink, st[1].st_nlink) << "links by a handle of " << Shown(handle.path) << "\n" << Story();
       EXPECT_EQ(st[0].st_mode, st[1].st_mode) << "mode by a handle of " << Shown(handle.path) << "\n" << Story();

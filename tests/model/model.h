@@ -48,8 +48,6 @@ class Model {
     UniqueFd reference;
     std::string path;
     bool writes;
-    // Opened for reading while the file was in a lower layer: the descriptor keeps the old content.
-    bool of_lower;
   };
   using Call = std::function<long(const std::string& root)>;
 

@@ -79,8 +79,11 @@ void ModelTest::SetUp() {
     const std::string image = Base("image");
     MakeDirs(image);
     FillLower(random, image, true);
-    UseLower(layout.several_disks ? MakeSquashfs(image) : image);
     FillLower(random, Mnt(), false);
+    const std::string merged = MountKernelOverlay({upper, image, Mnt()});
+    SplitHiddenLinks(merged, {upper, image, Mnt()});
+    ASSERT_EQ(UnmountWhenFree(merged), 0);
+    UseLower(layout.several_disks ? MakeSquashfs(image) : image);
     UseOver();
   }
   MakeDirs(Base("reference"));
@@ -103,6 +106,7 @@ void ModelTest::SetUp() {
   policy_ = LoadPolicyFile(PolicyFile());
   ASSERT_NE(policy_.policy, nullptr);
   model_ = std::make_unique<Model>(seed_, Mnt(), Base("reference"), layout.several_disks);
+  model_->Settled();
 }
 
 void ModelTest::WaitForSettling() {

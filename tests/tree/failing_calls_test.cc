@@ -175,6 +175,40 @@ TEST_F(FailingCalls, CopyUp) {
         });
 }
 
+class FailingLinks : public FailingCalls, public ::testing::WithParamInterface<bool> {
+ protected:
+  void Prepare() {
+    Put("lower/srv/file", "lower");
+    PutLink("lower/srv/file", "lower/srv/deep/file.tmp");
+    PutLink("lower/srv/file", "lower/usr/file");
+  }
+};
+
+TEST_P(FailingLinks, CopyUp) {
+  if (GetParam()) UseTwoDisks();
+  Check([&] { Prepare(); },
+        [&] {
+          const NodeId node = Node("usr/file");
+          return [this, node]() -> Status {
+            TIERFS_ASSIGN(const Opened opened, tree().Open(node, O_RDWR));
+            tree().Release(opened.handle);
+            return {};
+          };
+        });
+}
+
+TEST_P(FailingLinks, CopyUpAndUnlink) {
+  if (GetParam()) UseTwoDisks();
+  Check([&] { Prepare(); },
+        [&] {
+          const Name name = NameAt("srv/file");
+          (void)Node("srv/file");
+          return [this, name] { return tree().names().Unlink(name.parent, name.name.c_str()); };
+        });
+}
+
+INSTANTIATE_TEST_SUITE_P(Disks, FailingLinks, ::testing::Bool(), [](const auto& two) { return two.param ? "two" : "one"; });
+
 class FailingRename : public FailingCalls, public ::testing::WithParamInterface<bool> {
  protected:
   void Rename(const std::string& from, const std::string& to, unsigned flags, const std::function<void()>& prepare) {

@@ -76,6 +76,11 @@ void TreeTest::Put(const std::string& place, const std::string& content) {
   }
 }
 
+void TreeTest::PutLink(const std::string& place, const std::string& other) {
+  fs::create_directories(fs::path(Base(other)).parent_path());
+  fs::create_hard_link(Base(place), Base(other));
+}
+
 void TreeTest::Open() {
   Close();
   fs::create_directory(TierPath(3));
@@ -129,10 +134,11 @@ void TreeTest::LookInto(NodeId directory, const std::string& path, View& view) {
     const mode_t mode = entry->attributes.st.st_mode;
     char number[16];
     std::snprintf(number, sizeof number, " %o ", mode & 07777U);
+    const nlink_t links = S_ISDIR(mode) ? 1 : entry->attributes.st.st_nlink;
     EXPECT_TRUE(view.emplace(beneath, (S_ISDIR(mode)   ? "directory"
                                        : S_ISREG(mode) ? "file"
                                                        : "other") +
-                                          std::string(number))
+                                          std::string(number) + (links > 1 ? std::to_string(links) + " links " : ""))
                     .second)
         << beneath << " is listed twice";
     if (S_ISDIR(mode)) LookInto(entry->id, beneath, view);

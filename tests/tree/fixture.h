@@ -14,7 +14,7 @@
 
 namespace tierfs::test {
 
-// The entry at each path: "directory 755", "file 644 content", "symlink target".
+// The entry at each path: "directory 755 ", "file 644 content", "file 644 2 links content".
 using View = std::map<std::string, std::string>;
 
 class TreeTest : public ::testing::Test {
@@ -35,6 +35,8 @@ class TreeTest : public ::testing::Test {
   // Puts a file into a layer, or a directory if there is a trailing slash: "tier2/srv/file",
   // "lower/etc/conf".
   void Put(const std::string& place, const std::string& content = "");
+  // Gives a file in a layer another name in the same layer.
+  void PutLink(const std::string& place, const std::string& other);
   // Builds the tree over the layers as a mount does: first it finishes or undoes the intents in the
   // journal.
   void Open();
