@@ -169,6 +169,7 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
   // then changed.
   for (;;) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);
+    if (!place.parent) break;
     TIERFS_ASSIGN(const Location at, Locate(node, place.parts.First()));
     const Result<struct stat> st = StatAt(at);
     if (st && is_the_file(at, *st)) return st;
@@ -178,6 +179,7 @@ Result<struct stat> Directories::StatFile(const NodePtr& node) {
   }
   // A thread that moves the file holds the mutex of the node until the table has the new place.
   const Lock lock(node->mutex);
+  if (node->last_seen) return *node->last_seen;
   TIERFS_ASSIGN(const Location at, LocateLocked(node, node->Placement()));
   const Result<struct stat> st = StatAt(at);
   if (!st && st.error().code == ENOENT) return Fail(ESTALE, "gone underneath");

@@ -79,8 +79,11 @@ struct Node {
   // The file is misplaced because it was open when its path changed. It is settled at its last
   // close.
   bool settle_at_close GUARDED_BY(mutex) = false;
-  // Keeps an unlinked file reachable until the kernel forgets it.
+  // Keeps an unlinked file reachable: a regular file while it is open, any other file until the
+  // kernel forgets it.
   UniqueFd pinned GUARDED_BY(mutex);
+  // The last attributes of an unlinked file that is no longer open. Its space has been given back.
+  std::unique_ptr<const struct stat> last_seen GUARDED_BY(mutex);
 };
 
 using NodePtr = std::shared_ptr<Node>;

@@ -136,6 +136,15 @@ void OpenFiles::Release(HandleId handle) {
     }
   }
   if (node->settle_at_close && !open.Any()) settle_queue_.Closed(node);
+  GiveBackSpace(*node);
+}
+
+void OpenFiles::GiveBackSpace(Node& node) {
+  if (!node.pinned || node.open.Any() || !S_ISREG(node.type)) return;
+  const auto st = StatFd(node.pinned.get());
+  if (!st || st->st_nlink != 0) return;
+  node.last_seen = std::make_unique<const struct stat>(*st);
+  node.pinned.Reset();
 }
 
 void OpenFiles::ReportWriters() {

@@ -42,6 +42,10 @@ class OpenFiles {
   // serves to it.
   void FollowContent(const NodePtr& node) REQUIRES(node->mutex);
   void Release(HandleId handle);
+  // Gives back the space of a regular file that has no name left, unless it is open. Must be called
+  // whenever a file may have become so. A descriptor opened with O_PATH, of which the kernel tells
+  // nothing, goes on showing the last attributes.
+  static void GiveBackSpace(Node& node) REQUIRES(node.mutex);
 
   [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId handle) { return handles_.Get(handle); }
   // Reports every file that is open for writing, so that the feed sees everything written up to
