@@ -67,7 +67,7 @@ ConfigResult<Marks> Look(const Config& config, bool adopt) {
     if (!mark) return TierError(config, tier, path + ": " + mark.error().step + ": " + std::strerror(mark.error().code));
     if (!*mark) {
       if (!adopt && !fs::is_empty(path, problem)) {
-        return TierError(config, tier, path + " is not empty and not marked; `tierctl init --adopt` takes it as it is");
+        return TierError(config, tier, path + " is not empty and not marked; `tierctl init --adopt " + config.file + "` takes it as it is");
       }
       continue;
     }
@@ -97,7 +97,8 @@ ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, 
     return TierError(config, tier,
                      config.tiers[static_cast<std::size_t>(tier - 1)] +
                          " has no identity mark while other tiers have theirs; mount its disk, or, if it is new, "
-                         "`tierctl init --adopt`");
+                         "`tierctl init --adopt " +
+                         config.file + "`");
   }
   const std::string id = found->id.empty() ? RandomId(4) : found->id;
   std::vector<InitStep> steps;
@@ -136,6 +137,11 @@ ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, 
   return steps;
 }
 
+std::string InitCommand(const Config& config) {
+  const bool plain = InitTiers(config, false, true).has_value();
+  return std::string("`tierctl init ") + (plain ? "" : "--adopt ") + config.file + "`";
+}
+
 ConfigResult<void> CheckIdentity(const Config& config) {
   std::string id;
   for (int tier = 1; tier <= kTierCount; ++tier) {
@@ -145,7 +151,7 @@ ConfigResult<void> CheckIdentity(const Config& config) {
     };
     const auto mark = ReadMark(path);
     if (!mark) return error(std::string(": ") + mark.error().step + ": " + std::strerror(mark.error().code));
-    if (!*mark) return error("has no identity mark; is its disk mounted? For a new tier: tierctl init " + config.file);
+    if (!*mark) return error("has no identity mark; is its disk mounted? If it is new, " + InitCommand(config) + " marks it");
     if ((*mark)->name != config.name || (*mark)->tier != tier) {
       return error("is marked as tier " + std::to_string((*mark)->tier) + " of '" + (*mark)->name +
                    "'; the config names the wrong directory");

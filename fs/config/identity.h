@@ -24,6 +24,10 @@ struct InitStep {
 // Returns the steps that were, or would be, done.
 [[nodiscard]] ConfigResult<std::vector<InitStep>> InitTiers(const Config& config, bool adopt, bool dry_run);
 
+// Returns the command, for a message to the user, that makes and marks what is missing as things
+// stand: with --adopt where plain `tierctl init` would refuse.
+[[nodiscard]] std::string InitCommand(const Config& config);
+
 // Checks that every tier has its mark: this mount's name, its own number, and one id on all four.
 [[nodiscard]] ConfigResult<void> CheckIdentity(const Config& config);
 

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "fs/config/config.h"
+#include "fs/config/identity.h"
 
 namespace tierfs {
 namespace fs = std::filesystem;
@@ -97,9 +98,11 @@ ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoin
     std::error_code problem;
     const fs::path real = fs::canonical(place.path, problem);
     const bool directory = !problem && IsServedDirectory(real, problem);
-    const std::string mend = place.key == "lower" ? "is its file system mounted?"
-                                                  : "is its disk mounted? `tierctl init " + config.file + "` makes new tier directories";
-    if (problem) return KeyError(config, place.key, place.what + ": " + place.path + ": " + problem.message() + "; " + mend);
+    if (problem) {
+      const std::string mend = place.key == "lower" ? "is its file system mounted?"
+                                                    : "is its disk mounted? " + InitCommand(config) + " makes new tier directories";
+      return KeyError(config, place.key, place.what + ": " + place.path + ": " + problem.message() + "; " + mend);
+    }
     if (!directory) return KeyError(config, place.key, place.what + ": " + place.path + " is not a directory");
     if (::access(real.c_str(), R_OK | X_OK) != 0) {
       return KeyError(config, place.key, place.what + ": " + place.path + ": " + std::strerror(errno) + "; it has to be readable");

@@ -68,6 +68,33 @@ TEST_F(Refused, TierOnADiskThatIsNotMounted) {
   EXPECT_NE(init.err.find("while other tiers have theirs"), std::string::npos) << init.err;
 }
 
+// Runs the command that the message names, and nothing else.
+TEST_F(Refused, TheCommandThatTheMessageNamesMakesTheMountPossible) {
+  const auto mend = [this](const std::string& command) {
+    const Ran refused = Execute({TIERFS_BINARY, ConfigFile(), Mnt()});
+    EXPECT_EQ(refused.code, 1);
+    const std::string quoted = "`tierctl " + command + " " + ConfigFile() + "`";
+    EXPECT_NE(refused.err.find(quoted), std::string::npos) << refused.err;
+    const std::size_t begin = refused.err.find("`tierctl ") + 9;
+    const Ran ran = Shell(TIERCTL_BINARY " " + refused.err.substr(begin, refused.err.find('`', begin) - begin));
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    ASSERT_TRUE(Mount()) << Refusal();
+    WriteFile(Mnt("file"), "x");
+    Unmount();
+  };
+  WriteConfig();
+  mend("init");  // nothing is there
+  for (const int tier : {3, 4}) ASSERT_EQ(Shell("rm -r " + Tier(tier)).code, 0);
+  mend("init --adopt");  // a restore without tiers 3 and 4
+  for (const int tier : {3, 4}) ASSERT_EQ(Shell("rm -r " + Tier(tier) + " && mkdir " + Tier(tier)).code, 0);
+  mend("init --adopt");  // they are empty
+  ASSERT_EQ(Shell("rm -r " + Tier(4) + " && setfattr -x trusted.tierfs.mark " + Tier(2)).code, 0);
+  mend("init --adopt");  // tier 2 came back without its mark
+  for (const int tier : {1, 3}) ASSERT_EQ(::rmdir(Tier(tier).c_str()), 0);
+  ASSERT_EQ(Shell("rm -r " + Tier(4) + " && setfattr -x trusted.tierfs.mark " + Tier(2)).code, 0);
+  mend("init --adopt");  // no mark is left, but files are
+}
+
 TEST_F(Refused, TierOfAnotherMount) {
   Init();
   ASSERT_EQ(::setxattr(Tier(2).c_str(), "trusted.tierfs.mark", "other/2/77", 10, 0), 0);
