@@ -211,20 +211,25 @@ Service::Outcome Service::MakeMount() {
 Service::Outcome Service::Serve() {
   tree_->settle_queue().Resume(std::move(interrupted_));
   settle_job_ = std::make_unique<SettleJob>(tree_->settlement());
-  auto control = ControlServer::Start(config_->state, VerbsOf({*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_}));
+  const Served served{*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_};
+  auto control = ControlServer::Start(config_->state, VerbsOf(served));
   if (control) {
     control_ = std::move(*control);
   } else {
     spdlog::error("cannot make the control socket, so tierctl cannot reach this mount: {}", Describe(control.error()));
   }
+  hangup_.Start([served] {
+    if (const auto reloaded = ReloadPolicy(served, {}); !reloaded) spdlog::error("SIGHUP: {}", reloaded.error());
+  });
   spdlog::info("{} mounted at {}, {} rules", config_->name, mountpoint_, policy_->rules().size());
-  if (const Status served = mount_->Serve([this] { background_.Ready(); }); !served) return Say(Describe(served.error()));
+  if (const Status ended = mount_->Serve([this] { background_.Ready(); }); !ended) return Say(Describe(ended.error()));
   spdlog::info("{} unmounted", config_->name);
   return {};
 }
 
 void Service::Drain() {
   control_.reset();  // no more requests from operators
+  hangup_.Stop();
   settle_job_.reset();
   if (tree_) tree_->settle_queue().Stop();  // its thread tells the kernel of moves
   mount_.reset();                           // no more requests from the kernel

@@ -12,6 +12,7 @@
 #include "fs/config/config.h"
 #include "fs/control/control.h"
 #include "fs/daemon/daemonize.h"
+#include "fs/daemon/hangup.h"
 #include "fs/daemon/options.h"
 #include "fs/daemon/settle_job.h"
 #include "fs/fuse/mount.h"
@@ -71,6 +72,7 @@ class Service {
 
   const DaemonOptions& options_;
   Background& background_;
+  Hangup hangup_;  // before every thread
   std::optional<Config> config_;
   std::shared_ptr<const policy::Policy> policy_;
   std::string mountpoint_;

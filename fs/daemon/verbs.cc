@@ -72,7 +72,9 @@ protocol::DaemonStatus StatusOf(const Served& served) {
   return status;
 }
 
-Answer<protocol::Reload> Reload(const Served& served, const protocol::Reload& request) {
+}  // namespace
+
+Answer<protocol::Reload> ReloadPolicy(const Served& served, const protocol::Reload& request) {
   const auto policy = request.policy.empty() ? LoadPolicy(served.config) : LoadPolicyFile(request.policy);
   if (!policy.policy) return tl::unexpected(FirstErrorOf(policy) + "; the old policy stays");
   if (!request.dry_run) {
@@ -82,8 +84,6 @@ Answer<protocol::Reload> Reload(const Served& served, const protocol::Reload& re
   return protocol::Reloaded{policy.policy->rules().size(), !request.dry_run};
 }
 
-}  // namespace
-
 ControlHandlers VerbsOf(const Served& served) {
   ControlHandlers verbs;
   verbs.On<protocol::Status>([served](const protocol::Status&) -> Answer<protocol::Status> { return StatusOf(served); });
@@ -92,7 +92,7 @@ ControlHandlers VerbsOf(const Served& served) {
       [served](const protocol::ReportSettling&) -> Answer<protocol::ReportSettling> { return served.settle_job.Report(); });
   verbs.On<protocol::CancelSettling>(
       [served](const protocol::CancelSettling&) -> Answer<protocol::CancelSettling> { return served.settle_job.Cancel(); });
-  verbs.On<protocol::Reload>([served](const protocol::Reload& request) { return Reload(served, request); });
+  verbs.On<protocol::Reload>([served](const protocol::Reload& request) { return ReloadPolicy(served, request); });
   verbs.On<protocol::Seal>([served](const protocol::Seal&) { return Seal(served.catalog); });
   verbs.On<protocol::Rescan>([served](const protocol::Rescan&) { return Rescan(served.catalog, served.tree); });
   return verbs;

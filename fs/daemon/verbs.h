@@ -22,6 +22,9 @@ struct Served {
   SettleJob& settle_job;
 };
 
+// Loads the policy, if it has no error, and logs it. The error is one line for the user.
+[[nodiscard]] Answer<protocol::Reload> ReloadPolicy(const Served& served, const protocol::Reload& request);
+
 [[nodiscard]] ControlHandlers VerbsOf(const Served& served);
 
 }  // namespace tierfs

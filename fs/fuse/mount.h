@@ -51,8 +51,8 @@ class Mount final : public Kernel {
 
   // Mounts at `mountpoint`. Requests wait in the kernel until Serve.
   [[nodiscard]] Status Start(const std::string& mountpoint);
-  // Answers requests until the mount is gone or a SIGTERM, SIGINT or SIGHUP arrives, then unmounts.
-  // `ready` is called after the kernel's INIT request.
+  // Answers requests until the mount is gone or a SIGTERM or SIGINT arrives, then unmounts. `ready`
+  // is called after the kernel's INIT request.
   [[nodiscard]] Status Serve(std::function<void()> ready);
 
   [[nodiscard]] MountFacts Facts() const {

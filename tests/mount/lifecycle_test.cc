@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "fs/os/mount_table.h"
 #include "tests/mount/fixture.h"
@@ -14,6 +15,8 @@
 
 namespace tierfs::test {
 namespace {
+
+using nlohmann::json;
 
 class Lifecycle : public MountTest {
  protected:
@@ -193,6 +196,45 @@ TEST_F(Lifecycle, AReloadRefusesABrokenPolicyAndKeepsTheOldOne) {
   EXPECT_EQ(Execute({TIERCTL_BINARY, "reload", ConfigFile()}).code, 0);
   WriteFile(Mnt("usr/c"), "c");
   EXPECT_EQ(TierOf("usr/c"), 3);
+}
+
+TEST_F(Lifecycle, SighupReloadsThePolicyAndABrokenOneIsLogged) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  // In the foreground, to see the log.
+  const Ran started = Shell(std::string(TIERFS_BINARY) + " -f " + ConfigFile() + " " + Mnt() + " -o passthrough=no 2>" + Base("log") +
+                            " & echo $!; for i in $(seq 500); do grep -q mounted " + Base("log") + " && break; sleep 0.02; done");
+  const int pid = std::stoi(started.out);
+  ASSERT_EQ(DaemonPid(), pid);
+  const auto logs = [this](const std::string& line) {
+    for (int i = 0; i < 500 && ReadFile(Base("log")).find(line) == std::string::npos; ++i) ::usleep(10000);
+    return ReadFile(Base("log")).find(line) != std::string::npos;
+  };
+  SetPolicy("3 /usr/\n");
+  ASSERT_EQ(::kill(pid, SIGHUP), 0);
+  EXPECT_TRUE(logs("policy reloaded, 1 rules")) << ReadFile(Base("log"));
+  MakeDirs(Mnt("usr"));
+  WriteFile(Mnt("usr/a"), "a");
+  EXPECT_EQ(TierOf("usr/a"), 3);
+  SetPolicy("8 /usr/\n");
+  ASSERT_EQ(::kill(pid, SIGHUP), 0);
+  EXPECT_TRUE(logs("SIGHUP: " + PolicyFile() + ":1:")) << ReadFile(Base("log"));
+  EXPECT_TRUE(logs("the old policy stays"));
+  WriteFile(Mnt("usr/b"), "b");
+  EXPECT_EQ(TierOf("usr/b"), 3);
+  ASSERT_EQ(::kill(pid, SIGTERM), 0);
+  EXPECT_TRUE(logs("test unmounted")) << ReadFile(Base("log"));
+}
+
+TEST_F(Lifecycle, SighupReloadsInTheBackgroundToo) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("usr"));
+  SetPolicy("3 /usr/\n");
+  ASSERT_EQ(::kill(DaemonPid(), SIGHUP), 0);
+  const auto rules = [this] { return json::parse(Execute({TIERCTL_BINARY, "status", "--json", ConfigFile()}).out)[0]["daemon"]["rules"]; };
+  for (int i = 0; i < 200 && rules() != 1; ++i) ::usleep(10000);
+  WriteFile(Mnt("usr/a"), "a");
+  EXPECT_EQ(TierOf("usr/a"), 3);
 }
 
 }  // namespace
