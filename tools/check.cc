@@ -5,6 +5,7 @@
 
 #include <iostream>
 
+#include "fs/config/tier_locks.h"
 #include "fs/jobs/check/check.h"
 #include "fs/os/unique_fd.h"
 #include "tools/catalogue.h"
@@ -32,26 +33,33 @@ void Check(const Request& request, Outcome& outcome) {
   if (!config) return fail(kUsage, config.error());
   const policy::ParseResult policy = LoadPolicy(*config);
   if (!policy.policy) return fail(kUsage, policy.errors.front().Headline());
-  const bool mounted = Ask(*config, protocol::Status{}).has_value();
-  // If nothing is mounted, hold the lock so that no daemon mounts during the check.
+  const auto daemon = Ask(*config, protocol::Status{});
+  const bool mounted = daemon.has_value();
+  // If nothing is mounted, hold the locks so that no daemon mounts during the check.
   UniqueFd lock;
+  ConfigResult<std::vector<UniqueFd>> tier_locks;
   if (!mounted) {
     lock = UniqueFd(::open((config->state + "/lock").c_str(), O_RDONLY | O_CLOEXEC));
-    if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-      return fail(kCannot, "tierctl: '" + config->name + "': a daemon holds the state directory but does not answer");
-    }
+    if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return fail(kCannot, daemon.error());
+    tier_locks = LockTiers(*config);
+    if (!tier_locks) return fail(kCannot, tier_locks.error().Render());
   }
   Progress progress("checking:");
   const auto show = [&progress](std::uint64_t seen) { progress.Show(seen); };
   const check::Subject subject{*config, *policy.policy, mounted};
-  auto findings = check::CheckTrees(subject, show);
-  if (!findings) return fail(kCannot, findings.error());
-  for (check::Finding& finding : check::CheckCatalogue(subject, show)) findings->push_back(std::move(finding));
+  std::vector<check::Finding> findings = check::CheckLayers(subject, mounted ? &*daemon : nullptr);
+  // What stands at a path that leads elsewhere is none of this mount's.
+  if (findings.empty()) {
+    auto trees = check::CheckTrees(subject, show);
+    if (!trees) return fail(kCannot, trees.error());
+    findings = std::move(*trees);
+    for (check::Finding& finding : check::CheckCatalogue(subject, show)) findings.push_back(std::move(finding));
+  }
 
   std::size_t left = 0;
   std::size_t mended = 0;
   nlohmann::json all = nlohmann::json::array();
-  for (const check::Finding& finding : *findings) {
+  for (const check::Finding& finding : findings) {
     std::string state = "found";
     if (request.repair && !finding.repair) state = "left";
     if (request.repair && finding.repair) {
@@ -74,7 +82,7 @@ void Check(const Request& request, Outcome& outcome) {
   if (mounted && mended > 0) (void)Ask(*config, protocol::Rescan{});
   if (request.json) {
     PrintJson({{"mounted", mounted}, {"findings", all}});
-  } else if (findings->empty()) {
+  } else if (findings.empty()) {
     std::cout << config->name << ": nothing found\n";
   }
   if (left > 0) outcome.code = kFindings;
@@ -90,9 +98,9 @@ void AddCheck(CLI::App& app, Outcome& outcome) {
   verb->add_flag("-n,--dry-run", request->dry_run, "with --repair: only say what would be repaired");
   verb->add_flag("--json", request->json, "for programs");
   verb->footer(
-      "Works mounted and unmounted. Codes: duplicate, misplaced, stray-whiteout, directory-attributes, unfinished-directory,\n"
-      "foreign-mount, foreign-attribute, unreadable, open-intent, catalogue-damaged, catalogue-differs. Exit code 1: something was\n"
-      "found and is not repaired.");
+      "Works mounted and unmounted. Codes: layer-replaced, identity, duplicate, misplaced, stray-whiteout, directory-attributes,\n"
+      "unfinished-directory, foreign-mount, foreign-attribute, unreadable, open-intent, catalogue-damaged, catalogue-differs. After\n"
+      "layer-replaced or identity nothing else is looked at. Exit code 1: something was found and is not repaired.");
   verb->callback([request, &outcome] { Check(*request, outcome); });
 }
 

@@ -18,10 +18,13 @@ std::optional<MountedFs> MountOf(const std::string& absolute_path) {
 tl::expected<Config, std::string> FindConfig(const std::string& what) {
   std::string path = what;
   std::error_code ignored;
-  if (fs::is_directory(what, ignored)) {
-    const auto mount = MountOf(AbsolutePath(what));
-    if (!mount || mount->mountpoint != AbsolutePath(what)) return tl::unexpected("tierctl: no tierfs is mounted at " + what);
+  // A mountpoint is looked up in the mount table alone: to touch it would wait for a daemon that
+  // does not answer.
+  const std::string absolute = AbsolutePath(what);
+  if (const auto mount = MountOf(absolute); mount && mount->mountpoint == absolute) {
     path = mount->config;
+  } else if (fs::is_directory(what, ignored)) {
+    return tl::unexpected("tierctl: no tierfs is mounted at " + what);
   } else if (!fs::exists(what, ignored) && what.find('/') == std::string::npos) {
     path = "/etc/tierfs/" + what + ".toml";
   }

@@ -110,15 +110,19 @@ tl::expected<SettleReport, std::string> RunSettle(const Config& config, const Re
   action.sa_handler = [](int) { interrupted = 1; };
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
-  auto done = std::async(std::launch::async, [&] { return Ask(config, protocol::Settle{request.path, request.dry_run}); });
+  std::packaged_task<tl::expected<protocol::SettleReport, std::string>()> settle([config, request] {
+    return Ask(config, protocol::Settle{request.path, request.dry_run});
+  });
+  auto done = settle.get_future();
+  // Not joined: a daemon that was stopped meanwhile must not keep an interrupted tierctl.
+  std::thread(std::move(settle)).detach();
   Clock::time_point next_look = Clock::now() + kLook;
   while (done.wait_for(kNotice) != std::future_status::ready) {
     if (interrupted != 0) {
       // Repeat until it has ended: the first request may have come before the daemon began.
       const auto cancelled = Ask(config, protocol::CancelSettling{});
       if (cancelled) continue;
-      std::cerr << cancelled.error() << "\n";
-      break;
+      return tl::unexpected(cancelled.error());
     }
     if (Clock::now() < next_look) continue;
     next_look = Clock::now() + kLook;

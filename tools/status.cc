@@ -7,6 +7,7 @@
 #include <iostream>
 #include <set>
 
+#include "fs/jobs/served_layers.h"
 #include "fs/tier/walk.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
@@ -42,12 +43,22 @@ nlohmann::json TierStatus(const Config& config, const policy::Policy* policy, in
   return status;
 }
 
-nlohmann::json StatusOf(const Config& config) {
+nlohmann::json StatusOf(const Config& config, Outcome& outcome) {
   nlohmann::json status = {{"name", config.name}, {"config", config.file}, {"lower", config.lower}};
   if (config.over) status["lower"].push_back("over");
-  const auto daemon = Ask(config, protocol::Status{});
-  status["mounted"] = daemon.has_value();
-  if (daemon) status["daemon"] = *daemon;
+  const auto daemon = AskInJson(config, protocol::ToJson(protocol::Status{}), Patience::kShort);
+  status["mounted"] = daemon || FindDaemon(config.state) || !MountpointOf(config).empty();
+  status["problems"] = nlohmann::json::array();
+  if (daemon) {
+    status["daemon"] = *daemon;
+    for (const ReplacedLayer& layer : ReplacedLayers(config, daemon->get<protocol::DaemonStatus>())) {
+      status["problems"].push_back(layer.Line());
+      outcome.code = std::max(outcome.code, kFindings);
+    }
+  } else if (status["mounted"]) {
+    status["problems"].push_back(daemon.error());
+    outcome.code = kCannot;
+  }
   const policy::ParseResult policy = LoadPolicy(config);
   if (!policy.policy) status["policy_error"] = policy.errors.front().Headline();
   Progress progress("counting files of " + config.name + ":");
@@ -79,7 +90,8 @@ std::string Transport(const nlohmann::json& daemon) {
 
 void Print(const nlohmann::json& status) {
   std::cout << status["name"].get<std::string>() << " (" << status["config"].get<std::string>() << ")\n";
-  if (status["mounted"]) {
+  for (const auto& problem : status["problems"]) std::cout << "  problem      " << Printable(problem.get<std::string>()) << "\n";
+  if (status.contains("daemon")) {
     const auto& daemon = status["daemon"];
     std::cout << "  mounted at   " << daemon["mountpoint"].get<std::string>() << ", pid " << daemon["pid"] << "\n"
               << "  passthrough  " << (daemon["passthrough"] ? "on" : "off: " + daemon["passthrough_reason"].get<std::string>()) << "\n"
@@ -104,7 +116,7 @@ void Print(const nlohmann::json& status) {
     for (const auto& path : daemon["waiting_for_close"]) {
       std::cout << "  open, moves to its tier when closed: " << Printable(path.get<std::string>()) << "\n";
     }
-  } else {
+  } else if (!status["mounted"]) {
     std::cout << "  not mounted\n";
   }
   if (status.contains("policy_error")) std::cout << "  policy error " << status["policy_error"].get<std::string>() << "\n";
@@ -142,7 +154,7 @@ void AddStatus(CLI::App& app, Outcome& outcome) {
     for (const std::string& each : *which) {
       const auto config = ConfigFor(each, outcome);
       if (!config) continue;
-      all.push_back(StatusOf(*config));
+      all.push_back(StatusOf(*config, outcome));
       if (!*json) Print(all.back());
     }
     if (*json) PrintJson(all);

@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <fstream>
 
 namespace tierfs {
 namespace {
@@ -15,6 +18,8 @@ namespace {
 constexpr const char kSocketName[] = "control.sock";
 constexpr std::size_t kMaxLine = 1 << 20;
 constexpr int kPatienceSeconds = 10;
+constexpr int kConnectSeconds = 1;
+constexpr std::chrono::milliseconds kStoppedTime{1000};
 
 // Returns the address of the socket in an open directory. It goes through /proc because a socket's
 // path is limited to 107 bytes and a state directory's path may be longer.
@@ -51,6 +56,56 @@ Status WriteLine(int socket, const nlohmann::json& message) {
   return {};
 }
 
+// Connects as a client. The kernel accepts the connection even if the daemon is stopped.
+Result<UniqueFd> Connect(const std::string& state_dir) {
+  const UniqueFd directory(::open(state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return FailErrno("open of the state directory");
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return FailErrno("socket");
+  const timeval patience{kConnectSeconds, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  const sockaddr_un address = AddressIn(directory.get());
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EAGAIN) return Fail(ETIMEDOUT, "connect to the control socket");
+    return FailErrno("connect to the control socket");
+  }
+  return socket;
+}
+
+// Returns the process that listens at the other end (SO_PEERCRED, unix(7)), and its state
+// (/proc/PID/stat, proc(5)).
+Result<DaemonProcess> ProcessOf(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return FailErrno("SO_PEERCRED");
+  std::ifstream file("/proc/" + std::to_string(peer.pid) + "/stat");
+  std::string line;
+  std::getline(file, line);
+  const std::size_t name_end = line.rfind(") ");
+  const char state = name_end == std::string::npos ? '?' : line[name_end + 2];
+  return DaemonProcess{peer.pid, state == 'T' || state == 't'};
+}
+
+// Whether the socket has something to read within the time.
+bool IsReadableWithin(int socket, std::chrono::milliseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  for (;;) {
+    pollfd waiting{socket, POLLIN, 0};
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const int ready = ::poll(&waiting, 1, std::max(0, static_cast<int>(left.count())));
+    if (ready >= 0 || errno != EINTR) return ready > 0;
+  }
+}
+
+// Waits for the first byte of the reply to a question.
+Status AwaitReply(int socket) {
+  if (IsReadableWithin(socket, kStoppedTime)) return {};
+  const auto daemon = ProcessOf(socket);
+  const bool stopped = daemon && daemon->stopped;
+  if (!stopped && IsReadableWithin(socket, std::chrono::seconds(kPatienceSeconds) - kStoppedTime)) return {};
+  return Fail(ETIMEDOUT, "the daemon's answer");
+}
+
 }  // namespace
 
 nlohmann::json ControlHandlers::Reply(const nlohmann::json& message) const {
@@ -78,7 +133,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& s
     return FailErrno("bind of the control socket");
   }
   ::fchmodat(server->state_dir_.get(), kSocketName, 0600, 0);
-  if (::listen(server->listener_.get(), 8) != 0) return FailErrno("listen on the control socket");
+  if (::listen(server->listener_.get(), SOMAXCONN) != 0) return FailErrno("listen on the control socket");
   server->thread_ = std::thread([raw = server.get()] { raw->Run(); });
   return server;
 }
@@ -135,20 +190,19 @@ void ControlServer::Serve(int client) const {
   (void)WriteLine(client, reply);
 }
 
-Result<nlohmann::json> AskDaemon(const std::string& state_dir, const nlohmann::json& request) {
-  const UniqueFd directory(::open(state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!directory) return FailErrno("open of the state directory");
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) return FailErrno("socket");
-  const sockaddr_un address = AddressIn(directory.get());
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return FailErrno("connect to the control socket");
-  }
+Result<nlohmann::json> AskDaemon(const std::string& state_dir, const nlohmann::json& request, Patience patience) {
+  TIERFS_ASSIGN(const UniqueFd socket, Connect(state_dir));
   TIERFS_TRY(WriteLine(socket.get(), request));
+  if (patience == Patience::kShort) TIERFS_TRY(AwaitReply(socket.get()));
   TIERFS_ASSIGN(const std::string line, ReadLine(socket.get()));
   nlohmann::json reply = nlohmann::json::parse(line, nullptr, false);
   if (!reply.is_object()) return Fail(EPROTO, "the daemon's answer");
   return reply;
+}
+
+Result<DaemonProcess> FindDaemon(const std::string& state_dir) {
+  TIERFS_ASSIGN(const UniqueFd socket, Connect(state_dir));
+  return ProcessOf(socket.get());
 }
 
 }  // namespace tierfs

@@ -78,7 +78,23 @@ class ControlServer {
   std::thread thread_;
 };
 
-// Sends a request to the daemon of a state directory. Returns ENOENT or ECONNREFUSED if none runs.
-[[nodiscard]] Result<nlohmann::json> AskDaemon(const std::string& state_dir, const nlohmann::json& request);
+// How long a client waits for the reply. Connecting and sending never take long.
+enum class Patience {
+  kShort,   // a question: 1 s if the daemon is stopped, 10 s if it is only slow
+  kEndless  // a job
+};
+
+// Sends a request to the daemon of a state directory. Returns ENOENT or ECONNREFUSED if none runs,
+// ETIMEDOUT if it does not reply in time.
+[[nodiscard]] Result<nlohmann::json> AskDaemon(const std::string& state_dir, const nlohmann::json& request,
+                                               Patience patience = Patience::kShort);
+
+// The daemon's process, as far as it can be seen from outside.
+struct DaemonProcess {
+  pid_t pid = 0;
+  bool stopped = false;  // by a signal or a debugger: it serves nothing until it goes on
+};
+// Returns the process that listens on the control socket. ENOENT or ECONNREFUSED if none does.
+[[nodiscard]] Result<DaemonProcess> FindDaemon(const std::string& state_dir);
 
 }  // namespace tierfs

@@ -27,6 +27,17 @@ struct CatalogueStatus {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CatalogueStatus, trouble, notes, open_intents, feed, comparing, compared, waiting,
                                                 overflows, checksums)
 
+// A directory that the daemon has open, and what it is now. All of it is as the daemon sees it.
+struct ServedLayer {
+  std::string what;  // "tier 2"; "lower layer"
+  std::string path;  // by which it was opened
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  bool deleted = false;
+  std::string place;  // its path now, if it has one
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ServedLayer, what, path, device, inode, deleted, place)
+
 struct DaemonStatus {
   std::string name;
   std::string config;  // path of the config file
@@ -45,11 +56,12 @@ struct DaemonStatus {
   std::map<std::string, std::uint64_t> requests;
   std::vector<std::string> waiting_for_close;  // open files that are misplaced
   std::uint64_t rules = 0;                     // number of rules in the policy
+  std::vector<ServedLayer> layers;             // without the directory that is mounted over
   CatalogueStatus catalogue;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DaemonStatus, name, config, mountpoint, pid, version, libfuse, transport, transport_reason,
                                                 passthrough, passthrough_reason, nodes, open_handles, passthrough_handles, settling,
-                                                requests, waiting_for_close, rules, catalogue)
+                                                requests, waiting_for_close, rules, layers, catalogue)
 
 // A number of files and the sum of their sizes.
 struct Tally {
@@ -100,7 +112,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rescanned, nodes, differed)
 
 // --- requests
 
+// Requests marked kQuestion are answered at once. The others are jobs and may take long.
 struct Status {
+  static constexpr bool kQuestion = true;
   static constexpr const char* kVerb = "status";
   using Reply = DaemonStatus;
 };
@@ -117,6 +131,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Settle, path, dry_run)
 
 // Returns the progress of the settling under way.
 struct ReportSettling {
+  static constexpr bool kQuestion = true;
   static constexpr const char* kVerb = "settle-report";
   using Reply = SettleReport;
 };
@@ -124,6 +139,7 @@ struct ReportSettling {
 // Cancels the settling under way. It stops after the current entry; files already moved stay moved.
 // The reply says whether a settling was running.
 struct CancelSettling {
+  static constexpr bool kQuestion = true;
   static constexpr const char* kVerb = "settle-cancel";
   using Reply = SettleReport;
 };
@@ -147,6 +163,11 @@ struct Rescan {
   static constexpr const char* kVerb = "rescan";
   using Reply = Rescanned;
 };
+
+template <typename Request>
+[[nodiscard]] constexpr bool IsJob() {
+  return !requires { Request::kQuestion; };
+}
 
 // The JSON form of a request. A request without keys consists of its verb alone.
 template <typename Request>

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "fs/config/identity.h"
+#include "fs/config/tier_locks.h"
 #include "fs/daemon/verbs.h"
 #include "fs/os/mount_table.h"
 #include "fs/recovery/recovery.h"
@@ -134,6 +135,9 @@ Service::Outcome Service::LockState() {
   auto lock = TakeLock(*config_);
   if (!lock) return tl::unexpected(lock.error());
   lock_ = std::move(*lock);
+  auto tier_locks = LockTiers(*config_);
+  if (!tier_locks) return tl::unexpected(tier_locks.error().Render());
+  tier_locks_ = std::move(*tier_locks);
   if (Outcome usable = CheckMountpoint(); !usable) return usable;
   UniqueFd over;
   if (config_->over) {
@@ -236,6 +240,7 @@ void Service::Drain() {
   tree_.reset();
   catalog_.reset();
   running_.reset();
+  tier_locks_.clear();
   lock_.Reset();
 }
 

@@ -77,6 +77,7 @@ class Service {
   std::shared_ptr<const policy::Policy> policy_;
   std::string mountpoint_;
   UniqueFd lock_;
+  std::vector<UniqueFd> tier_locks_;
   std::optional<LayerSet> layers_;  // owned here until the tree takes them
   std::optional<Running> running_;
   std::unique_ptr<Catalog> catalog_;

@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
+
+#include "fs/os/beneath.h"
 
 namespace tierfs {
 namespace {
@@ -47,6 +50,21 @@ protocol::CatalogueStatus CatalogueStatusOf(Catalog& catalog) {
   return status;
 }
 
+std::vector<protocol::ServedLayer> LayersOf(const LayerSet& layers) {
+  std::vector<protocol::ServedLayer> served;
+  for (LayerIndex layer = 0; layer < layers.size(); ++layer) {
+    const std::string& path = layers[layer].path;
+    if (path.empty() || path[0] != '/') continue;  // the mount itself covers the directory mounted over
+    const auto st = StatFd(layers[layer].root.get());
+    if (!st) continue;
+    std::error_code ignored;
+    const std::string place = std::filesystem::read_symlink(ProcPath(layers[layer].root.get()), ignored).string();
+    const std::string what = IsTier(layer) ? "tier " + std::to_string(NumberOf(TierOf(layer))) : "lower layer";
+    served.push_back({what, path, st->st_dev, st->st_ino, st->st_nlink == 0, place});
+  }
+  return served;
+}
+
 protocol::DaemonStatus StatusOf(const Served& served) {
   const MountFacts facts = served.mount.Facts();
   const Tree::Counters counters = served.tree.Count();
@@ -68,6 +86,7 @@ protocol::DaemonStatus StatusOf(const Served& served) {
   status.requests = served.mount.counters().Read();
   status.waiting_for_close = served.tree.settle_queue().WaitingForClose();
   status.rules = served.tree.classifier().CurrentPolicy()->rules().size();
+  status.layers = LayersOf(served.tree.layers());
   status.catalogue = CatalogueStatusOf(served.catalog);
   return status;
 }

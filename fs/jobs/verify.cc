@@ -116,7 +116,10 @@ tl::expected<Report, std::string> Verify(const Config& config, const Request& re
                                          const std::function<void(const Progress&)>& progress) {
   // Have recent writes recorded first. Without a daemon, the times show the changes since the last
   // record.
-  (void)Ask(config, protocol::Seal{});
+  if (FindDaemon(config.state)) {
+    if (auto ready = CheckReady(config); !ready) return tl::unexpected(std::move(ready.error()));
+    (void)Ask(config, protocol::Seal{});
+  }
   return Verification(config, request, progress).Run();
 }
 

@@ -1,0 +1,24 @@
+// Whether the paths in a config still lead to the directories that its daemon works in. A daemon
+// keeps the directories that it opened when it mounted. Whoever replaces one by its path, mounts a
+// disk over it or unmounts it, parts the two: programs write to one, backups read the other.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/config/config.h"
+#include "fs/control/protocol.h"
+
+namespace tierfs {
+
+struct ReplacedLayer {
+  std::string what;  // one line
+  std::string cure;  // one line
+  [[nodiscard]] std::string Line() const { return what + "; " + cure; }
+};
+
+// Returns each layer whose path in the config does not lead to the directory that the daemon has
+// open.
+[[nodiscard]] std::vector<ReplacedLayer> ReplacedLayers(const Config& config, const protocol::DaemonStatus& daemon);
+
+}  // namespace tierfs
