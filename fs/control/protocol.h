@@ -110,6 +110,11 @@ struct Rescanned {
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Rescanned, nodes, differed)
 
+struct WrittenBack {
+  std::uint64_t files = 0;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(WrittenBack, files)
+
 // --- requests
 
 // Requests marked kQuestion are answered at once. The others are jobs and may take long.
@@ -156,6 +161,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Reload, policy, dry_run)
 struct Seal {
   static constexpr const char* kVerb = "seal";
   using Reply = Sealed;
+};
+
+// Has the kernel write the dirty pages of mapped files to the tiers. They are not durable yet.
+struct WriteBack {
+  static constexpr const char* kVerb = "write-back";
+  using Reply = WrittenBack;
 };
 
 // Takes in changes made directly in the trees.

@@ -55,12 +55,12 @@ std::vector<protocol::ServedLayer> LayersOf(const LayerSet& layers) {
   for (LayerIndex layer = 0; layer < layers.size(); ++layer) {
     const std::string& path = layers[layer].path;
     if (path.empty() || path[0] != '/') continue;  // the mount itself covers the directory mounted over
-    const auto st = StatFd(layers[layer].root.get());
-    if (!st) continue;
+    struct stat st {};                             // stays empty if the file system has failed
+    if (const auto now = StatFd(layers[layer].root.get())) st = *now;
     std::error_code ignored;
     const std::string place = std::filesystem::read_symlink(ProcPath(layers[layer].root.get()), ignored).string();
     const std::string what = IsTier(layer) ? "tier " + std::to_string(NumberOf(TierOf(layer))) : "lower layer";
-    served.push_back({what, path, st->st_dev, st->st_ino, st->st_nlink == 0, place});
+    served.push_back({what, path, st.st_dev, st.st_ino, st.st_nlink == 0, place});
   }
   return served;
 }
@@ -113,6 +113,8 @@ ControlHandlers VerbsOf(const Served& served) {
       [served](const protocol::CancelSettling&) -> Answer<protocol::CancelSettling> { return served.settle_job.Cancel(); });
   verbs.On<protocol::Reload>([served](const protocol::Reload& request) { return ReloadPolicy(served, request); });
   verbs.On<protocol::Seal>([served](const protocol::Seal&) { return Seal(served.catalog); });
+  verbs.On<protocol::WriteBack>(
+      [served](const protocol::WriteBack&) -> Answer<protocol::WriteBack> { return protocol::WrittenBack{served.tree.WriteBackMapped()}; });
   verbs.On<protocol::Rescan>([served](const protocol::Rescan&) { return Rescan(served.catalog, served.tree); });
   return verbs;
 }

@@ -18,6 +18,9 @@ bool LeadsTo(const std::string& path, const protocol::ServedLayer& layer) {
 // config, which leads elsewhere.
 ReplacedLayer Describe(const Config& config, const protocol::ServedLayer& layer, const std::string& named) {
   const std::string begin = layer.what + ": ";
+  if (struct stat st{}; ::stat(named.c_str(), &st) != 0 && errno != ENOENT && errno != ENOTDIR) {
+    return {begin + named + ": " + std::strerror(errno), "its file system has failed; the kernel's log says why"};
+  }
   const std::string mark = layer.what.rfind("tier", 0) == 0 ? "`tierctl init --adopt " + config.file + "`, " : "";
   if (named != layer.path) {
     return {begin + "the config names " + named + ", the mount still uses " + layer.path, "unmount and mount again, or correct the config"};

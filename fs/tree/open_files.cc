@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "fs/os/at_end.h"
@@ -159,6 +160,17 @@ void OpenFiles::ReportWriters() {
     }
     reporter_.ReportNode(*file->node, change);
   }
+}
+
+std::size_t OpenFiles::WriteBackMapped() {
+  std::set<std::uint64_t> nodes;
+  for (const auto& file : handles_.All()) {
+    if (file->mode == DataMode::kCached && (file->flags & O_ACCMODE) == O_RDWR) nodes.insert(file->node->id.value);
+  }
+  // The kernel writes a dirty page out, and waits for it, before it drops the page
+  // (fuse_launder_folio). Its syncfs does not wait (SB_I_NO_DATA_INTEGRITY).
+  for (const std::uint64_t node : nodes) kernel_->InvalidateData(NodeId{node});
+  return nodes.size();
 }
 
 UniqueFd OpenFiles::ReportClosing(const OpenFile& file) {

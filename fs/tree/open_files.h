@@ -51,6 +51,10 @@ class OpenFiles {
   // Reports every file that is open for writing, so that the feed sees everything written up to
   // now.
   void ReportWriters();
+  // Has the kernel write out the dirty pages of files that may be mapped for writing, and waits for
+  // it. With passthrough such pages are the backing file's own, so there is nothing to do. Call it
+  // with no lock held: the writes come as requests. Returns the number of files.
+  std::size_t WriteBackMapped();
 
   struct Count {
     std::size_t handles = 0;

@@ -64,6 +64,8 @@ class Tree {
   [[nodiscard]] std::shared_ptr<OpenFile> FileOf(HandleId handle) { return open_files_.Get(handle); }
   [[nodiscard]] bool WantsPassthrough() const { return open_files_.WantsPassthrough(); }
   void ReportWriters() { open_files_.ReportWriters(); }
+  // See OpenFiles::WriteBackMapped.
+  std::size_t WriteBackMapped() { return open_files_.WriteBackMapped(); }
 
   // For the operator.
   [[nodiscard]] Classifier& classifier() { return classifier_; }

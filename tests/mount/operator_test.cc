@@ -1,11 +1,16 @@
 // What an operator is told when the ground under a mount changes: a tier deleted and made anew, a disk
 // mounted over it or unmounted, a replaced state directory, a daemon that does not answer.
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "fs/os/unique_fd.h"
 #include "tests/mount/layers.h"
 #include "tests/mount/unmount.h"
 
@@ -31,7 +36,7 @@ class Operator : public OverlayTest {
     ASSERT_EQ(findings.size(), 1U) << check.out;
     EXPECT_EQ(findings[0]["code"], "layer-replaced");
     EXPECT_EQ(findings[0]["what"].get<std::string>().find(what), 0U) << check.out;
-    for (const char* verb : {"rescan", "verify", "settle", "changes", "reload"}) {
+    for (const char* verb : {"rescan", "verify", "settle", "changes", "reload", "sync"}) {
       const Ran ran = Tierctl({verb, ConfigFile()});
       EXPECT_EQ(ran.code, 3) << verb << ran.out;
       EXPECT_EQ(ran.err.find("tierctl: 'test': " + what), 0U) << verb << ": " << ran.err;
@@ -127,6 +132,80 @@ TEST_F(Operator, AReplacedStateDirectoryIsNamedAndLetsNoSecondDaemonIn) {
   EXPECT_EQ(Tierctl({"check", ConfigFile()}).code, 0);
 }
 
+// `tierctl sync`: what it promised is on the disk at a power cut.
+class Sync : public Operator {
+ protected:
+  // Mounts what has reached the disk by now. The disk is the only image of the test.
+  std::string DiskAfterPowerCut() {
+    const Ran copied = Shell("cp --sparse=always " + Base("image1") + " " + Base("cut"));
+    EXPECT_EQ(copied.code, 0) << copied.err;
+    return MountAt({"-o", "loop", Base("cut")});
+  }
+};
+
+TEST_F(Sync, WrittenAndMappedPagesAreOnTheDisk) {
+  const std::string disk = MakeFileSystem(FileSystem::kExt4, 128);
+  UseTier(2, disk + "/tree");
+  ASSERT_TRUE(Mount()) << Refusal();
+  constexpr std::size_t kSize = 16U << 20;
+  const UniqueFd file(::open(Mnt("mapped").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  ASSERT_EQ(::ftruncate(file.get(), kSize), 0);
+  auto* pages = static_cast<char*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+  ASSERT_NE(pages, MAP_FAILED) << std::strerror(errno);
+  const std::string written(kSize, 'w');
+  for (const char content : {'1', '2'}) {
+    std::memset(pages, content, kSize);
+    WriteFile(Mnt("written"), written + content);
+    const Ran ran = Tierctl({"sync", "--json", Mnt()});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    const json done = json::parse(ran.out, nullptr, false);
+    EXPECT_EQ(done["mapped"], Passthrough() ? 0 : 1) << ran.out;
+    EXPECT_EQ(done["file_systems"], (std::vector<std::string>{Tier(1), Tier(2)})) << "each once; the state is beside tier 1";
+    const std::string cut = DiskAfterPowerCut();
+    EXPECT_TRUE(ReadFile(cut + "/tree/mapped") == std::string(kSize, content));
+    EXPECT_TRUE(ReadFile(cut + "/tree/written") == written + content);
+    ASSERT_EQ(UnmountWhenFree(cut), 0);
+  }
+  ::munmap(pages, kSize);
+}
+
+TEST_F(Sync, WorksUnmountedAndReadOnly) {
+  const std::string disk = MakeFileSystem(FileSystem::kExt4, 64);
+  UseTier(2, disk + "/tree");
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a"), std::string(1 << 20, 'a'));
+  Unmount();
+  const Ran ran = Tierctl({"sync", ConfigFile()});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, "synced 2 file systems, 0 files that may be mapped\n");
+  const std::string cut = DiskAfterPowerCut();
+  EXPECT_TRUE(ReadFile(cut + "/tree/a") == std::string(1 << 20, 'a'));
+  ASSERT_EQ(UnmountWhenFree(cut), 0);
+  ASSERT_TRUE(Mount("ro")) << Refusal();
+  ASSERT_EQ(Shell("mount -o remount,ro " + disk).code, 0);
+  EXPECT_EQ(Tierctl({"sync", Mnt()}).code, 0);
+  ASSERT_EQ(Shell("mount -o remount,rw " + disk).code, 0);
+}
+
+TEST_F(Sync, ADiskThatFailsIsNamedInOneLine) {
+  const std::string disk = MakeFileSystem(FileSystem::kExt4, 64);
+  UseTier(3, disk + "/tree");
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("a.tmp"), "a");
+  for (const bool mounted : {true, false}) {
+    if (mounted) {
+      ASSERT_EQ(Execute({"xfs_io", "-x", "-c", "shutdown", disk}).code, 0);
+    }
+    const Ran ran = Tierctl({"sync", ConfigFile()});
+    EXPECT_EQ(ran.code, 3) << ran.out;
+    EXPECT_NE(ran.err.find(Tier(3) + ": "), std::string::npos) << ran.err;
+    EXPECT_NE(ran.err.find("Input/output error"), std::string::npos) << ran.err;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+    if (mounted) Unmount();
+  }
+  SkipKernelComparison();
+}
+
 // The daemon is stopped by SIGSTOP, and goes on with the test's end.
 class StoppedDaemon : public Operator {
  protected:
@@ -159,7 +238,7 @@ TEST_F(StoppedDaemon, IsNamedAfterASecondAndTheNextMountIsShown) {
   ASSERT_NE(first, std::string::npos) << status.out;
   EXPECT_NE(status.out.find(line, first + 1), std::string::npos) << "the second one was not shown: " << status.out;
   EXPECT_NE(status.out.find(Tier(4)), std::string::npos) << status.out;
-  for (const char* verb : {"rescan", "reload", "settle", "changes", "check", "verify"}) {
+  for (const char* verb : {"rescan", "reload", "settle", "changes", "check", "verify", "sync"}) {
     const auto begin = std::chrono::steady_clock::now();
     const Ran ran = Tierctl({verb, Mnt()});
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4)) << verb;
@@ -168,6 +247,32 @@ TEST_F(StoppedDaemon, IsNamedAfterASecondAndTheNextMountIsShown) {
   }
   GoOn();
   EXPECT_EQ(Tierctl({"status", ConfigFile()}).code, 0);
+}
+
+// The kernel waits for a request that is in the daemon's ring without interruption.
+TEST_F(StoppedDaemon, ItsCallersCanBeKilledOverDevFuseAndGoOnWithIt) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const bool ring = Status()["daemon"]["transport"] == "io_uring";
+  Stop();
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    (void)Errno(::mkdir(Mnt("d").c_str(), 0755));
+    ::_exit(0);
+  }
+  ::usleep(300'000);
+  ::kill(caller, SIGKILL);
+  const auto ended = [caller] {
+    for (int i = 0; i < 200; ++i, ::usleep(5000)) {
+      if (::waitpid(caller, nullptr, WNOHANG) == caller) return true;
+    }
+    return false;
+  };
+  const bool killed = ended();
+  EXPECT_EQ(killed, !ring);
+  GoOn();
+  if (!killed) {
+    EXPECT_TRUE(ended());
+  }
 }
 
 }  // namespace
