@@ -14,8 +14,8 @@
 namespace tierfs {
 namespace {
 
-// Opens a directory for syncfs(2), which reports errors of writing that came after the open, or
-// that nobody has seen.
+// Opens a directory for syncfs(2), which reports the write errors that came after the open or were
+// never reported.
 tl::expected<UniqueFd, std::string> OpenFor(const Config& config, const std::string& path) {
   UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return tl::unexpected(ErrorLine(config, path + ": " + std::strerror(errno)));
