@@ -39,7 +39,7 @@ void Fill(fuse_file_info& info, const Opened& opened) {
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Tree& tree = TreeOf(request);
   Reply reply(request, "open");
-  const auto opened = tree.Open(NodeId{node}, info->flags);
+  const auto opened = tree.Open(CallerOf(request), NodeId{node}, info->flags);
   if (!opened) return reply.Fail(opened.error());
   Fill(*info, *opened);
   if (!reply.WithOpen(*info)) tree.Release(opened->handle);
@@ -81,14 +81,17 @@ void Read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_f
 
 void WriteBuf(fuse_req_t request, fuse_ino_t, fuse_bufvec* data, off_t offset, fuse_file_info* info) {
   Reply reply(request, "write");
-  const File file = FileOf(request, info);
-  if (!file) return reply.Fail(kBadHandle);
   fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(data));
   target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-  target.buf[0].fd = file.fd();
   target.buf[0].pos = offset;
-  const ssize_t written = fuse_buf_copy(&target, data, static_cast<fuse_buf_copy_flags>(0));
-  if (written < 0) return reply.Fail(Error{static_cast<int>(-written), "write"});
+  ssize_t written = 0;
+  const auto caller = info->writepage != 0 ? std::nullopt : std::optional(CallerOf(request));
+  const Status done = TreeOf(request).ChangeContent(caller, HandleOf(info), [&](int fd) -> Status {
+    target.buf[0].fd = fd;
+    written = fuse_buf_copy(&target, data, static_cast<fuse_buf_copy_flags>(0));
+    return written < 0 ? Status(tierfs::Fail(static_cast<int>(-written), "write")) : Status{};
+  });
+  if (!done) return reply.Fail(done.error());
   reply.WithWritten(static_cast<std::size_t>(written));
 }
 
@@ -103,10 +106,10 @@ void Fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) 
 }
 
 void Fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* info) {
-  Reply reply(request, "fallocate");
-  const File file = FileOf(request, info);
-  if (!file) return reply.Fail(kBadHandle);
-  reply.With(::fallocate(file.fd(), mode, offset, length) != 0 ? Status(FailErrno("fallocate")) : Status{});
+  Reply(request, "fallocate").With(TreeOf(request).ChangeContent(CallerOf(request), HandleOf(info), [&](int fd) -> Status {
+    if (::fallocate(fd, mode, offset, length) != 0) return FailErrno("fallocate");
+    return {};
+  }));
 }
 
 void Lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
@@ -122,10 +125,14 @@ void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_
                    std::size_t length, int flags) {
   Reply reply(request, "copy_file_range");
   const File source = FileOf(request, from);
-  const File target = FileOf(request, to);
-  if (!source || !target) return reply.Fail(kBadHandle);
-  const ssize_t copied = ::copy_file_range(source.fd(), &from_offset, target.fd(), &to_offset, length, static_cast<unsigned>(flags));
-  if (copied < 0) return reply.Fail(Error{errno, "copy_file_range"});
+  if (!source) return reply.Fail(kBadHandle);
+  ssize_t copied = 0;
+  const Status done = TreeOf(request).ChangeContent(CallerOf(request), HandleOf(to), [&](int fd) -> Status {
+    copied = ::copy_file_range(source.fd(), &from_offset, fd, &to_offset, length, static_cast<unsigned>(flags));
+    if (copied < 0) return FailErrno("copy_file_range");
+    return {};
+  });
+  if (!done) return reply.Fail(done.error());
   reply.WithWritten(static_cast<std::size_t>(copied));
 }
 

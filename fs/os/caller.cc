@@ -1,5 +1,6 @@
 #include "fs/os/caller.h"
 
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -9,9 +10,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 namespace tierfs {
 namespace {
@@ -49,6 +52,34 @@ struct ThreadIdentity {
 };
 thread_local ThreadIdentity t_identity;
 
+// The rest of the line of /proc/PID/status that begins with `key`; "" if the process is gone.
+std::string StatusOf(pid_t pid, std::string_view key) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.compare(0, key.size(), key) == 0) return line.substr(key.size());
+  }
+  return "";
+}
+
+// The inode number of the process's user namespace; 0 if the process is gone.
+ino_t UserNamespaceOf(const std::string& process) {
+  struct stat st;
+  return ::stat(("/proc/" + process + "/ns/user").c_str(), &st) == 0 ? st.st_ino : 0;
+}
+
+std::vector<gid_t> GroupsOf(pid_t pid) {
+  std::istringstream line(StatusOf(pid, "Groups:"));
+  std::vector<gid_t> groups;
+  for (gid_t group = 0; line >> group;) groups.push_back(group);
+  return groups;
+}
+
+// The system call changes the groups of this thread alone.
+void SetThreadGroups(gid_t gid, const std::vector<gid_t>& groups) {
+  ::setfsgid(gid);
+  ::syscall(SYS_setgroups, groups.size(), groups.data());
+}
+
 }  // namespace
 
 Status PrepareIdentitySwitching() {
@@ -58,6 +89,8 @@ Status PrepareIdentitySwitching() {
   if (bits < 0) return FailErrno("prctl(PR_GET_SECUREBITS)");
   if (::prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP) != 0) return FailErrno("prctl(PR_SET_SECUREBITS)");
   SetFsetid(false);
+  // Fails in a user namespace that forbids it.
+  (void)::setgroups(0, nullptr);
   g_can_switch = true;
   return {};
 }
@@ -96,17 +129,45 @@ KeepSetgid::~KeepSetgid() {
   if (raised_) SetFsetid(false);
 }
 
-bool HasSupplementaryGroup(pid_t pid, gid_t gid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.rfind("Groups:", 0) != 0) continue;
-    std::istringstream groups(line.substr(7));
-    for (gid_t group = 0; groups >> group;) {
-      if (group == gid) return true;
-    }
-    return false;
+bool HasCapability(const Caller& caller, int capability) {
+  const std::string effective = caller.pid > 0 ? StatusOf(caller.pid, "CapEff:") : "";
+  if (effective.empty()) return caller.uid == 0;
+  if (((std::stoull(effective, nullptr, 16) >> capability) & 1U) == 0) return false;
+  return UserNamespaceOf(std::to_string(caller.pid)) == UserNamespaceOf("self");
+}
+
+bool InGroupOrCapable(const Caller& caller, gid_t gid) {
+  return caller.gid == gid || HasSupplementaryGroup(caller.pid, gid) || HasCapability(caller, CAP_FSETID);
+}
+
+mode_t DroppedByChown(const Caller& caller, const struct stat& st) {
+  if (S_ISDIR(st.st_mode)) return 0;
+  mode_t dropped = st.st_mode & S_ISUID;
+  if ((st.st_mode & S_ISGID) == 0) return dropped;
+  const bool executable = (st.st_mode & S_IXGRP) != 0;
+  if (executable || !InGroupOrCapable(caller, st.st_gid)) dropped |= S_ISGID;
+  return dropped;
+}
+
+// The kernel asks for the groups and the capabilities of the thread that makes the call.
+SetidOf::SetidOf(const Caller& caller, const struct stat& st) {
+  if (!g_can_switch || S_ISDIR(st.st_mode) || (st.st_mode & (S_ISUID | S_ISGID)) == 0) return;
+  if (HasCapability(caller, CAP_FSETID)) {
+    raised_ = SetFsetid(true);
+    return;
   }
-  return false;
+  drops_ = true;
+  SetThreadGroups(caller.gid, GroupsOf(caller.pid));
+}
+
+SetidOf::~SetidOf() {
+  if (raised_) SetFsetid(false);
+  if (drops_) SetThreadGroups(0, {});
+}
+
+bool HasSupplementaryGroup(pid_t pid, gid_t gid) {
+  const std::vector<gid_t> groups = GroupsOf(pid);
+  return std::find(groups.begin(), groups.end(), gid) != groups.end();
 }
 
 }  // namespace tierfs

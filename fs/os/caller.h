@@ -1,6 +1,7 @@
 // Makes system calls with the identity of the process that sent the request.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <vector>
@@ -18,8 +19,9 @@ struct Caller {
 
 // Prepares the process, once, before any worker thread starts. A switch of the file system uid then
 // keeps the capabilities; the kernel has already checked the caller's permission on the mount
-// (default_permissions). CAP_FSETID leaves the effective set, so that writes and truncations of
-// backing files clear suid and sgid as they do for an ordinary user. Harmless without privilege.
+// (default_permissions). CAP_FSETID leaves the effective set, and the process leaves its
+// supplementary groups, so that writes and truncations of backing files clear suid and sgid as they
+// do for an ordinary user. Harmless without privilege.
 [[nodiscard]] Status PrepareIdentitySwitching();
 
 // True if this process may create files with another owner.
@@ -47,6 +49,34 @@ class KeepSetgid {
 
  private:
   bool raised_;
+};
+
+// Whether the caller has the capability (CAP_*) in the user namespace of the daemon. If its process
+// is gone or out of sight, root has it.
+[[nodiscard]] bool HasCapability(const Caller& caller, int capability);
+
+// Whether the caller is in the group, or may set a setgid bit without it (CAP_FSETID).
+[[nodiscard]] bool InGroupOrCapable(const Caller& caller, gid_t gid);
+
+// The setuid and setgid bits that a change of owner takes from a file (the kernel's
+// setattr_should_drop_sgid). None on a directory.
+[[nodiscard]] mode_t DroppedByChown(const Caller& caller, const struct stat& st);
+
+// During its lifetime, a chown or a change of the content of the file by this thread takes those
+// setuid and setgid bits that it would take if the caller made it. It makes no system call for a
+// file without these bits.
+class SetidOf {
+ public:
+  SetidOf(const Caller& caller, const struct stat& st);
+  ~SetidOf();
+  SetidOf(const SetidOf&) = delete;
+  SetidOf& operator=(const SetidOf&) = delete;
+  // Whether a change of content takes bits.
+  [[nodiscard]] bool Drops() const { return drops_; }
+
+ private:
+  bool drops_ = false;
+  bool raised_ = false;
 };
 
 // Whether the process `pid` has `gid` among its groups, read from /proc. False if the process is

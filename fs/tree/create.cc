@@ -122,7 +122,7 @@ Result<CreatedFile> Names::Create(const Caller& caller, NodeId parent_id, const 
   TIERFS_ASSIGN(const Made made, MakeIn(tier, parent, name, false, [&](int dir) -> Status {
                   const ActAs as(caller);
                   const KeepSetgid keep((mode & S_ISGID) != 0);
-                  TIERFS_ASSIGN(fd, OpenEntry(dir, name, OpenFiles::BackingFlags(flags) | O_CREAT | (flags & O_EXCL), mode));
+                  TIERFS_ASSIGN(fd, OpenEntry(dir, name, OpenFiles::BackingFlags(flags) | O_CREAT | (flags & (O_EXCL | O_TRUNC)), mode));
                   return {};
                 }));
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
@@ -133,7 +133,7 @@ Result<CreatedFile> Names::Create(const Caller& caller, NodeId parent_id, const 
 }
 
 Result<CreatedFile> Names::OpenMade(const NodePtr& node, const struct stat& st, UniqueFd fd, int flags) {
-  const auto opened = open_files_.Add(node, std::move(fd), flags);
+  const auto opened = open_files_.Add(node, {std::move(fd), st}, flags);
   if (!opened) {
     nodes_.Forget(node->id, 1);
     return tl::unexpected(opened.error());

@@ -1,6 +1,7 @@
 #include "fs/tree/inodes.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -38,7 +39,8 @@ bool SameTime(const std::optional<timespec>& wanted, const timespec& now) {
   return !wanted || (wanted->tv_sec == now.tv_sec && wanted->tv_nsec == now.tv_nsec);
 }
 
-bool ChangesNothing(const AttributeChange& change, const struct stat& st) {
+bool ChangesNothing(const Caller& caller, const AttributeChange& change, const struct stat& st) {
+  if (change.ChangesOwner() && DroppedByChown(caller, st) != 0) return false;
   return (!change.mode || *change.mode == (st.st_mode & 07777)) && (!change.uid || *change.uid == st.st_uid) &&
          (!change.gid || *change.gid == st.st_gid) && (!change.size || *change.size == st.st_size) && SameTime(change.atime, st.st_atim) &&
          SameTime(change.mtime, st.st_mtim);
@@ -63,10 +65,9 @@ Status ReadXattr(const Location& at, const char* name, std::string& value) {
 }
 
 Status ChangeOwner(const Location& at, const Caller& caller, const AttributeChange& change) {
-  if (!change.uid && !change.gid) return {};
-  // Root may keep a setgid bit that other users lose by a change of owner. The kernel has already
-  // told these cases apart.
-  const KeepSetgid keep(caller.uid == 0);
+  if (!change.ChangesOwner()) return {};
+  TIERFS_ASSIGN(const struct stat st, at.name.empty() ? StatFd(at.DirOrFile()) : StatEntry(at.DirOrFile(), at.name.c_str()));
+  const SetidOf bits(caller, st);
   const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
   const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
   return ChangeEntryOwner(at.DirOrFile(), at.name.c_str(), uid, gid);
@@ -79,7 +80,7 @@ Status ChangeMode(const Location& at, mode_t mode) {
 }
 
 // Truncates through `open_fd`, a descriptor that can write to the file, unless it is negative.
-Status ChangeSize(const Location& at, off_t size, int open_fd) {
+Status ChangeSize(const Location& at, const Caller& caller, off_t size, int open_fd) {
   UniqueFd opened;
   if (open_fd < 0) {
     if (at.name.empty()) {
@@ -89,13 +90,15 @@ Status ChangeSize(const Location& at, off_t size, int open_fd) {
     }
     open_fd = opened.get();
   }
+  TIERFS_ASSIGN(const struct stat st, StatFd(open_fd));
+  const SetidOf bits(caller, st);
   return Truncate(open_fd, size);
 }
 
 Status ApplyChange(const Location& at, const Caller& caller, const AttributeChange& change, int open_fd) {
   TIERFS_TRY(ChangeOwner(at, caller, change));
   if (change.mode) TIERFS_TRY(ChangeMode(at, *change.mode));
-  if (change.size) TIERFS_TRY(ChangeSize(at, *change.size, open_fd));
+  if (change.size) TIERFS_TRY(ChangeSize(at, caller, *change.size, open_fd));
   if (!change.atime && !change.mtime) return {};
   constexpr timespec kOmit{0, UTIME_OMIT};
   return ChangeEntryTimes(at.DirOrFile(), at.name.c_str(), change.atime.value_or(kOmit), change.mtime.value_or(kOmit));
@@ -166,11 +169,12 @@ Result<struct statvfs> Inodes::SpaceOf(NodeId id) {
 
 Result<Attributes> Inodes::SetAttributes(const Caller& caller, NodeId id, const AttributeChange& change, HandleId handle) {
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  if (!change.uid && !change.gid && change.ChangesOwner()) TIERFS_TRY(MayDropBits(caller, node));
   if (node->Parts().InTiers().Empty()) {
     {
       const ReadLock topology(topology_);
       TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
-      if (ChangesNothing(change, st)) return answers_.Describe(*node, st);
+      if (ChangesNothing(caller, change, st)) return answers_.Describe(*node, st);
     }
     TIERFS_TRY(copies_.CopyUp(node, change.size.value_or(kAllData)));
   }
@@ -188,6 +192,16 @@ Result<Attributes> Inodes::SetAttributes(const Caller& caller, NodeId id, const 
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
   return answers_.Describe(*node, st);
+}
+
+Status Inodes::MayDropBits(const Caller& caller, const NodePtr& node) {
+  // The kernel asks for this without a check of the caller's permission, because a write needs
+  // none. While no one has the file open for writing, it can only be a chown.
+  if (node->writers.load(std::memory_order_relaxed) != 0 || caller.uid == 0) return {};
+  const ReadLock topology(topology_);
+  TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
+  if (caller.uid == st.st_uid || DroppedByChown(caller, st) == 0 || HasCapability(caller, CAP_FOWNER)) return {};
+  return Fail(EPERM, "chown by another user");
 }
 
 Result<std::string> Inodes::OwnXattr(const NodePtr& node, std::string_view what) {
@@ -244,7 +258,7 @@ Status Inodes::SetXattr(const Caller& caller, NodeId id, const char* name, const
     const ReadLock topology(topology_);
     TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
     TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
-    keep_setgid = (st.st_mode & S_ISGID) == 0 || caller.uid == 0 || caller.gid == st.st_gid || HasSupplementaryGroup(caller.pid, st.st_gid);
+    keep_setgid = (st.st_mode & S_ISGID) == 0 || InGroupOrCapable(caller, st.st_gid);
   }
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
   if (node->Parts().InTiers().Empty()) {

@@ -49,6 +49,8 @@ class Inodes {
   [[nodiscard]] Status ChangeThroughFile(NodeId node, const std::function<Status(int fd)>& change);
 
  private:
+  // EPERM unless the caller may take the setuid and setgid bits from the node by a chown(-1, -1).
+  [[nodiscard]] Status MayDropBits(const Caller& caller, const NodePtr& node);
   // The value of the extended attribute `what` of user.tierfs, which tells where the node is.
   // ENODATA for an unknown attribute.
   [[nodiscard]] Result<std::string> OwnXattr(const NodePtr& node, std::string_view what);

@@ -19,18 +19,33 @@ int OpenFiles::BackingFlags(int flags) {
   // O_DIRECT is left to the kernel's own passthrough open: buffers that come through the daemon
   // need not be aligned. O_APPEND is left to the kernel too. It gives each write its offset. It
   // also writes the pages of a mapping back through any handle, even one that appends.
-  return flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_TRUNC);
+  return flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME);
 }
 
-Result<UniqueFd> OpenFiles::OpenBacking(const NodePtr& node, int flags) {
+Result<OpenFiles::Backing> OpenFiles::OpenBacking(const NodePtr& node, int flags) {
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
-  if (at.name.empty()) return Reopen(at.file.get(), BackingFlags(flags));
+  if (at.name.empty()) {
+    TIERFS_ASSIGN(UniqueFd fd, Reopen(at.file.get(), BackingFlags(flags)));
+    TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
+    return Backing{std::move(fd), st};
+  }
   // With noatime, reads by the daemon must not update access times either.
   const int quiet = layers_[at.layer].noatime ? O_NOATIME : 0;
   TIERFS_ASSIGN(UniqueFd fd, OpenEntry(at.DirOrFile(), at.name.c_str(), BackingFlags(flags) | quiet));
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
   if (!(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return Fail(ESTALE, "replaced underneath");
-  return fd;
+  return Backing{std::move(fd), st};
+}
+
+Status OpenFiles::Empty(const Caller& caller, const NodePtr& node, const Backing& backing, int flags) {
+  const SetidOf bits(caller, backing.st);
+  UniqueFd writer;
+  if ((flags & O_ACCMODE) == O_RDONLY) {
+    TIERFS_ASSIGN(writer, Reopen(backing.fd.get(), O_WRONLY));
+  }
+  TIERFS_TRY(Truncate(writer ? writer.get() : backing.fd.get(), 0));
+  if (bits.Drops()) kernel_->InvalidateAttributes(node->id);
+  return {};
 }
 
 std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
@@ -46,22 +61,25 @@ std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
   return kernel_->OpenBacking(quiet->get());
 }
 
-DataMode OpenFiles::ModeFor(const NodePtr& node, int fd, int flags) {
+DataMode OpenFiles::ModeFor(const NodePtr& node, const Backing& backing, int flags) {
   OpenState& open = node->open;
   if (open.passthrough > 0) return DataMode::kPassthrough;
+  // A write that goes past the daemon takes setuid and setgid bits from the file even if the caller
+  // may keep them.
+  const bool keeps_bits = (flags & O_ACCMODE) != O_RDONLY && (backing.st.st_mode & (S_ISUID | S_ISGID)) != 0;
   // A copy-up gives a lower file another backing file, which the kernel does not allow while a
   // passthrough handle is open.
-  if (open.cached + open.direct == 0 && passthrough_ && IsTier(node->Placement())) {
-    open.backing_id = RegisterBacking(node, fd);
+  if (open.cached + open.direct == 0 && passthrough_ && IsTier(node->Placement()) && !keeps_bits) {
+    open.backing_id = RegisterBacking(node, backing.fd.get());
     if (open.backing_id > 0) return DataMode::kPassthrough;
   }
   return (flags & O_DIRECT) != 0 ? DataMode::kDirect : DataMode::kCached;
 }
 
-Result<Opened> OpenFiles::Add(const NodePtr& node, UniqueFd fd, int flags) {
+Result<Opened> OpenFiles::Add(const NodePtr& node, Backing backing, int flags) {
   OpenState& open = node->open;
-  const DataMode mode = ModeFor(node, fd.get(), flags);
-  auto file = std::make_shared<OpenFile>(node, std::move(fd), flags);
+  const DataMode mode = ModeFor(node, backing, flags);
+  auto file = std::make_shared<OpenFile>(node, std::move(backing.fd), flags);
   file->mode = mode;
   Opened opened;
   switch (mode) {
@@ -95,13 +113,25 @@ void OpenFiles::FollowContent(const NodePtr& node) {
   if (node->open.cached + node->open.direct == 0) return;
   for (const auto& file : handles_.All()) {
     if (file->node != node || file->mode == DataMode::kPassthrough) continue;
-    auto fd = OpenBacking(node, file->flags & ~O_TRUNC);
-    if (fd) {
-      file->Follow(std::move(*fd));
+    auto backing = OpenBacking(node, file->flags);
+    if (backing) {
+      file->Follow(std::move(backing->fd));
     } else {
-      spdlog::error("an open handle goes on showing the lower file: {} ({})", std::strerror(fd.error().code), fd.error().step);
+      spdlog::error("an open handle goes on showing the lower file: {} ({})", std::strerror(backing.error().code), backing.error().step);
     }
   }
+}
+
+Status OpenFiles::ChangeContent(const std::optional<Caller>& caller, HandleId handle, const Change& change) {
+  const auto file = handles_.Get(handle);
+  if (!file) return Fail(EBADF, "unknown handle");
+  const auto data = file->Data();
+  TIERFS_ASSIGN(const struct stat st, StatFd(data->get()));
+  const SetidOf bits(caller.value_or(Caller{}), st);
+  TIERFS_TRY(change(data->get()));
+  // The kernel would run the file with the bits that it has cached.
+  if (bits.Drops()) kernel_->InvalidateAttributes(file->node->id);
+  return {};
 }
 
 bool OpenFiles::MayMapForWriting(const OpenFile& file) { return file.mode == DataMode::kPassthrough && (file.flags & O_ACCMODE) == O_RDWR; }

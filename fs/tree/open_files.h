@@ -1,8 +1,11 @@
 // Open files: the descriptor that serves each handle, and the choice of passthrough.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 
+#include "fs/os/caller.h"
 #include "fs/tree/change_reporter.h"
 #include "fs/tree/directories.h"
 #include "fs/tree/handle_table.h"
@@ -32,12 +35,24 @@ class OpenFiles {
   // Must be called before the first request. `kernel` must outlive the last request.
   void Attach(Kernel* kernel) { kernel_ = kernel; }
 
-  // The flags of open(2) for the backing file.
+  // An open backing file, and its attributes.
+  struct Backing {
+    UniqueFd fd;
+    struct stat st;
+  };
+  // The flags of open(2) for the backing file, without O_TRUNC.
   [[nodiscard]] static int BackingFlags(int flags);
   // Opens the backing file where it is now. ESTALE when it was replaced underneath.
-  [[nodiscard]] Result<UniqueFd> OpenBacking(const NodePtr& node, int flags) REQUIRES(node->mutex);
+  [[nodiscard]] Result<Backing> OpenBacking(const NodePtr& node, int flags) REQUIRES(node->mutex);
+  // Does what O_TRUNC asks for.
+  [[nodiscard]] Status Empty(const Caller& caller, const NodePtr& node, const Backing& backing, int flags);
   // Makes a handle for the open backing file.
-  [[nodiscard]] Result<Opened> Add(const NodePtr& node, UniqueFd fd, int flags) REQUIRES(node->mutex);
+  [[nodiscard]] Result<Opened> Add(const NodePtr& node, Backing backing, int flags) REQUIRES(node->mutex);
+  // Runs `change` on the file of the handle. It changes the content, so the file loses the setuid
+  // and setgid bits that a local disk would take from it. Without a caller the kernel writes pages
+  // of a mapping back, and no bits are lost.
+  using Change = std::function<Status(int fd)>;
+  [[nodiscard]] Status ChangeContent(const std::optional<Caller>& caller, HandleId handle, const Change& change);
   // Must be called after the file got another backing file. Switches the handles that the daemon
   // serves to it.
   void FollowContent(const NodePtr& node) REQUIRES(node->mutex);
@@ -64,7 +79,7 @@ class OpenFiles {
   [[nodiscard]] bool WantsPassthrough() const { return passthrough_; }
 
  private:
-  [[nodiscard]] DataMode ModeFor(const NodePtr& node, int fd, int flags) REQUIRES(node->mutex);
+  [[nodiscard]] DataMode ModeFor(const NodePtr& node, const Backing& backing, int flags) REQUIRES(node->mutex);
   [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);
   // Must be called before a handle leaves the table. Returns a reader if the file may stay mapped

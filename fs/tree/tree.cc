@@ -43,7 +43,7 @@ void Tree::Attach(Kernel* kernel) {
   inodes_.Attach(kernel);
 }
 
-Result<Opened> Tree::Open(NodeId id, int flags) {
+Result<Opened> Tree::Open(const Caller& caller, NodeId id, int flags) {
   NodePtr node;
   {
     const ReadLock topology(topology_);
@@ -54,13 +54,14 @@ Result<Opened> Tree::Open(NodeId id, int flags) {
   if ((flags & O_ACCMODE) != O_RDONLY || truncates) TIERFS_TRY(copies_.CopyUp(node, truncates ? 0 : kAllData));
   const ReadLock topology(topology_);
   const Lock lock(node->mutex);
-  TIERFS_ASSIGN(UniqueFd fd, open_files_.OpenBacking(node, flags));
+  TIERFS_ASSIGN(OpenFiles::Backing backing, open_files_.OpenBacking(node, flags));
   if (truncates) {
+    TIERFS_TRY(open_files_.Empty(caller, node, backing, flags));
     // A reader may truncate too, and its close reports nothing.
     ++node->changes;
     reporter_.ReportNode(*node, Feed::Change::kContent);
   }
-  return open_files_.Add(node, std::move(fd), flags);
+  return open_files_.Add(node, std::move(backing), flags);
 }
 
 std::size_t Tree::DropCaches() {

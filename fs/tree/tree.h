@@ -59,8 +59,11 @@ class Tree {
   [[nodiscard]] Inodes& inodes() { return inodes_; }
 
   // Open files.
-  [[nodiscard]] Result<Opened> Open(NodeId node, int flags);
+  [[nodiscard]] Result<Opened> Open(const Caller& caller, NodeId node, int flags);
   void Release(HandleId handle) { open_files_.Release(handle); }
+  [[nodiscard]] Status ChangeContent(const std::optional<Caller>& caller, HandleId handle, const OpenFiles::Change& change) {
+    return open_files_.ChangeContent(caller, handle, change);
+  }
   [[nodiscard]] std::shared_ptr<OpenFile> FileOf(HandleId handle) { return open_files_.Get(handle); }
   [[nodiscard]] bool WantsPassthrough() const { return open_files_.WantsPassthrough(); }
   void ReportWriters() { open_files_.ReportWriters(); }

@@ -64,6 +64,9 @@ struct AttributeChange {
   std::optional<off_t> size;
   std::optional<timespec> atime;
   std::optional<timespec> mtime;
+  // A chown that names no owner comes as a request that changes nothing. So does the question of
+  // the kernel to take setuid and setgid bits from a file before a write.
+  [[nodiscard]] bool ChangesOwner() const { return uid || gid || !(mode || size || atime || mtime); }
 };
 
 // Makes answers, with the time for which the kernel may cache them.

@@ -168,7 +168,7 @@ TEST_F(FailingCalls, CopyUp) {
         [&] {
           const NodeId node = Node("srv/file");
           return [this, node]() -> Status {
-            TIERFS_ASSIGN(const Opened opened, tree().Open(node, O_RDWR));
+            TIERFS_ASSIGN(const Opened opened, tree().Open(Caller{}, node, O_RDWR));
             tree().Release(opened.handle);
             return {};
           };

@@ -88,7 +88,7 @@ TEST_P(Moves, AnOpenNeverMissesAFileThatSettles) {
   std::atomic<int> failed{0};
   std::thread reader([&] {
     while (!stop) {
-      const auto opened = tree().Open(node, O_RDONLY);
+      const auto opened = tree().Open(Caller{}, node, O_RDONLY);
       if (!opened) {
         ++failed;
         continue;
