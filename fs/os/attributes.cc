@@ -85,30 +85,58 @@ Status CloneAttributes(int from, const struct stat& from_stat, int to) {
   return {};
 }
 
+namespace {
+
+constexpr int kForbidding = FS_APPEND_FL | FS_IMMUTABLE_FL;
+constexpr int kCloned = kForbidding | FS_NODUMP_FL | FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL | FS_NOCOW_FL;
+
+}  // namespace
+
 Status CloneDirectoryFlags(int from, int to) {
-  constexpr int kCloned = FS_APPEND_FL | FS_IMMUTABLE_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL | FS_NOCOW_FL;
   TIERFS_ASSIGN(const UniqueFd source, OpenEntry(from, ".", O_RDONLY | O_DIRECTORY));
   TIERFS_ASSIGN(const UniqueFd target, OpenEntry(to, ".", O_RDONLY | O_DIRECTORY));
+  TIERFS_ASSIGN(const int forbidding, CloneFileFlags(source.get(), target.get()));
+  return AddFlags(target.get(), forbidding);
+}
+
+Result<int> CloneFileFlags(int from, int to) {
   int wanted = 0;
   int flags = 0;
-  if (::ioctl(source.get(), FS_IOC_GETFLAGS, &wanted) != 0 || ::ioctl(target.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
-  wanted = (flags & ~kCloned) | (wanted & kCloned);
-  if (wanted == flags) return {};
+  if (::ioctl(from, FS_IOC_GETFLAGS, &wanted) != 0) return 0;
+  const int forbidding = wanted & kForbidding;
+  wanted &= kCloned & ~kForbidding;
+  if (wanted == 0 && forbidding == 0) return 0;
   // Another file system may support fewer flags. The flags that forbid an operation must not be
-  // lost.
-  if (::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) == 0) return {};
-  wanted = flags | (wanted & (FS_APPEND_FL | FS_IMMUTABLE_FL));
-  if (wanted != flags && ::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) != 0) return FailErrno("FS_IOC_SETFLAGS");
+  // lost, so they are tried while nothing depends on them.
+  if (::ioctl(to, FS_IOC_GETFLAGS, &flags) == 0) {
+    wanted |= flags & ~kCloned;
+    if (wanted != flags && ::ioctl(to, FS_IOC_SETFLAGS, &wanted) == 0) flags = wanted;
+  }
+  if (forbidding == 0) return 0;
+  TIERFS_TRY(AddFlags(to, forbidding));
+  if (::ioctl(to, FS_IOC_SETFLAGS, &flags) != 0) return FailErrno("FS_IOC_SETFLAGS");
+  return forbidding;
+}
+
+Status AddFlags(int file, int flags) {
+  int now = 0;
+  if (flags == 0) return {};
+  if (::ioctl(file, FS_IOC_GETFLAGS, &now) != 0) return FailErrno("FS_IOC_GETFLAGS");
+  now |= flags;
+  if (::ioctl(file, FS_IOC_SETFLAGS, &now) != 0) return FailErrno("FS_IOC_SETFLAGS");
+  return {};
+}
+
+Status IsUnprotected(int dir, const char* name) {
+  struct statx st {};
+  if (::statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_TYPE, &st) != 0) return FailErrno("statx");
+  if ((st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0) return Fail(EPERM, "immutable or append-only");
   return {};
 }
 
 Status MayBeRemoved(int dir, const char* name) {
-  for (const char* which : {name, ""}) {
-    struct statx st {};
-    if (::statx(dir, which, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_TYPE, &st) != 0) return FailErrno("statx");
-    if ((st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0) return Fail(EPERM, "immutable or append-only");
-  }
-  return {};
+  TIERFS_TRY(IsUnprotected(dir, name));
+  return IsUnprotected(dir, "");
 }
 
 }  // namespace tierfs

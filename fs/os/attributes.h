@@ -38,6 +38,15 @@ inline constexpr size_t kXattrLimit = 65536;
 // Does nothing on a file system without such flags.
 [[nodiscard]] Status CloneDirectoryFlags(int from, int to);
 
+// The same for the regular file `to`, which is empty and open for writing. Sets all flags but those
+// that forbid changes (append-only, immutable), and returns these. AddFlags can set them once the
+// file is complete and in its place.
+[[nodiscard]] Result<int> CloneFileFlags(int from, int to);
+[[nodiscard]] Status AddFlags(int file, int flags);
+
+// Returns EPERM if the entry itself is immutable or append-only. With an empty name, looks at `dir`.
+[[nodiscard]] Status IsUnprotected(int dir, const char* name);
+
 // Returns EPERM if the kernel would refuse to remove the entry whatever the caller's rights: the
 // entry or its directory is immutable or append-only (FS_IOC_SETFLAGS, chattr(1)). Call it before
 // any other step of an operation that includes the removal.

@@ -21,11 +21,14 @@ std::string NextName() {
   return "copy-" + std::to_string(start) + "-" + std::to_string(++last);
 }
 
-Status CopyRegular(const UniqueFd& from, const struct stat& st, int dir, const char* name, off_t limit) {
+// Returns the flags that the copy still lacks.
+Result<int> CopyRegular(const UniqueFd& from, const struct stat& st, int dir, const char* name, off_t limit) {
   TIERFS_ASSIGN(const UniqueFd to, OpenEntry(dir, name, O_RDWR | O_CREAT | O_EXCL, 0600));
+  TIERFS_ASSIGN(const int lacks, CloneFileFlags(from.get(), to.get()));
   TIERFS_TRY(CopyFileData(from.get(), to.get(), limit));
   TIERFS_TRY(CloneAttributes(from.get(), st, to.get()));
-  return Sync(to.get());
+  TIERFS_TRY(Sync(to.get()));
+  return lacks;
 }
 
 Status CopySpecial(const UniqueFd& from, const struct stat& st, int dir, const char* name) {
@@ -41,7 +44,10 @@ Status CopySpecial(const UniqueFd& from, const struct stat& st, int dir, const c
 
 }  // namespace
 
-WorkFile::WorkFile(WorkFile&& other) noexcept : dir_(other.dir_), names_(std::move(other.names_)), st_(other.st_) { other.names_.clear(); }
+WorkFile::WorkFile(WorkFile&& other) noexcept
+    : dir_(other.dir_), names_(std::move(other.names_)), st_(other.st_), forbidding_flags_(other.forbidding_flags_) {
+  other.names_.clear();
+}
 
 WorkFile::~WorkFile() {
   // If this fails, the next mount removes the file.
@@ -70,7 +76,7 @@ Result<WorkFile> WorkFile::CopyOf(const Layer& tier, int dir, const char* name, 
   if (S_ISREG(st.st_mode)) {
     // Opening through the descriptor makes sure that the file read is the file examined.
     TIERFS_ASSIGN(const UniqueFd data, Reopen(from.get(), O_RDONLY));
-    TIERFS_TRY(CopyRegular(data, st, copy.dir_, copy.name().c_str(), limit));
+    TIERFS_ASSIGN(copy.forbidding_flags_, CopyRegular(data, st, copy.dir_, copy.name().c_str(), limit));
   } else {
     TIERFS_TRY(CopySpecial(from, st, copy.dir_, copy.name().c_str()));
   }

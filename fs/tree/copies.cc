@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fs/os/at_end.h"
+#include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/fault.h"
@@ -238,7 +239,11 @@ Status Copies::PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> pla
     for (const NodeTable::Copied& place : places) reporter_.RememberLinks(key, st, place.layer);
   }
   Fault::Here("copyup.published");
-  return {};
+  if (copy.file.forbidding_flags() == 0) return {};
+  const NodeTable::Copied& first = places.front();
+  TIERFS_ASSIGN(const DirFd dir, directories_.Open(first.parent, first.layer));
+  TIERFS_ASSIGN(const UniqueFd file, OpenEntry(dir->get(), first.name.c_str(), O_RDONLY | O_NONBLOCK));
+  return AddFlags(file.get(), copy.file.forbidding_flags());
 }
 
 }  // namespace tierfs

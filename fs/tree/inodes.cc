@@ -131,10 +131,13 @@ Status Inodes::AskThroughFile(NodeId id, const std::function<Status(int fd)>& as
 }
 
 Status Inodes::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>& change) {
-  return ChangeParts(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
+  TIERFS_TRY(ChangeParts(id, Feed::Change::kAttributes, [&](const NodePtr&, const Location& at) -> Status {
     TIERFS_ASSIGN(const UniqueFd fd, OpenReal(at.DirOrFile(), at.name));
     return change(fd.get());
-  });
+  }));
+  // The kernel does not know that an ioctl changes the time of the change.
+  kernel_->InvalidateAttributes(id);
+  return {};
 }
 
 Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {

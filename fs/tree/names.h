@@ -44,6 +44,9 @@ class Names {
   [[nodiscard]] Status RemoveDirectory(NodeId parent, const char* name);
   // Keeps the node of a file reachable before the file loses the name `name` in `dir`.
   [[nodiscard]] static Status Pin(const NodePtr& node, int dir, const char* name) REQUIRES(node->mutex);
+  // EPERM if the entry or its directory is immutable or append-only in the view of the user. The
+  // kernel does not see that when a whiteout takes the place of a lower entry.
+  [[nodiscard]] Status MayRemove(const Side& there);
   // Must be called after the name of a pinned node is gone.
   void NameGone(const NodePtr& node, const NodePtr& parent, const char* name) REQUIRES(node->mutex);
 

@@ -22,19 +22,28 @@ int OpenFiles::BackingFlags(int flags) {
   return flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME);
 }
 
+Result<OpenFiles::Backing> OpenFiles::OpenAt(const Location& at, int flags, int quiet) {
+  const auto open = [&](int more) {
+    const int all = BackingFlags(flags) | more;
+    return at.name.empty() ? Reopen(at.file.get(), all) : OpenEntry(at.DirOrFile(), at.name.c_str(), all | quiet);
+  };
+  Backing backing;
+  auto fd = open(0);
+  if (!fd && fd.error().code == EPERM && (flags & O_APPEND) != 0) {
+    fd = open(O_APPEND);
+    backing.append_only = true;
+  }
+  TIERFS_ASSIGN(backing.fd, std::move(fd));
+  TIERFS_ASSIGN(backing.st, StatFd(backing.fd.get()));
+  return backing;
+}
+
 Result<OpenFiles::Backing> OpenFiles::OpenBacking(const NodePtr& node, int flags) {
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
-  if (at.name.empty()) {
-    TIERFS_ASSIGN(UniqueFd fd, Reopen(at.file.get(), BackingFlags(flags)));
-    TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
-    return Backing{std::move(fd), st};
-  }
   // With noatime, reads by the daemon must not update access times either.
-  const int quiet = layers_[at.layer].noatime ? O_NOATIME : 0;
-  TIERFS_ASSIGN(UniqueFd fd, OpenEntry(at.DirOrFile(), at.name.c_str(), BackingFlags(flags) | quiet));
-  TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
-  if (!(layers_.KeyOf(at.layer, st) == nodes_.KeyOf(*node))) return Fail(ESTALE, "replaced underneath");
-  return Backing{std::move(fd), st};
+  TIERFS_ASSIGN(Backing backing, OpenAt(at, flags, layers_[at.layer].noatime ? O_NOATIME : 0));
+  if (at.name.empty() || layers_.KeyOf(at.layer, backing.st) == nodes_.KeyOf(*node)) return backing;
+  return Fail(ESTALE, "replaced underneath");
 }
 
 Status OpenFiles::Empty(const Caller& caller, const NodePtr& node, const Backing& backing, int flags) {
@@ -64,6 +73,8 @@ std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
 DataMode OpenFiles::ModeFor(const NodePtr& node, const Backing& backing, int flags) {
   OpenState& open = node->open;
   if (open.passthrough > 0) return DataMode::kPassthrough;
+  // Such a handle appends whatever the offset is, and so must not write the pages of a mapping back.
+  if (backing.append_only) return DataMode::kDirect;
   // A write that goes past the daemon takes setuid and setgid bits from the file even if the caller
   // may keep them.
   const bool keeps_bits = (flags & O_ACCMODE) != O_RDONLY && (backing.st.st_mode & (S_ISUID | S_ISGID)) != 0;

@@ -39,6 +39,7 @@ class OpenFiles {
   struct Backing {
     UniqueFd fd;
     struct stat st;
+    bool append_only = false;  // open with O_APPEND, because the file allows nothing else
   };
   // The flags of open(2) for the backing file, without O_TRUNC.
   [[nodiscard]] static int BackingFlags(int flags);
@@ -80,6 +81,7 @@ class OpenFiles {
 
  private:
   [[nodiscard]] DataMode ModeFor(const NodePtr& node, const Backing& backing, int flags) REQUIRES(node->mutex);
+  [[nodiscard]] static Result<Backing> OpenAt(const Location& at, int flags, int quiet);
   [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);
   // Must be called before a handle leaves the table. Returns a reader if the file may stay mapped

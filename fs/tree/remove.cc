@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "fs/os/at_end.h"
+#include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/tier/whiteouts.h"
@@ -14,6 +15,13 @@ Status Names::Pin(const NodePtr& node, int dir, const char* name) {
   if (node->pinned) return {};
   TIERFS_ASSIGN(node->pinned, OpenEntry(dir, name, O_PATH));
   return {};
+}
+
+Status Names::MayRemove(const Side& there) {
+  TIERFS_ASSIGN(const DirFd shown, directories_.Open(there.parent, there.parent->Parts().First()));
+  TIERFS_TRY(IsUnprotected((*shown).get(), ""));
+  TIERFS_ASSIGN(const DirFd dir, directories_.Open(there.parent, there.found.Layer()));
+  return IsUnprotected((*dir).get(), there.name);
 }
 
 void Names::NameGone(const NodePtr& node, const NodePtr& parent, const char* name) {
@@ -67,6 +75,7 @@ Status Names::RemoveFile(const Side& there) {
   });
   const auto remove = [&]() -> Status { return IsTier(layer) ? RemoveEntry((*dir).get(), there.name) : Status{}; };
   TIERFS_ASSIGN(const bool lower, view_.LowerShows(there.parent, there.name));
+  if (lower) TIERFS_TRY(MayRemove(there));
   return lower ? whiteouts_.Hide(there.parent, there.name, there.found.parts.InTiers(), false, remove) : remove();
 }
 
@@ -81,6 +90,7 @@ Status Names::RemoveDirectory(NodeId parent_id, const char* name) {
   // The kernel looks a directory up before it asks for its removal, so there is a node.
   if (!node) return Fail(ESTALE, "rmdir of an unknown directory");
   TIERFS_ASSIGN(const auto entries, view_.ListParts(node, there.found.parts));
+  if (!entries.empty() || !there.found.parts.InLower().Empty()) TIERFS_TRY(MayRemove(there));
   if (!entries.empty()) return Fail(ENOTEMPTY, "rmdir");
   const AtEnd report([&] { reporter_.Report(there.found.parts, parent, name, Feed::Change::kSubtree); });
   {

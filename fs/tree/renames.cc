@@ -74,12 +74,16 @@ Status Renames::MayRename(const Request& request, const Sides& sides) {
   if (!source.Exists()) return Fail(ENOENT, "rename");
   if (!request.replace && target.Exists()) return Fail(EEXIST, "rename");
   if (request.exchange && !target.Exists()) return Fail(ENOENT, "exchange");
+  if (target.Exists() && target.key != source.key && !IsTier(target.Layer())) TIERFS_TRY(names_.MayRemove(sides.target));
   if (request.exchange || !target.Exists()) return {};
   if (source.IsDir() != target.IsDir()) return Fail(target.IsDir() ? EISDIR : ENOTDIR, "rename");
   if (!source.IsDir() || source.key == target.key) return {};
   if (!sides.target.node) return Fail(ESTALE, "rename onto an unknown directory");
   TIERFS_ASSIGN(const auto entries, view_.ListParts(sides.target.node, target.parts));
-  return entries.empty() ? Status{} : Fail(ENOTEMPTY, "rename");
+  if (entries.empty()) return {};
+  TIERFS_TRY(names_.MayRemove(sides.source));
+  TIERFS_TRY(names_.MayRemove(sides.target));
+  return Fail(ENOTEMPTY, "rename");
 }
 
 Result<NodePtr> Renames::NeedsCopyUp(const Request& request, const Sides& sides) {

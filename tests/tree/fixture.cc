@@ -143,7 +143,7 @@ void TreeTest::LookInto(NodeId directory, const std::string& path, View& view) {
         << beneath << " is listed twice";
     if (S_ISDIR(mode)) LookInto(entry->id, beneath, view);
     if (S_ISREG(mode)) {
-      const auto opened = tree_->Open(entry->id, O_RDONLY);
+      const auto opened = tree_->Open(Caller{}, entry->id, O_RDONLY);
       ASSERT_TRUE(opened) << beneath << ": " << std::strerror(opened.error().code);
       view[beneath] += Read(tree_->FileOf(opened->handle)->Data()->get());
       tree_->Release(opened->handle);
