@@ -96,7 +96,7 @@ void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t
 }
 
 void ListXattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
-  Reply(request, "listxattr").WithXattr(TreeOf(request).inodes().ListXattrs(NodeId{node}), room);
+  Reply(request, "listxattr").WithXattr(TreeOf(request).inodes().ListXattrs(CallerOf(request), NodeId{node}), room);
 }
 
 void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {

@@ -235,7 +235,7 @@ Result<std::string> Inodes::GetXattr(NodeId id, const char* name) {
   return value;
 }
 
-Result<std::string> Inodes::ListXattrs(NodeId id) {
+Result<std::string> Inodes::ListXattrs(const Caller& caller, NodeId id) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
   std::string list;
@@ -244,8 +244,15 @@ Result<std::string> Inodes::ListXattrs(NodeId id) {
     // The file system of a lower layer may have no attributes at all; the view has.
     if (!names && names.error().code == EOPNOTSUPP) return {};
     if (!names) return tl::unexpected(names.error());
+    std::optional<bool> privileged;  // asked for when it matters
     for (const std::string& name : *names) {
-      if (!IsPrivateXattr(name) && !IsShownOtherwise(name)) list.append(name).push_back('\0');
+      if (IsPrivateXattr(name) || IsShownOtherwise(name)) continue;
+      // The kernel's own file systems list these names to no one else.
+      if (name.rfind("trusted.", 0) == 0) {
+        if (!privileged) privileged = HasCapability(caller, CAP_SYS_ADMIN);
+        if (!*privileged) continue;
+      }
+      list.append(name).push_back('\0');
     }
     return {};
   }));

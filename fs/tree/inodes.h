@@ -36,8 +36,8 @@ class Inodes {
   [[nodiscard]] Result<struct statvfs> SpaceOf(NodeId node);
 
   [[nodiscard]] Result<std::string> GetXattr(NodeId node, const char* name);
-  // The names, each with its NUL, as listxattr(2) returns them.
-  [[nodiscard]] Result<std::string> ListXattrs(NodeId node);
+  // The names, each with its NUL, as listxattr(2) returns them to the caller.
+  [[nodiscard]] Result<std::string> ListXattrs(const Caller& caller, NodeId node);
   [[nodiscard]] Status SetXattr(const Caller& caller, NodeId node, const char* name, const void* value, size_t size, int flags);
   [[nodiscard]] Status RemoveXattr(NodeId node, const char* name);
 

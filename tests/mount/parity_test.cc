@@ -280,6 +280,16 @@ TEST_F(Parity, Xattrs) {
          << Errno(::setxattr(f.c_str(), ("user." + std::string(300, 'x')).c_str(), "1", 1, 0)) << "\n";
     seen << Errno(::setxattr(f.c_str(), "trusted.t", "1", 1, 0))
          << As(1000, 1000, {}, [&] { return ::getxattr(f.c_str(), "trusted.t", nullptr, 0) < 0 && errno == ENODATA; }) << "\n";
+    const auto listed = [&] {
+      char names[256];
+      const ssize_t length = ::listxattr(f.c_str(), names, sizeof names);
+      // The length alone, and the error for a buffer that is too small, must not count them either.
+      return length >= 0 && ::listxattr(f.c_str(), nullptr, 0) == length &&
+             ::listxattr(f.c_str(), names, static_cast<size_t>(length)) == length &&
+             std::string(names, static_cast<size_t>(length)).find("trusted.t") != std::string::npos;
+    };
+    seen << listed() << As(1000, 1000, {}, listed) << As(0, 0, {}, listed)
+         << As(1000, 1000, {}, [&] { return ::listxattr(f.c_str(), nullptr, 0) == 17; }) << "\n";
     ::symlink("f", (dir + "/l").c_str());
     seen << Errno(::lsetxattr((dir + "/l").c_str(), "user.x", "1", 1, 0)) << "\n";
     seen << Shell("setcap cap_net_raw+ep " + f + " && getcap " + f + " | sed 's/.* //'").out;
