@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -49,6 +50,18 @@ void RaiseFileLimit() {
   if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The kernel holds a user's write to the user's own limit, before it asks the daemon. The limit of
+// the shell that mounted is not for other users, and would kill the daemon by SIGXFSZ.
+void LiftSizeLimit() {
+  ::signal(SIGXFSZ, SIG_IGN);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  if (::setrlimit(RLIMIT_FSIZE, &unlimited) == 0) return;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 constexpr int kLockPatienceMs = 10'000;
@@ -146,6 +159,7 @@ Service::Outcome Service::LockState() {
   }
   StartLogging(options_, config_->name);
   RaiseFileLimit();
+  LiftSizeLimit();
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
   auto layers = LayerSet::Open({config_->tiers.begin(), config_->tiers.end()}, config_->lower, std::move(over), options_.noatime);
   if (!layers) return Say(Describe(layers.error()));

@@ -2,6 +2,7 @@
 // remount.
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -56,6 +57,22 @@ TEST_F(Lifecycle, WrittenDataSurvivesSigkill) {
   ::close(fd);
   ASSERT_TRUE(Mount()) << Refusal();
   EXPECT_EQ(ReadFile(Mnt("data")), "acknowledged");
+}
+
+TEST_F(Lifecycle, TheFileSizeLimitOfTheShellThatMountedDoesNotBindTheDaemon) {
+  constexpr off_t kLarge = 4 << 20;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{kLarge / 2, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const bool mounted = Mount();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ASSERT_TRUE(mounted) << Refusal();
+  WriteFile(Mnt("written"), std::string(kLarge, 'x'));
+  WriteFile(Mnt("extended"), "");
+  EXPECT_EQ(Errno(::truncate(Mnt("extended").c_str(), kLarge)), 0);
+  EXPECT_EQ(Stat(Mnt("written")).st_size, kLarge);
+  EXPECT_EQ(Stat(Mnt("extended")).st_size, kLarge);
 }
 
 TEST_F(Lifecycle, ADeadMountIsReportedAsSuch) {
