@@ -14,6 +14,13 @@
 #include "fs/os/writers.h"
 
 namespace tierfs {
+namespace {
+
+constexpr off_t kSector = 512;  // of st_blocks
+// Writing more takes longer than a program does from the lookup to the open.
+constexpr off_t kSmallFile = 1 << 20;
+
+}  // namespace
 
 int OpenFiles::BackingFlags(int flags) {
   // O_DIRECT is left to the kernel's own passthrough open: buffers that come through the daemon
@@ -184,7 +191,7 @@ void OpenFiles::Release(HandleId handle) {
 void OpenFiles::GiveBackSpace(Node& node) {
   if (!node.pinned || node.open.Any() || !S_ISREG(node.type)) return;
   const auto st = StatFd(node.pinned.get());
-  if (!st || st->st_nlink != 0) return;
+  if (!st || st->st_nlink != 0 || st->st_blocks * kSector <= kSmallFile) return;
   node.last_seen = std::make_unique<const struct stat>(*st);
   node.pinned.Reset();
 }

@@ -60,7 +60,9 @@ class OpenFiles {
   void Release(HandleId handle);
   // Gives back the space of a regular file that has no name left, unless it is open. Must be called
   // whenever a file may have become so. A descriptor opened with O_PATH, of which the kernel tells
-  // nothing, goes on showing the last attributes.
+  // nothing, goes on showing the last attributes. A small file stays until the kernel forgets it: a
+  // program may have looked it up and be about to open it. The kernel tries such an open once more,
+  // but a small file may have been replaced again by then.
   static void GiveBackSpace(Node& node) REQUIRES(node.mutex);
 
   [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId handle) { return handles_.Get(handle); }

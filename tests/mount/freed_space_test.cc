@@ -51,6 +51,19 @@ TEST_F(FreedSpace, IsFreeAfterARenameOverTheFile) {
   }
 }
 
+// Small files are given back when the kernel forgets them, which it does at once, but does not wait
+// for.
+TEST_F(FreedSpace, OfManySmallFilesIsFreeToo) {
+  for (int round = 0; round < 5; ++round) {
+    MakeDirs(Mnt("many"));
+    for (std::size_t i = 0; i < kMost / 65536; ++i) WriteFile(Mnt("many/" + std::to_string(i)), std::string(65536, 'x'));
+    ASSERT_EQ(Shell("rm -r " + Mnt("many")).code, 0);
+    Fill(Mnt("fill"));
+    if (HasFatalFailure()) FAIL() << "round " << round;
+    ASSERT_EQ(::unlink(Mnt("fill").c_str()), 0) << std::strerror(errno);
+  }
+}
+
 // A file that a program has open keeps its content until the close.
 TEST_F(FreedSpace, OfAnOpenFileStaysTaken) {
   WriteFile(Mnt("open"), "content");
@@ -86,12 +99,12 @@ TEST_F(FreedSpace, OfAMappedFileStaysTaken) {
 
 // The kernel does not tell of a descriptor that was opened with O_PATH.
 TEST_F(FreedSpace, APathDescriptorShowsTheLastAttributes) {
-  WriteFile(Mnt("file"), "content");
+  WriteFile(Mnt("file"), std::string(2 << 20, 'x'));
   const UniqueFd fd(::open(Mnt("file").c_str(), O_PATH));
   ASSERT_EQ(::unlink(Mnt("file").c_str()), 0);
   struct stat st {};
   ASSERT_EQ(::fstat(fd.get(), &st), 0) << std::strerror(errno);
-  EXPECT_EQ(st.st_size, 7);
+  EXPECT_EQ(st.st_size, 2 << 20);
   EXPECT_EQ(st.st_nlink, 0U);
   EXPECT_EQ(Errno(::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_RDONLY)), ESTALE);
 }

@@ -96,13 +96,17 @@ TEST_P(LowerOf, ShowsAllItsContent) {
   for (int tier = 1; tier <= 4; ++tier) EXPECT_EQ(Names(Tier(tier)), std::set<std::string>{});
 }
 
-TEST_P(LowerOf, IsReadByPassthrough) {
+// Passthrough begins with the copy-up.
+TEST_P(LowerOf, IsReadThroughThePageCache) {
   ASSERT_TRUE(Mount()) << Refusal();
   const UniqueFd fd(::open(Mnt("usr/bin/tool").c_str(), O_RDONLY));
   ASSERT_TRUE(fd) << std::strerror(errno);
   char byte = 0;
   ASSERT_EQ(::pread(fd.get(), &byte, 1, 4999), 1);
   EXPECT_EQ(byte, 't');
+  EXPECT_EQ(Status()["daemon"]["passthrough_handles"], 0);
+  const UniqueFd copy(::open(Mnt("etc/conf").c_str(), O_RDWR));
+  ASSERT_TRUE(copy) << std::strerror(errno);
   EXPECT_EQ(Status()["daemon"]["passthrough_handles"], Passthrough() ? 1 : 0);
 }
 
