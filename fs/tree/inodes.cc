@@ -143,6 +143,7 @@ Status Inodes::ChangeThroughFile(NodeId id, const std::function<Status(int fd)>&
 Result<Attributes> Inodes::GetAttributes(NodeId id, HandleId handle) {
   const ReadLock topology(topology_);
   TIERFS_ASSIGN(const NodePtr node, NodeOf(nodes_, id));
+  open_files_.LookForMapping(node);
   if (const auto file = open_files_.Get(handle)) {
     TIERFS_ASSIGN(const struct stat st, StatFd(file->Data()->get()));
     // If the file was copied up or moved after it was opened, the handle still shows the old

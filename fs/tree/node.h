@@ -71,6 +71,8 @@ struct Node {
   // The node has no name left, but the file has other names that were never looked up.
   bool named_elsewhere = false;
 
+  // A handle that may have mapped the file for writing was closed. The mapping may live on.
+  std::atomic<bool> may_stay_mapped{false};
   // Held while the file is opened, closed, copied up, moved or removed. Guards the members below.
   mutable SmallMutex mutex;
   OpenState open GUARDED_BY(mutex);

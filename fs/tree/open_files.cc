@@ -181,6 +181,7 @@ void OpenFiles::Release(HandleId handle) {
     node->writers.fetch_sub(1, std::memory_order_relaxed);
     if (MayMapForWriting(*file)) {
       node->mappers.fetch_sub(1, std::memory_order_relaxed);
+      node->may_stay_mapped.store(true, std::memory_order_relaxed);
       kernel_->InvalidateAttributes(node->id);
     }
   }
@@ -194,6 +195,14 @@ void OpenFiles::GiveBackSpace(Node& node) {
   if (!st || st->st_nlink != 0 || st->st_blocks * kSector <= kSmallFile) return;
   node.last_seen = std::make_unique<const struct stat>(*st);
   node.pinned.Reset();
+}
+
+void OpenFiles::LookForMapping(const NodePtr& node) {
+  if (!node->may_stay_mapped.load(std::memory_order_relaxed)) return;
+  const Lock lock(node->mutex);
+  if (node->writers.load(std::memory_order_relaxed) != 0) return;  // they hide a mapping
+  const auto reader = OpenBacking(node, O_RDONLY | O_NOATIME);
+  if (reader && !HasWriters(reader->fd.get(), false)) node->may_stay_mapped.store(false, std::memory_order_relaxed);
 }
 
 void OpenFiles::ReportWriters() {

@@ -64,6 +64,9 @@ class OpenFiles {
   // program may have looked it up and be about to open it. The kernel tries such an open once more,
   // but a small file may have been replaced again by then.
   static void GiveBackSpace(Node& node) REQUIRES(node.mutex);
+  // Finds out whether a mapping for writing outlived the handles of the file. The kernel does not
+  // report its end.
+  void LookForMapping(const NodePtr& node) EXCLUDES(node->mutex);
 
   [[nodiscard]] std::shared_ptr<OpenFile> Get(HandleId handle) { return handles_.Get(handle); }
   // Reports every file that is open for writing, so that the feed sees everything written up to

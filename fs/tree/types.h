@@ -79,7 +79,8 @@ class Answers {
     // A writable mapping changes the times of the file without a request. The kernel therefore asks
     // again after a clock tick; the times are no finer.
     constexpr double kTick = 0.001;
-    return Attributes{st, node.mappers.load(std::memory_order_relaxed) != 0 ? std::min(kTick, timeout_) : timeout_};
+    const bool mapped = node.mappers.load(std::memory_order_relaxed) != 0 || node.may_stay_mapped.load(std::memory_order_relaxed);
+    return Attributes{st, mapped ? std::min(kTick, timeout_) : timeout_};
   }
   [[nodiscard]] Entry EntryOf(const Node& node, const struct stat& st) const { return Entry{node.id, Describe(node, st), timeout_}; }
   [[nodiscard]] Entry Absent() const {

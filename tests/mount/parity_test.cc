@@ -177,6 +177,39 @@ TEST_F(Parity, Times) {
   });
 }
 
+// Through the daemon, the times move when the kernel writes the pages back.
+TEST_F(Parity, TimesOfAMappedFile) {
+  Same([](const std::string& dir, std::ostream& seen) {
+    const std::string f = dir + "/f";
+    constexpr std::size_t kSize = 8192;
+    const timespec old[2] = {{1000, 0}, {1000, 0}};
+    const std::function<void()> changes[] = {[] {}, [&] { ::chmod(f.c_str(), 0600); }, [&] { ::utimensat(AT_FDCWD, f.c_str(), old, 0); }};
+    for (const bool closed : {false, true}) {
+      for (const auto& change : changes) {
+        ::unlink(f.c_str());
+        WriteFile(f, std::string(kSize, 'x'));
+        UniqueFd fd(::open(f.c_str(), O_RDWR | O_CLOEXEC));
+        char* const map = static_cast<char*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+        map[0] = 'm';
+        ::msync(map, kSize, MS_SYNC);
+        if (closed) fd.Reset();
+        ::usleep(20'000);
+        change();
+        const auto before = Stat(f);
+        ::usleep(20'000);
+        seen << (Stat(f).st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+        map[1] = 'm';
+        ::msync(map, kSize, MS_SYNC);
+        ::usleep(20'000);
+        const auto after = Stat(f);
+        seen << (after.st_mtim.tv_sec != before.st_mtim.tv_sec || after.st_mtim.tv_nsec != before.st_mtim.tv_nsec);
+        ::munmap(map, kSize);
+        seen << Stat(f).st_size << "\n";
+      }
+    }
+  });
+}
+
 TEST_F(Parity, DataOfEveryKind) {
   Same([](const std::string& dir, std::ostream& seen) {
     const std::string f = dir + "/f";
