@@ -44,7 +44,8 @@ inline constexpr size_t kXattrLimit = 65536;
 [[nodiscard]] Result<int> CloneFileFlags(int from, int to);
 [[nodiscard]] Status AddFlags(int file, int flags);
 
-// Returns EPERM if the entry itself is immutable or append-only. With an empty name, looks at `dir`.
+// Returns EPERM if the entry itself is immutable or append-only. With an empty name, looks at
+// `dir`.
 [[nodiscard]] Status IsUnprotected(int dir, const char* name);
 
 // Returns EPERM if the kernel would refuse to remove the entry whatever the caller's rights: the

@@ -124,6 +124,8 @@ Status Rewind(int directory) {
   return Try("lseek of a directory", [&] { return ::lseek(directory, 0, SEEK_SET) < 0 ? -1 : 0; });
 }
 
+bool OnlyAppends(int fd) { return (::fcntl(fd, F_GETFL) & O_APPEND) != 0; }
+
 int AccessModeOf(int fd) { return ::fcntl(fd, F_GETFL) & O_ACCMODE; }
 
 Result<struct statvfs> SpaceOf(int fd) {

@@ -47,6 +47,8 @@ namespace tierfs {
 [[nodiscard]] Status Rewind(int directory);
 // Returns O_RDONLY, O_WRONLY or O_RDWR, as the file was opened.
 [[nodiscard]] int AccessModeOf(int fd);
+// Whether every write to the descriptor appends (O_APPEND).
+[[nodiscard]] bool OnlyAppends(int fd);
 [[nodiscard]] Result<struct statvfs> SpaceOf(int fd);
 
 }  // namespace tierfs

@@ -31,8 +31,8 @@ class WorkFile {
   [[nodiscard]] const std::string& name() const { return names_.front(); }
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
   [[nodiscard]] const struct stat& st() const { return st_; }
-  // The flags of the original that forbid changes (append-only, immutable). The copy gets them after
-  // it was published: before, they would forbid that.
+  // The flags of the original that forbid changes (append-only, immutable). The copy gets them
+  // after it was published: before, they would forbid that.
   [[nodiscard]] int forbidding_flags() const { return forbidding_flags_; }
   // The file has its final place or another owner, so there is nothing left to remove.
   void Published() { names_.clear(); }

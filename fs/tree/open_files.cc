@@ -80,7 +80,7 @@ std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
 DataMode OpenFiles::ModeFor(const NodePtr& node, const Backing& backing, int flags) {
   OpenState& open = node->open;
   if (open.passthrough > 0) return DataMode::kPassthrough;
-  // Such a handle appends whatever the offset is, and so must not write the pages of a mapping back.
+  // Such a handle appends whatever the offset is, so no mapping must be written back through it.
   if (backing.append_only) return DataMode::kDirect;
   // A write that goes past the daemon takes setuid and setgid bits from the file even if the caller
   // may keep them.
@@ -140,9 +140,20 @@ void OpenFiles::FollowContent(const NodePtr& node) {
   }
 }
 
+Result<std::shared_ptr<OpenFile>> OpenFiles::WriterAnywhere(const std::shared_ptr<OpenFile>& file) {
+  if ((file->flags & O_APPEND) == 0 || !OnlyAppends(file->Data()->get())) return file;
+  for (const auto& other : handles_.All()) {
+    if (other->node == file->node && other->writer && !OnlyAppends(other->Data()->get())) return other;
+  }
+  return Fail(EIO, "a page of an append-only file");
+}
+
 Status OpenFiles::ChangeContent(const std::optional<Caller>& caller, HandleId handle, const Change& change) {
-  const auto file = handles_.Get(handle);
+  auto file = handles_.Get(handle);
   if (!file) return Fail(EBADF, "unknown handle");
+  if (!caller) {
+    TIERFS_ASSIGN(file, WriterAnywhere(file));
+  }
   const auto data = file->Data();
   TIERFS_ASSIGN(const struct stat st, StatFd(data->get()));
   const SetidOf bits(caller.value_or(Caller{}), st);

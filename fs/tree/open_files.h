@@ -86,6 +86,9 @@ class OpenFiles {
 
  private:
   [[nodiscard]] DataMode ModeFor(const NodePtr& node, const Backing& backing, int flags) REQUIRES(node->mutex);
+  // A handle that can write at any offset. The kernel writes the pages of a mapping back through
+  // any handle of the file, also through one that only appends.
+  [[nodiscard]] Result<std::shared_ptr<OpenFile>> WriterAnywhere(const std::shared_ptr<OpenFile>& file);
   [[nodiscard]] static Result<Backing> OpenAt(const Location& at, int flags, int quiet);
   [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);

@@ -41,6 +41,15 @@ TEST_F(Limits, ADirectoryInSeveralTiersCountsNoSubdirectories) {
   EXPECT_EQ(Shell("find " + Mnt("d") + " -mindepth 1 | wc -l").out, "2\n");
 }
 
+TEST_F(Limits, AWriteByRootClearsASetuidBitThatCameWhileTheFileWasOpen) {
+  WriteFile(Mnt("tool"), "x");
+  const UniqueFd fd(::open(Mnt("tool").c_str(), O_WRONLY));
+  ASSERT_EQ(::chmod(Mnt("tool").c_str(), 04755), 0);
+  ASSERT_EQ(::write(fd.get(), "y", 1), 1);
+  EXPECT_EQ(Stat(Mnt("tool")).st_mode & 07777, Passthrough() ? 0755U : 04755U);
+  EXPECT_EQ(Stat(Tier(2, "tool")).st_mode, Stat(Mnt("tool")).st_mode);
+}
+
 class CopiesOn : public OverlayTest, public ::testing::WithParamInterface<FileSystem> {};
 
 TEST_P(CopiesOn, ShareBlocksWhereTheDiskCan) {

@@ -230,6 +230,23 @@ TEST_F(Protected, AnAppendOnlyLogIsNotMappedForWriting) {
   EXPECT_STREQ(buffer, "one two");
 }
 
+TEST_F(Protected, AMappingFromBeforeTheFlagIsWrittenBackInItsPlace) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("log"), "one ");
+  const UniqueFd before(::open(Mnt("log").c_str(), O_RDWR | O_CLOEXEC));
+  char* const map = static_cast<char*>(::mmap(nullptr, 4, PROT_READ | PROT_WRITE, MAP_SHARED, before.get(), 0));
+  ASSERT_NE(map, MAP_FAILED);
+  ASSERT_EQ(Change(Mnt("log"), FS_APPEND_FL, 0), 0);
+  const UniqueFd log(::open(Mnt("log").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  map[0] = 'O';
+  EXPECT_EQ(::msync(map, 4, MS_SYNC), 0) << std::strerror(errno);
+  EXPECT_EQ(::write(log.get(), "two", 3), 3);
+  map[1] = 'N';
+  EXPECT_EQ(::munmap(map, 4), 0);
+  EXPECT_EQ(::fsync(before.get()), 0);
+  EXPECT_EQ(ReadFile(Tier(2, "log")), "ONe two");
+}
+
 TEST_F(Protected, ChattrMovesTheTimeOfTheChange) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("f"), "x");
