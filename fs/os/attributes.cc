@@ -92,6 +92,13 @@ constexpr int kCloned = kForbidding | FS_NODUMP_FL | FS_NOATIME_FL | FS_SYNC_FL 
 
 }  // namespace
 
+DirectoryFlags FlagsOfDirectory(int directory) {
+  const auto opened = OpenEntry(directory, ".", O_RDONLY | O_DIRECTORY);
+  int flags = 0;
+  if (!opened || ::ioctl(opened->get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
+  return {flags & kCloned, flags & kForbidding};
+}
+
 Status CloneDirectoryFlags(int from, int to) {
   TIERFS_ASSIGN(const UniqueFd source, OpenEntry(from, ".", O_RDONLY | O_DIRECTORY));
   TIERFS_ASSIGN(const UniqueFd target, OpenEntry(to, ".", O_RDONLY | O_DIRECTORY));

@@ -33,6 +33,13 @@ inline constexpr size_t kXattrLimit = 65536;
 // kUnfinishedDirMode counts as unfinished until then.
 [[nodiscard]] Status CloneAttributes(int from, const struct stat& from_stat, int to);
 
+// The inode flags of a directory that CloneDirectoryFlags copies; 0 on a file system without any.
+struct DirectoryFlags {
+  int all = 0;
+  int forbidding = 0;  // those that forbid an operation: append-only, immutable
+};
+[[nodiscard]] DirectoryFlags FlagsOfDirectory(int directory);
+
 // Gives the directory `to` those inode flags of `from` that chattr(1) sets and that matter to a
 // reader or a backup: append-only, immutable, no dump, no atime, synchronous, no copy-on-write.
 // Does nothing on a file system without such flags.

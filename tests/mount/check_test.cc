@@ -166,6 +166,30 @@ TEST_F(Check, DirectoriesWithDifferentAttributesAreRepaired) {
   EXPECT_EQ(Xattr(Tier(3, "d"), "user.x"), "");
 }
 
+TEST_F(Check, DirectoriesWithDifferentAclsOrInodeFlagsAreRepaired) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const std::vector<std::string> names{"acl", "nodump", "immutable", "kept"};
+  for (const std::string& name : names) {
+    MakeDirs(Mnt(name));
+    WriteFile(Mnt(name + "/a"), "2");
+    WriteFile(Mnt(name + "/x.tmp"), "3");
+  }
+  Unmount();
+  ASSERT_EQ(Shell("setfacl -m u:77:rwx " + Tier(3, "acl")).code, 0);
+  ASSERT_EQ(Shell("setfacl -d -m u:77:rwx " + Tier(2, "acl")).code, 0);
+  ASSERT_EQ(Shell("chattr +d " + Tier(2, "nodump")).code, 0);
+  ASSERT_EQ(Shell("chattr +i " + Tier(3, "immutable")).code, 0);
+  ASSERT_EQ(Shell("chattr +i " + Tier(2, "kept")).code, 0);
+  ExpectMended({"directory-attributes acl", "directory-attributes nodump", "directory-attributes immutable", "directory-attributes kept"});
+  const auto flags = [this](int tier, const std::string& name) { return Shell("lsattr -d " + Tier(tier, name) + " | cut -d' ' -f1").out; };
+  for (const std::string& name : names) EXPECT_EQ(flags(2, name), flags(3, name)) << name;
+  EXPECT_EQ(flags(3, "immutable").find('i'), std::string::npos);
+  EXPECT_NE(flags(3, "kept").find('i'), std::string::npos);
+  EXPECT_EQ(Xattr(Tier(3, "acl"), "system.posix_acl_access"), "");
+  EXPECT_NE(Xattr(Tier(3, "acl"), "system.posix_acl_default"), "");
+  ASSERT_EQ(Shell("chattr -i " + Tier(2, "kept") + " " + Tier(3, "kept")).code, 0);
+}
+
 TEST_F(Check, ForeignAttributesAndMountsAreFound) {
   ASSERT_TRUE(Mount()) << Refusal();
   MakeDirs(Mnt("d"));

@@ -56,6 +56,12 @@ TEST_F(Directory, AChangeAppliesInEveryTierOfTheDirectory) {
     EXPECT_EQ(st.st_mtim.tv_nsec, 7);
     EXPECT_EQ(Xattr(Tier(tier, "d"), "user.k"), "v");
   }
+  // A change of the directory's content moves the time of the part that it is in. The mount shows
+  // the newest.
+  WriteFile(Mnt("d/new.tmp"), "3");
+  for (const int tier : {1, 2, 4}) EXPECT_EQ(Stat(Tier(tier, "d")).st_mtim.tv_sec, 2000) << tier;
+  EXPECT_GT(Stat(Tier(3, "d")).st_mtim.tv_sec, 2000);
+  EXPECT_EQ(Stat(Mnt("d")).st_mtim.tv_sec, Stat(Tier(3, "d")).st_mtim.tv_sec);
   ASSERT_EQ(::removexattr(Mnt("d").c_str(), "user.k"), 0);
   for (int tier = 1; tier <= 4; ++tier) EXPECT_EQ(Xattr(Tier(tier, "d"), "user.k"), "");
 }

@@ -324,6 +324,13 @@ class TreeCheck {
     return attributes;
   }
 
+  // Another file system may have fewer flags, but must not lose one that forbids an operation.
+  [[nodiscard]] bool SameFlags(int a, LayerIndex a_tier, int b, LayerIndex b_tier) const {
+    const DirectoryFlags one = FlagsOfDirectory(a);
+    const DirectoryFlags two = FlagsOfDirectory(b);
+    return one.forbidding == two.forbidding && (devices_[a_tier] != devices_[b_tier] || one.all == two.all);
+  }
+
   void DirectoryAttributes(const std::string& path, const Standing& standing, LayerMask directories) {
     LayerIndex model = kNoLayer;
     for (const LayerIndex tier : directories) {
@@ -352,6 +359,7 @@ class TreeCheck {
       const auto one = OpenBeneath(tiers_[model].get(), path, O_RDONLY | O_DIRECTORY);
       const auto two = OpenBeneath(tiers_[tier].get(), path, O_RDONLY | O_DIRECTORY);
       if (one && two && AttributesOf(one->get()) != AttributesOf(two->get())) what += " attributes";
+      if (one && two && !SameFlags(one->get(), model, two->get(), tier)) what += " flags";
       if (what.empty()) continue;
       Found({"directory-attributes", path, "its parts in " + TierName(model) + " and " + TierName(tier) + " differ:" + what,
              "--repair gives all parts those of " + TierName(model) + ", which the mount shows",
@@ -367,6 +375,10 @@ class TreeCheck {
     auto st = StatFd(from->get());
     const auto own = StatFd(to->get());
     if (!st || !own) return tl::unexpected(std::string("it vanished meanwhile"));
+    // Flags that forbid a change go before it and come after it.
+    if (FlagsOfDirectory(from->get()).forbidding == 0) {
+      if (const Status cleared = CloneDirectoryFlags(from->get(), to->get()); !cleared) return Mended(cleared);
+    }
     for (const auto& [name, value] : AttributesOf(to->get())) {
       if (AttributesOf(from->get()).count(name) == 0 && ::fremovexattr(to->get(), name.c_str()) != 0)
         return Mended(FailErrno("removexattr"));
@@ -374,7 +386,8 @@ class TreeCheck {
     // Each part keeps its own times.
     st->st_atim = own->st_atim;
     st->st_mtim = own->st_mtim;
-    return Mended(CloneAttributes(from->get(), *st, to->get()));
+    if (const Status cloned = CloneAttributes(from->get(), *st, to->get()); !cloned) return Mended(cloned);
+    return Mended(CloneDirectoryFlags(from->get(), to->get()));
   }
 
   void Found(Finding finding) { findings_.push_back(std::move(finding)); }
