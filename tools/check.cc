@@ -23,6 +23,18 @@ struct Request {
   bool json = false;
 };
 
+tl::expected<std::vector<check::Finding>, std::string> FindingsOf(const check::Subject& subject, const protocol::DaemonStatus* daemon) {
+  Progress progress("checking:");
+  const auto show = [&progress](std::uint64_t seen) { progress.Show(seen); };
+  std::vector<check::Finding> findings = check::CheckLayers(subject, daemon);
+  // What stands at a path that leads elsewhere is none of this mount's.
+  if (!findings.empty()) return findings;
+  auto trees = check::CheckTrees(subject, show);
+  if (!trees) return trees;
+  for (check::Finding& finding : check::CheckCatalogue(subject, show)) trees->push_back(std::move(finding));
+  return trees;
+}
+
 void Check(const Request& request, Outcome& outcome) {
   const auto fail = [&outcome](int code, const std::string& line) {
     std::cerr << line << "\n";
@@ -44,22 +56,14 @@ void Check(const Request& request, Outcome& outcome) {
     tier_locks = LockTiers(*config);
     if (!tier_locks) return fail(kCannot, tier_locks.error().Render());
   }
-  Progress progress("checking:");
-  const auto show = [&progress](std::uint64_t seen) { progress.Show(seen); };
   const check::Subject subject{*config, *policy.policy, mounted};
-  std::vector<check::Finding> findings = check::CheckLayers(subject, mounted ? &*daemon : nullptr);
-  // What stands at a path that leads elsewhere is none of this mount's.
-  if (findings.empty()) {
-    auto trees = check::CheckTrees(subject, show);
-    if (!trees) return fail(kCannot, trees.error());
-    findings = std::move(*trees);
-    for (check::Finding& finding : check::CheckCatalogue(subject, show)) findings.push_back(std::move(finding));
-  }
+  const auto findings = FindingsOf(subject, mounted ? &*daemon : nullptr);
+  if (!findings) return fail(kCannot, findings.error());
 
   std::size_t left = 0;
   std::size_t mended = 0;
   nlohmann::json all = nlohmann::json::array();
-  for (const check::Finding& finding : findings) {
+  for (const check::Finding& finding : *findings) {
     std::string state = "found";
     if (request.repair && !finding.repair) state = "left";
     if (request.repair && finding.repair) {
@@ -82,7 +86,7 @@ void Check(const Request& request, Outcome& outcome) {
   if (mounted && mended > 0) (void)Ask(*config, protocol::Rescan{});
   if (request.json) {
     PrintJson({{"mounted", mounted}, {"findings", all}});
-  } else if (findings.empty()) {
+  } else if (findings->empty()) {
     std::cout << config->name << ": nothing found\n";
   }
   if (left > 0) outcome.code = kFindings;

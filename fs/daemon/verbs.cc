@@ -54,8 +54,9 @@ std::vector<protocol::ServedLayer> LayersOf(const LayerSet& layers) {
   std::vector<protocol::ServedLayer> served;
   for (LayerIndex layer = 0; layer < layers.size(); ++layer) {
     const std::string& path = layers[layer].path;
-    if (path.empty() || path[0] != '/') continue;  // the mount itself covers the directory mounted over
-    struct stat st {};                             // stays empty if the file system has failed
+    // The mount itself covers the directory that it is mounted over.
+    if (path.empty() || path[0] != '/') continue;
+    struct stat st {};  // stays empty if the file system has failed
     if (const auto now = StatFd(layers[layer].root.get())) st = *now;
     std::error_code ignored;
     const std::string place = std::filesystem::read_symlink(ProcPath(layers[layer].root.get()), ignored).string();

@@ -1,6 +1,5 @@
 // Makes everything that was written through a mount durable. The kernel sends a FUSE server no
-// FUSE_SYNCFS (fs/fuse/inode.c: sync_fs is set for virtiofs alone), so syncfs on the mount cannot do
-// it.
+// FUSE_SYNCFS (fs/fuse/inode.c: sync_fs is set for virtiofs alone), so syncfs on the mount cannot.
 #pragma once
 
 #include <cstdint>

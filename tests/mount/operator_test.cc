@@ -1,5 +1,5 @@
-// What an operator is told when the ground under a mount changes: a tier deleted and made anew, a disk
-// mounted over it or unmounted, a replaced state directory, a daemon that does not answer.
+// What an operator is told when the ground under a mount changes: a tier deleted and made anew, a
+// disk mounted over it or unmounted, a replaced state directory, a daemon that does not answer.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>

@@ -35,9 +35,9 @@ struct Subject {
 // Called now and then with the number of entries looked at.
 using Progress = std::function<void(std::uint64_t seen)>;
 
-// Checks that each path of the config leads to the directory that the daemon works in (`daemon`, null
-// if none runs) and that the tiers have their identity marks. If not, the other checks would look at
-// the wrong directories.
+// Checks that each path of the config leads to the directory that the daemon works in (`daemon`,
+// null if none runs) and that the tiers have their identity marks. If not, the other checks would
+// look at the wrong directories.
 [[nodiscard]] std::vector<Finding> CheckLayers(const Subject& subject, const protocol::DaemonStatus* daemon);
 // Checks names and attributes in the four trees and against the lower layers. Changes nothing
 // except through Finding::repair. The error is one line: a layer cannot be opened.
