@@ -39,16 +39,6 @@ inline void SetParallelWrites(fuse_file_info&, bool) {}
 inline void SetTmpFile(fuse_lowlevel_ops&, void (*)(fuse_req_t, fuse_ino_t, mode_t, fuse_file_info*)) {}
 #endif
 
-// Lets a file that is open with O_DIRECT be mapped shared. The kernel keeps the mapping and direct
-// reads and writes coherent (Linux 6.6).
-inline void WantDirectMappings(fuse_conn_info& connection) {
-#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
-  WantFeature(connection, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
-#else
-  (void)connection;
-#endif
-}
-
 // The second variant of this capability asks less of the daemon. Only one may be chosen.
 inline void WantKillPriv(fuse_conn_info& connection) {
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2

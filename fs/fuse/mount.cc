@@ -158,7 +158,6 @@ void Mount::Initialise(fuse_conn_info* connection) {
   want(FUSE_CAP_CACHE_SYMLINKS);
   want(FUSE_CAP_IOCTL_DIR);
   want(FUSE_CAP_EXPORT_SUPPORT);
-  WantDirectMappings(*connection);
   // The backing file system clears suid, sgid and capabilities itself, so the kernel need not ask
   // for security.capability before each write.
   WantKillPriv(*connection);

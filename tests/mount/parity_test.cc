@@ -265,29 +265,6 @@ TEST_F(Parity, DataOfEveryKind) {
   });
 }
 
-TEST_F(Parity, AFileOpenForDirectAccessIsMapped) {
-  Same([](const std::string& dir, std::ostream& seen) {
-    constexpr std::size_t kPage = 4096;
-    WriteFile(dir + "/direct", std::string(2 * kPage, 'a'));
-    UniqueFd fd(::open((dir + "/direct").c_str(), O_RDWR | O_DIRECT));
-    char* map = static_cast<char*>(::mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
-    if (map == MAP_FAILED) {
-      seen << "not mapped: " << errno << "\n";
-      return;
-    }
-    char* buffer = static_cast<char*>(std::aligned_alloc(kPage, kPage));
-    map[0] = 'm';
-    seen << ::pread(fd.get(), buffer, kPage, 0) << buffer[0] << "\n";
-    std::memset(buffer, 'd', kPage);
-    seen << ::pwrite(fd.get(), buffer, kPage, kPage) << map[kPage] << "\n";
-    std::free(buffer);
-    fd.Reset();
-    map[1] = 'n';
-    ::munmap(map, 2 * kPage);
-    seen << ReadFile(dir + "/direct").substr(0, 3) << "\n";
-  });
-}
-
 TEST_F(Parity, LocksFifosAndSockets) {
   Same([](const std::string& dir, std::ostream& seen) {
     const std::string f = dir + "/lock";
