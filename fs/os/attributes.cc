@@ -102,8 +102,16 @@ DirectoryFlags FlagsOfDirectory(int directory) {
 Status CloneDirectoryFlags(int from, int to) {
   TIERFS_ASSIGN(const UniqueFd source, OpenEntry(from, ".", O_RDONLY | O_DIRECTORY));
   TIERFS_ASSIGN(const UniqueFd target, OpenEntry(to, ".", O_RDONLY | O_DIRECTORY));
-  TIERFS_ASSIGN(const int forbidding, CloneFileFlags(source.get(), target.get()));
-  return AddFlags(target.get(), forbidding);
+  int wanted = 0;
+  int flags = 0;
+  if (::ioctl(source.get(), FS_IOC_GETFLAGS, &wanted) != 0 || ::ioctl(target.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
+  wanted = (flags & ~kCloned) | (wanted & kCloned);
+  if (wanted == flags || ::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) == 0) return {};
+  // Another file system may support fewer flags. The flags that forbid an operation must not be
+  // lost.
+  wanted = (flags & ~kForbidding) | (wanted & kForbidding);
+  if (wanted != flags && ::ioctl(target.get(), FS_IOC_SETFLAGS, &wanted) != 0) return FailErrno("FS_IOC_SETFLAGS");
+  return {};
 }
 
 Result<int> CloneFileFlags(int from, int to) {
@@ -113,8 +121,7 @@ Result<int> CloneFileFlags(int from, int to) {
   const int forbidding = wanted & kForbidding;
   wanted &= kCloned & ~kForbidding;
   if (wanted == 0 && forbidding == 0) return 0;
-  // Another file system may support fewer flags. The flags that forbid an operation must not be
-  // lost, so they are tried while nothing depends on them.
+  // As for directories. The forbidding flags are tried while nothing depends on them.
   if (::ioctl(to, FS_IOC_GETFLAGS, &flags) == 0) {
     wanted |= flags & ~kCloned;
     if (wanted != flags && ::ioctl(to, FS_IOC_SETFLAGS, &wanted) == 0) flags = wanted;
