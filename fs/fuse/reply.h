@@ -73,7 +73,7 @@ class Reply {
   [[nodiscard]] static fuse_entry_param Param(const Entry& entry) {
     fuse_entry_param param{};
     param.ino = entry.id.value;
-    param.generation = 1;  // node ids are never reused
+    param.generation = entry.generation;
     param.attr = entry.attributes.st;
     param.attr_timeout = entry.attributes.timeout;
     param.entry_timeout = entry.timeout;

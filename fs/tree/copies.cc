@@ -203,6 +203,7 @@ Result<bool> Copies::Publish(const NodePtr& node, const Names& names, Staged& co
     // The file was unlinked meanwhile. It lives on without a name in the file system of the tier.
     TIERFS_ASSIGN(node->pinned, OpenEntry(copy.file.dir(), copy.file.name().c_str(), O_PATH));
     nodes_.Rekey(node, layers_.KeyOf(copy.tier, copy.file.st()), LayerMask::Only(copy.tier));
+    directories_.Identify(*node, node->pinned.get(), "");
   }
   open_files_.FollowContent(node);
   return true;
@@ -223,6 +224,8 @@ Status Copies::PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> pla
   const AtEnd report([&] {
     for (const auto& [parent, name, layer] : places) reporter_.Report(LayerMask::Only(layer), parent, name, Feed::Change::kContent);
   });
+  const NodeTable::Copied& first = places.front();
+  TIERFS_ASSIGN(const DirFd first_dir, directories_.Open(first.parent, first.layer));
   nodes_.Reserve(node, key);
   {
     const Relocations::UnderWay under_way(view_.relocations());
@@ -231,6 +234,7 @@ Status Copies::PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> pla
     if (!done) nodes_.Unreserve(node, key);
     TIERFS_TRY(done);
     nodes_.CopiedUp(node, key, places);
+    directories_.Identify(*node, first_dir->get(), first.name.c_str());
     copy.file.Published();
   }
   if (places.size() > 1) {
@@ -240,9 +244,7 @@ Status Copies::PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> pla
   }
   Fault::Here("copyup.published");
   if (copy.file.forbidding_flags() == 0) return {};
-  const NodeTable::Copied& first = places.front();
-  TIERFS_ASSIGN(const DirFd dir, directories_.Open(first.parent, first.layer));
-  TIERFS_ASSIGN(const UniqueFd file, OpenEntry(dir->get(), first.name.c_str(), O_RDONLY | O_NONBLOCK));
+  TIERFS_ASSIGN(const UniqueFd file, OpenEntry(first_dir->get(), first.name.c_str(), O_RDONLY | O_NONBLOCK));
   return AddFlags(file.get(), copy.file.forbidding_flags());
 }
 

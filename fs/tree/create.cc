@@ -156,6 +156,7 @@ Result<CreatedFile> Names::CreateTemporary(const Caller& caller, NodeId parent_i
   TIERFS_ASSIGN(const struct stat st, StatFd(fd.get()));
   const Found found = Found::File(layers_, tier, st);
   const NodePtr node = directories_.Reference(nullptr, "", found);
+  directories_.Identify(*node, fd.get(), "");
   const Lock lock(node->mutex);
   auto pin = Duplicate(fd.get());
   if (!pin) {

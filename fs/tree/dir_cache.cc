@@ -2,7 +2,7 @@
 
 namespace tierfs {
 
-DirFd DirCache::Get(NodeId node, LayerIndex layer) {
+DirFd DirCache::Get(const Node& node, LayerIndex layer) {
   const auto now = Clock::now();
   const Lock lock(mutex_);
   const auto found = entries_.find(KeyOf(node, layer));
@@ -16,8 +16,9 @@ DirFd DirCache::Get(NodeId node, LayerIndex layer) {
   return found->second->fd;
 }
 
-void DirCache::Put(NodeId node, LayerIndex layer, DirFd fd) {
-  const std::uint64_t key = KeyOf(node, layer);
+void DirCache::Put(const Node& node, LayerIndex layer, DirFd fd) {
+  const Key key = KeyOf(node, layer);
+  if (key.generation == 0 && !(node.id == kRootNode)) return;  // not identified yet
   const Lock lock(mutex_);
   if (const auto found = entries_.find(key); found != entries_.end()) {
     recent_.erase(found->second);
@@ -31,7 +32,7 @@ void DirCache::Put(NodeId node, LayerIndex layer, DirFd fd) {
   }
 }
 
-void DirCache::Drop(NodeId node) {
+void DirCache::Drop(const Node& node) {
   const Lock lock(mutex_);
   for (LayerIndex layer = 0; layer < kMaxLayers; ++layer) {
     if (const auto found = entries_.find(KeyOf(node, layer)); found != entries_.end()) {

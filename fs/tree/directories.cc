@@ -24,7 +24,7 @@ Result<struct stat> StatAt(const Location& at) {
 }  // namespace
 
 Result<DirFd> Directories::Open(const NodePtr& directory, LayerIndex layer) {
-  if (DirFd fd = cache_.Get(directory->id, layer)) return fd;
+  if (DirFd fd = cache_.Get(*directory, layer)) return fd;
   const auto path = nodes_.PathOf(*directory);
   if (!path) return Fail(ENOENT, "directory without a name");
   constexpr int kFlags = O_PATH | O_DIRECTORY;
@@ -38,7 +38,7 @@ Result<DirFd> Directories::Open(const NodePtr& directory, LayerIndex layer) {
     TIERFS_ASSIGN(fd, OpenBeneath((*parent).get(), place.name, kFlags));
   }
   auto shared = std::make_shared<const UniqueFd>(std::move(fd));
-  cache_.Put(directory->id, layer, shared);
+  cache_.Put(*directory, layer, shared);
   return DirFd(std::move(shared));
 }
 
@@ -81,8 +81,9 @@ Result<DirFd> Directories::Grow(const NodePtr& directory, const NodeTable::Place
   const LayerMask grown = parts.With(tier);
   const BackingKey key = grown.First() == tier ? layers_.KeyOf(tier, made_stat) : nodes_.KeyOf(*directory);
   nodes_.Rekey(directory, key, grown);
+  if (grown.First() == tier) Identify(*directory, made.get(), "");
   auto shared = std::make_shared<const UniqueFd>(std::move(made));
-  cache_.Put(directory->id, tier, shared);
+  cache_.Put(*directory, tier, shared);
   return DirFd(std::move(shared));
 }
 
@@ -204,16 +205,27 @@ Result<struct stat> Directories::StatParts(const NodePtr& directory) {
 NodePtr Directories::Reference(const NodePtr& parent, const char* name, const Found& found) {
   if (!found.IsDir()) {
     reporter_.RememberLinks(found.key, found.st, found.Layer());
-    return nodes_.Reference(parent, name, found);
+    return Identified(nodes_.Reference(parent, name, found), parent, name, found);
   }
   const Lock growth(growth_);
-  return nodes_.Reference(parent, name, found);
+  return Identified(nodes_.Reference(parent, name, found), parent, name, found);
 }
 
 NodePtr Directories::Hold(const NodePtr& parent, const char* name, const Found& found) {
-  if (!found.IsDir()) return nodes_.Hold(parent, name, found);
+  if (!found.IsDir()) return Identified(nodes_.Hold(parent, name, found), parent, name, found);
   const Lock growth(growth_);
-  return nodes_.Hold(parent, name, found);
+  return Identified(nodes_.Hold(parent, name, found), parent, name, found);
+}
+
+NodePtr Directories::Identified(NodePtr node, const NodePtr& parent, const char* name, const Found& found) {
+  // The caller identifies a file that has no name yet.
+  if (!node || !parent || node->identified.load(std::memory_order_acquire)) return node;
+  const auto generation = [&]() -> Result<std::uint32_t> {
+    TIERFS_ASSIGN(const DirFd dir, Open(parent, found.Layer()));
+    return GenerationOf(dir->get(), name, found.key.inode);
+  }();
+  nodes_.Identify(*node, found.key, generation);
+  return node;
 }
 
 NodePtr Directories::Find(const Found& found) {
@@ -229,7 +241,7 @@ Status Directories::RemoveGrownParts(const NodePtr& directory, const NodePtr& pa
     TIERFS_ASSIGN(const DirFd dir, Open(parent, layer));
     TIERFS_TRY(RemoveEmptyPart((*dir).get(), name));
   }
-  cache_.Drop(directory->id);
+  cache_.Drop(*directory);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fs/os/beneath.h"
+#include "fs/os/inode_handle.h"
 #include "fs/os/mutex.h"
 #include "fs/tier/merge.h"
 #include "fs/tree/change_reporter.h"
@@ -47,7 +48,7 @@ class Directories {
   // Readable descriptors of the parts of the directory: those in the tiers, or all of them.
   [[nodiscard]] Result<std::vector<UniqueFd>> OpenTierParts(const NodePtr& directory);
   [[nodiscard]] Result<PartFds> OpenParts(const NodePtr& directory);
-  void Forget(NodeId directory) { cache_.Drop(directory); }
+  void Forget(const Node& directory) { cache_.Drop(directory); }
   void ForgetAll() { cache_.Clear(); }
 
   // Where a node is in a layer that has it. The layer of a file is its placement. ESTALE when a
@@ -69,6 +70,12 @@ class Directories {
   [[nodiscard]] NodePtr Reference(const NodePtr& parent, const char* name, const Found& found) EXCLUDES(growth_);
   [[nodiscard]] NodePtr Hold(const NodePtr& parent, const char* name, const Found& found) EXCLUDES(growth_);
   [[nodiscard]] NodePtr Find(const Found& found) EXCLUDES(growth_);
+  // Must be called for a node that has a new backing inode: the entry `name` in `dir`, or `dir`
+  // itself if the name is empty. The node keeps its file handle after the kernel forgets it.
+  void Identify(Node& node, int dir, const char* name) {
+    const BackingKey key = nodes_.KeyOf(node);
+    nodes_.Identify(node, key, GenerationOf(dir, name, key.inode));
+  }
 
   // Must be called after the directory `name` in `parent` was removed. Removes the parts that it
   // gained after `known` was found, and drops it from the cache.
@@ -76,6 +83,8 @@ class Directories {
       EXCLUDES(growth_);
 
  private:
+  // The node, which has a generation from now on.
+  [[nodiscard]] NodePtr Identified(NodePtr node, const NodePtr& parent, const char* name, const Found& found);
   [[nodiscard]] Result<Location> LocateByName(const NodePtr& node, const NodeTable::Place& place, LayerIndex layer);
   [[nodiscard]] Result<DirFd> Grow(const NodePtr& directory, const NodeTable::Place& place, int parent, LayerIndex tier) REQUIRES(growth_);
   [[nodiscard]] Result<struct stat> StatFile(const NodePtr& node) EXCLUDES(node->mutex);

@@ -17,8 +17,9 @@
 
 namespace tierfs {
 
-// The kernel's number for a node. It is an index into a table, never a pointer, and never reused
-// while mounted. 1 is the root.
+// The kernel's number for a node, a key of NodeTable. 1 is the root. No two nodes in the table have
+// one number. A forgotten node's number may come back: to the same file, or to a later file on the
+// same backing inode, which has another generation.
 struct NodeId {
   std::uint64_t value = 0;
   bool operator==(const NodeId&) const = default;
@@ -49,7 +50,10 @@ struct Node {
   [[nodiscard]] LayerIndex Placement() const { return Parts().First(); }
 
   const NodeId id;
-  const mode_t type;        // S_IFMT bits
+  const mode_t type;  // S_IFMT bits
+  // Part of the kernel's file handle, beside the number. Set before the first answer that names the
+  // node, then constant: the kernel gives an inode up when it sees another one.
+  std::atomic<std::uint32_t> generation{0};
   const std::uint64_t ino;  // st_ino, constant while mounted
 
   // The layers that hold it: any number for a directory, exactly one for any other file.
@@ -70,6 +74,8 @@ struct Node {
   std::uint64_t state_epoch = 0;
   // The node has no name left, but the file has other names that were never looked up.
   bool named_elsewhere = false;
+  // NodeTable::Identify was called for the present backing inode.
+  std::atomic<bool> identified{false};
 
   // A handle that may have mapped the file for writing was closed. The mapping may live on.
   std::atomic<bool> may_stay_mapped{false};

@@ -11,29 +11,49 @@ std::uint64_t InodeNumbers::Derived(const BackingKey& key) {
 
 std::uint64_t InodeNumbers::Of(const BackingKey& key) {
   if (!overrides_.empty() || !taken_.empty()) {
-    if (const auto found = overrides_.find(key); found != overrides_.end()) return found->second;
+    if (const auto found = overrides_.find(key); found != overrides_.end()) return found->second.number;
   }
   const std::uint64_t number = Derived(key);
   // Two kinds of files get a fresh number for the life of this mount. One is on a file system
   // mounted beneath a layer. The other would get a number that a file kept when it moved away.
   const bool foreign = key.file_system >= kMaxLayers || (key.inode >> 56) != 0;
   if (!foreign && (taken_.empty() || taken_.count(number) == 0)) return number;
-  return overrides_.emplace(key, next_fresh_++).first->second;
+  const std::uint64_t fresh = next_fresh_++;
+  overrides_.emplace(key, Override{fresh});
+  if (!foreign) taken_.emplace(fresh, key);
+  return fresh;
+}
+
+std::optional<BackingKey> InodeNumbers::KeyOf(std::uint64_t number) const {
+  if (const auto found = taken_.find(number); found != taken_.end()) return found->second;
+  if (number >= kFresh) return std::nullopt;
+  const BackingKey key{static_cast<std::uint32_t>(number >> 56), number & ((std::uint64_t{1} << 56) - 1)};
+  return overrides_.count(key) == 0 ? std::optional(key) : std::nullopt;
 }
 
 void InodeNumbers::Reassign(const BackingKey& from, const BackingKey& to) {
   const std::uint64_t number = Of(from);
   overrides_.erase(from);
-  taken_.insert(number);
-  overrides_[to] = number;
+  Released(to);
+  taken_[number] = to;
+  overrides_[to] = Override{number};
 }
 
 void InodeNumbers::Released(const BackingKey& key) {
   if (overrides_.empty()) return;
   const auto found = overrides_.find(key);
   if (found == overrides_.end()) return;
-  taken_.erase(found->second);
+  taken_.erase(found->second.number);
   overrides_.erase(found);
+}
+
+std::uint32_t InodeNumbers::ShownGeneration(const BackingKey& key, std::uint32_t backing) const {
+  const auto found = overrides_.find(key);
+  return found == overrides_.end() ? backing : backing ^ found->second.difference;
+}
+
+void InodeNumbers::ShowGeneration(const BackingKey& key, std::uint32_t backing, std::uint32_t shown) {
+  if (const auto found = overrides_.find(key); found != overrides_.end()) found->second.difference = backing ^ shown;
 }
 
 NodeTable::NodeTable(BackingKey root_key, LayerMask root_parts) {
@@ -41,6 +61,7 @@ NodeTable::NodeTable(BackingKey root_key, LayerMask root_parts) {
   root_->parts = root_parts.bits();
   root_->key = root_key;
   root_->lookups = 1;
+  root_->identified = true;  // the kernel wants generation 0 for the root
   by_id_[kRootNode.value] = root_;
   by_key_[root_key] = root_;
 }
@@ -73,7 +94,8 @@ NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& nam
   }
   NodePtr node;
   if (known == by_key_.end()) {
-    node = std::make_shared<Node>(NodeId{next_id_++}, found.st.st_mode & S_IFMT, numbers_.Of(found.key));
+    const std::uint64_t ino = numbers_.Of(found.key);
+    node = std::make_shared<Node>(FreeId(ino), found.st.st_mode & S_IFMT, ino);
     node->key = found.key;
     by_id_[node->id.value] = node;
     by_key_[found.key] = node;
@@ -92,6 +114,33 @@ NodePtr NodeTable::ReferenceLocked(const NodePtr& parent, const std::string& nam
   }
   ++node->lookups;
   return node;
+}
+
+NodeId NodeTable::FreeId(std::uint64_t ino) { return NodeId{ino == 0 || by_id_.count(ino) != 0 ? next_id_++ : ino}; }
+
+void NodeTable::Identify(Node& node, const BackingKey& key, const Result<std::uint32_t>& backing) {
+  const Lock lock(mutex_);
+  const bool known = node.generation.load() != 0;
+  if (!known) {
+    const std::uint32_t shown = backing ? numbers_.ShownGeneration(key, *backing) : next_generation_++;
+    node.generation.store(shown != 0 ? shown : 1);
+  }
+  if (!(node.key == key)) return;
+  if (known && backing) numbers_.ShowGeneration(key, *backing, node.generation.load());
+  node.identified.store(true, std::memory_order_release);
+}
+
+NodePtr NodeTable::KeepExactly(NodeId id) {
+  const Lock lock(mutex_);
+  const auto found = by_id_.find(id.value);
+  if (found == by_id_.end()) return nullptr;
+  ++found->second->lookups;
+  return found->second;
+}
+
+std::optional<BackingKey> NodeTable::KeyOfNumber(NodeId id) const {
+  const Lock lock(mutex_);
+  return numbers_.KeyOf(id.value);
 }
 
 void NodeTable::SetPlace(Node& node, const NodePtr& parent, const std::string& name) {
@@ -277,6 +326,7 @@ void NodeTable::SetKey(const NodePtr& node, const BackingKey& key) {
   numbers_.Reassign(node->key, key);
   if (const auto found = by_key_.find(node->key); found != by_key_.end() && found->second == node) by_key_.erase(found);
   node->key = key;
+  node->identified.store(false, std::memory_order_release);
   by_key_[key] = node;
 }
 

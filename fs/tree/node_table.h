@@ -4,9 +4,9 @@
 #include <atomic>
 #include <map>
 #include <optional>
+#include <random>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "fs/os/mutex.h"
@@ -17,20 +17,35 @@ namespace tierfs {
 
 // Assigns st_ino. A number is the backing inode number, with the index of the file system above it.
 // It is unique in the view and the same after a remount. A file that moves to another backing inode
-// keeps its number while mounted. That number is then taken: a file that reuses the old backing
-// inode gets another. Not thread-safe: the mutex of NodeTable guards it.
+// keeps its number while mounted, and the generation that the kernel knows. That number is then
+// taken: a file that reuses the old backing inode gets another. Not thread-safe: the mutex of
+// NodeTable guards it.
 class InodeNumbers {
  public:
   [[nodiscard]] std::uint64_t Of(const BackingKey& key);
+  // The backing inode with the number, if there is one at all. nullopt when no layer can have it.
+  [[nodiscard]] std::optional<BackingKey> KeyOf(std::uint64_t number) const;
   void Reassign(const BackingKey& from, const BackingKey& to);
   void Released(const BackingKey& key);  // the backing inode is gone
 
+  // The generation that the kernel gets for a backing inode of generation `backing`.
+  [[nodiscard]] std::uint32_t ShownGeneration(const BackingKey& key, std::uint32_t backing) const;
+  // From now on ShownGeneration(key, backing) is `shown`. Only for a key whose file has moved.
+  void ShowGeneration(const BackingKey& key, std::uint32_t backing, std::uint32_t shown);
+
  private:
+  struct Override {
+    std::uint64_t number;
+    // Shown generation XOR generation of the backing inode. So a later file on this inode shows
+    // another one.
+    std::uint32_t difference = 0;
+  };
   [[nodiscard]] static std::uint64_t Derived(const BackingKey& key);
 
-  std::unordered_map<BackingKey, std::uint64_t, BackingKeyHash> overrides_;
-  std::unordered_set<std::uint64_t> taken_;
-  std::uint64_t next_fresh_ = std::uint64_t{0x7F} << 56;
+  std::unordered_map<BackingKey, Override, BackingKeyHash> overrides_;
+  std::unordered_map<std::uint64_t, BackingKey> taken_;  // by overrides
+  std::uint64_t next_fresh_ = kFresh;
+  static constexpr std::uint64_t kFresh = std::uint64_t{0x7F} << 56;
 };
 
 // Owns the nodes, their names and their inode numbers. A node stays in the table while the kernel
@@ -56,6 +71,15 @@ class NodeTable {
   [[nodiscard]] std::uint64_t Generation() const { return generation_.load(std::memory_order_acquire); }
   // The node of a backing inode, or null when the kernel holds none. Takes no reference.
   [[nodiscard]] NodePtr Find(const BackingKey& key) const;
+  // Gives the node its generation: that of its backing inode `key`, or one never used before if
+  // that is unknown. After Rekey the node keeps the one that the kernel knows. Does nothing if the
+  // node has another backing inode by now.
+  void Identify(Node& node, const BackingKey& key, const Result<std::uint32_t>& backing);
+  // The node with exactly this number, with a new reference, or null. Unlike Get it does not lead
+  // to a successor: the kernel expects the number that it asked for.
+  [[nodiscard]] NodePtr KeepExactly(NodeId id);
+  // The backing inode from which a node with this number would be made.
+  [[nodiscard]] std::optional<BackingKey> KeyOfNumber(NodeId id) const;
   // Adds a reference to a node that already has one. Forget gives it back.
   void Keep(Node& node);
   void Forget(NodeId id, std::uint64_t count);
@@ -113,6 +137,9 @@ class NodeTable {
  private:
   using Name = std::pair<NodePtr, std::string>;  // the directory, and the entry in it
 
+  // A number for a new node: its inode number, from which the file can be found again. If another
+  // node still has that, a fresh number, whose file handles end when the kernel forgets the node.
+  [[nodiscard]] NodeId FreeId(std::uint64_t ino) REQUIRES(mutex_);
   [[nodiscard]] NodePtr ReferenceLocked(const NodePtr& parent, const std::string& name, const Found& found) REQUIRES(mutex_);
   void SetPlace(Node& node, const NodePtr& parent, const std::string& name) REQUIRES(mutex_);
   void SetParts(Node& node, LayerMask parts) REQUIRES(mutex_);
@@ -132,7 +159,8 @@ class NodeTable {
   std::unordered_map<std::uint64_t, std::map<Name, LayerMask>> other_names_ GUARDED_BY(mutex_);
   InodeNumbers numbers_ GUARDED_BY(mutex_);
   NodePtr root_;
-  std::uint64_t next_id_ GUARDED_BY(mutex_) = kRootNode.value + 1;
+  std::uint64_t next_id_ GUARDED_BY(mutex_) = std::uint64_t{1} << 63;  // above all inode numbers
+  std::uint32_t next_generation_ GUARDED_BY(mutex_) = std::random_device()();
   std::atomic<std::uint64_t> generation_{0};  // changed with the mutex held
 };
 

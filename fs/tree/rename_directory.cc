@@ -89,7 +89,7 @@ Status Renames::RenameDirectory(const Side& source, const Side& target) {
   TIERFS_TRY(transactions_.Perform(std::string("rename of the directory ") + source.name + " to " + target.name, actions));
   if (replaced) {
     nodes_.Unlinked(replaced, target.parent, target.name, true);
-    directories_.Forget(replaced->id);
+    directories_.Forget(*replaced);
   }
   FinishDirectory(node, target, source.found.parts.InTiers(), lower_target || !source.found.parts.InLower().Empty());
   return {};

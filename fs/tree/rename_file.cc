@@ -123,6 +123,7 @@ Status Renames::Move(const NodePtr& node, const Sides& sides, const Plan& plan, 
   if (plan.publish) {
     request.copy->file.Published();
     nodes_.Rekey(node, key, LayerMask::Only(plan.tier));
+    if (const auto dir = directories_.Open(target.parent, plan.tier)) directories_.Identify(*node, (*dir)->get(), target.name);
   }
   nodes_.Renamed(node, target.parent, target.name, LayerMask::Only(plan.place), source.parent, source.name);
   return {};

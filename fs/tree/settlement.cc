@@ -183,6 +183,7 @@ Status Settlement::PublishCopy(const NodePtr& node, const Move& move, Staged& co
     TIERFS_TRY(done);
     copy.file.Published();
     nodes_.Rekey(node, key, LayerMask::Only(copy.tier));
+    directories_.Identify(*node, new_dir->get(), name);
   }
   kernel_->InvalidateAttributes(node->id);
   return {};
@@ -224,9 +225,10 @@ void Settlement::PrunePart(const NodePtr& directory, LayerIndex layer) {
   // The directory shows the newest date of its parts, which may be the date of the removed part.
   const Status kept = ChangeEntryTimes((*first)->get(), "", {0, UTIME_OMIT}, shown->st_mtim);
   if (!kept) spdlog::warn("cannot keep the date of {}: {}", place.name, std::strerror(kept.error().code));
-  directories_.Forget(directory->id);
+  directories_.Forget(*directory);
   const auto st = StatFd((*first)->get());
   if (st) nodes_.Rekey(directory, layers_.KeyOf(rest.First(), *st), rest);
+  directories_.Identify(*directory, (*first)->get(), "");
   reporter_.Report(LayerMask::Only(layer), place.parent, place.name, Feed::Change::kSubtree);
   reporter_.Report(LayerMask::Only(rest.First()), place.parent, place.name, Feed::Change::kAttributes);
 }

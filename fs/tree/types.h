@@ -33,6 +33,7 @@ struct Attributes {
 
 struct Entry {
   NodeId id;  // 0: there is no such name, and the kernel may cache that
+  std::uint32_t generation;
   Attributes attributes;
   double timeout;  // seconds
 };
@@ -82,7 +83,9 @@ class Answers {
     const bool mapped = node.mappers.load(std::memory_order_relaxed) != 0 || node.may_stay_mapped.load(std::memory_order_relaxed);
     return Attributes{st, mapped ? std::min(kTick, timeout_) : timeout_};
   }
-  [[nodiscard]] Entry EntryOf(const Node& node, const struct stat& st) const { return Entry{node.id, Describe(node, st), timeout_}; }
+  [[nodiscard]] Entry EntryOf(const Node& node, const struct stat& st) const {
+    return Entry{node.id, node.generation.load(), Describe(node, st), timeout_};
+  }
   [[nodiscard]] Entry Absent() const {
     Entry absent{};
     absent.timeout = timeout_;

@@ -224,8 +224,9 @@ TEST_F(Cost, SystemCallsOfOperationsOnFiles) {
   for (const char* name : {"bulk/a", "bulk/b", "bulk/c"}) Touch(name);
   ReadWhole(Mnt("bulk/a"));
   Counts opening{{"openat", 1}, {"newfstatat", 1}, {"close", 1}};
-  // The caller's identity and umask, and the capabilities of the new file.
-  Counts creation{{"newfstatat", 2}, {"openat", 1}, {"close", 1}, {"umask", 2}, {"setfsuid", 1}, {"setfsgid", 1}, {"lgetxattr", 1}};
+  // The caller's identity and umask, the capabilities of the new file, and its generation.
+  Counts creation{{"newfstatat", 2}, {"openat", 1},   {"close", 1},     {"umask", 2},
+                  {"setfsuid", 1},   {"setfsgid", 1}, {"lgetxattr", 1}, {"name_to_handle_at", 1}};
   if (Passthrough()) {
     creation["ioctl"] = opening["ioctl"] = 2;
   } else {

@@ -41,10 +41,18 @@ TEST_F(Nodes, AnInodeHasOneNodeForAllItsNames) {
   EXPECT_EQ(table_.Find(BackingKey{0, 10}), nullptr);
 }
 
-TEST_F(Nodes, IdsAreNeverReused) {
-  const NodeId first = File(table_.root(), "a", 10)->id;
-  table_.Forget(first, 1);
-  EXPECT_NE(File(table_.root(), "a", 10)->id.value, first.value);
+TEST_F(Nodes, TheIdIsTheInodeNumberUnlessAnotherNodeHasIt) {
+  const NodePtr first = File(table_.root(), "a", 10);
+  EXPECT_EQ(first->id.value, first->ino);
+  EXPECT_EQ(table_.KeyOfNumber(first->id), (BackingKey{0, 10}));
+  table_.Forget(first->id, 1);
+  EXPECT_EQ(File(table_.root(), "a", 10)->id, first->id) << "a file handle leads to it again";
+  table_.Unlinked(table_.Get(first->id), table_.root(), "a", true);
+  const NodePtr later = File(table_.root(), "b", 10);
+  EXPECT_NE(later->id, first->id) << "the kernel still has the removed file";
+  EXPECT_EQ(table_.KeyOfNumber(later->id), std::nullopt);
+  EXPECT_EQ(table_.KeepExactly(NodeId{12345}), nullptr);
+  EXPECT_NE(File(table_.root(), "c", kRootNode.value)->id, kRootNode) << "an inode with the number of the root";
   table_.Forget(kRootNode, 100);
   EXPECT_NE(table_.Get(kRootNode), nullptr) << "the kernel cannot forget the root";
 }
@@ -129,6 +137,40 @@ TEST_F(Nodes, AFileThatMovesKeepsItsNumberForItself) {
   EXPECT_EQ(table_.NumberOf(BackingKey{0, 10}), other);
   table_.Unlinked(file, table_.root(), "x", true);
   EXPECT_NE(table_.NumberOf(BackingKey{1, 99}), number);
+}
+
+TEST_F(Nodes, AFileThatMovesKeepsItsGenerationForItself) {
+  const BackingKey from{0, 10};
+  const BackingKey to{1, 99};
+  const NodePtr file = File(table_.root(), "x", 10);
+  table_.Identify(*file, from, 7);
+  EXPECT_EQ(file->generation, 7U);
+  table_.Rekey(file, to, LayerMask::Only(2));
+  EXPECT_FALSE(file->identified);
+  table_.Identify(*file, from, 7);
+  EXPECT_FALSE(file->identified) << "this was asked of the old backing inode";
+  table_.Identify(*file, to, 1000);
+  EXPECT_EQ(file->generation, 7U) << "the kernel knows it";
+  EXPECT_EQ(table_.KeyOfNumber(file->id), to);
+  table_.Forget(file->id, 1);
+  Found found = Seen(99, S_IFREG);
+  found.key = to;
+  const NodePtr again = table_.Reference(table_.root(), "x", found);
+  EXPECT_EQ(again->id, file->id);
+  table_.Identify(*again, to, 1000);
+  EXPECT_EQ(again->generation, 7U);
+  table_.Forget(again->id, 1);
+  const NodePtr other = table_.Reference(table_.root(), "x", found);
+  table_.Identify(*other, to, 1001);
+  EXPECT_NE(other->generation, 7U) << "a later file on the same backing inode";
+}
+
+TEST_F(Nodes, AnUnknownGenerationIsNeverUsedAgain) {
+  const NodePtr a = File(table_.root(), "a", 10);
+  const NodePtr b = File(table_.root(), "b", 11);
+  for (const NodePtr& node : {a, b}) table_.Identify(*node, node->key, Fail(EOPNOTSUPP, "none"));
+  EXPECT_NE(a->generation, 0U);
+  EXPECT_NE(a->generation.load(), b->generation.load());
 }
 
 TEST_F(Nodes, NumbersDifferByFileSystemAndDoNotDependOnTheDevice) {
