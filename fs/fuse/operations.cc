@@ -108,6 +108,7 @@ template <typename... Arguments>
 bool MayCopyUp(fuse_req_t request, fuse_ino_t node, Arguments...) {
   return TreeOf(request).HasToBeCopiedUp(NodeId{node});
 }
+bool LookupTakesLong(fuse_req_t, fuse_ino_t, const char* name) { return Tree::LookupSearches(name); }
 bool SetAttrTakesLong(fuse_req_t request, fuse_ino_t node, struct stat*, int which, fuse_file_info*) {
   return (which & FUSE_SET_ATTR_SIZE) != 0 || MayCopyUp(request, node);
 }
@@ -122,7 +123,7 @@ const fuse_lowlevel_ops& Operations() {
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops table{};
     table.init = Init;
-    table.lookup = Callback<Opcode::kLookup, Lookup>;
+    table.lookup = Callback<Opcode::kLookup, Lookup, LookupTakesLong>;
     table.forget = Callback<Opcode::kForget, Forget>;
     table.forget_multi = Callback<Opcode::kForget, ForgetMulti>;
     table.getattr = Callback<Opcode::kGetAttr, GetAttr>;

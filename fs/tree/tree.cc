@@ -20,6 +20,7 @@ Tree::Tree(LayerSet layers, std::shared_ptr<const policy::Policy> policy, TreeOp
       reporter_(layers_, nodes_, *options.feed),
       directories_(layers_, nodes_, reporter_, options),
       view_(layers_, nodes_, classifier_, directories_, topology_, answers_),
+      finder_(layers_, nodes_, reporter_, directories_, view_, topology_, answers_, options.cache_timeout),
       whiteouts_(layers_, classifier_, directories_, reporter_),
       transactions_(layers_, nodes_, directories_, *options.journal),
       settle_queue_(layers_, nodes_, classifier_, *options.journal,
@@ -41,6 +42,13 @@ void Tree::Attach(Kernel* kernel) {
   open_files_.Attach(kernel);
   settlement_.Attach(kernel);
   inodes_.Attach(kernel);
+}
+
+Result<Entry> Tree::Lookup(NodeId parent, const char* name) {
+  // The kernel sends these two names only to find the node of a file handle, and its parent.
+  if (std::string_view(name) == ".") return finder_.Find(parent);
+  if (std::string_view(name) == "..") return finder_.FindParent(parent);
+  return view_.Lookup(parent, name);
 }
 
 Result<Opened> Tree::Open(const Caller& caller, NodeId id, int flags) {
@@ -67,6 +75,7 @@ Result<Opened> Tree::Open(const Caller& caller, NodeId id, int flags) {
 std::size_t Tree::DropCaches() {
   directories_.ForgetAll();
   copies_.ForgetLowerLinks();
+  finder_.DropIndexes();
   const auto all = nodes_.All();
   for (const NodePtr& node : all) {
     const NodeTable::Place place = nodes_.PlaceOf(*node);

@@ -10,6 +10,7 @@
 //   Directories' growth   a directory gains a part in a tier, or its attributes change in all its
 //                         parts.
 //   KeepTime's mutex      the date of a directory is restored.
+//   NodeFinder's mutex    an index of names is made; taken with nothing else held.
 //   leaf mutexes          NodeTable, DirCache, HandleTable, SettleQueue, Classifier: no other lock
 //                         is taken while one is held, except NodeTable's by SettleQueue.
 #pragma once
@@ -21,6 +22,7 @@
 
 #include "fs/tree/inodes.h"
 #include "fs/tree/names.h"
+#include "fs/tree/node_finder.h"
 #include "fs/tree/renames.h"
 #include "fs/tree/settlement.h"
 
@@ -38,7 +40,9 @@ class Tree {
   void Attach(Kernel* kernel);
 
   // Names.
-  [[nodiscard]] Result<Entry> Lookup(NodeId parent, const char* name) { return view_.Lookup(parent, name); }
+  [[nodiscard]] Result<Entry> Lookup(NodeId parent, const char* name);
+  // Whether a lookup may have to search the layers.
+  [[nodiscard]] static bool LookupSearches(const char* name) { return std::string_view(name) == "."; }
   void Forget(NodeId node, std::uint64_t count) { nodes_.Forget(node, count); }
   [[nodiscard]] Result<std::vector<DirectoryEntry>> List(NodeId directory) { return view_.List(directory); }
   [[nodiscard]] Status SyncDirectory(NodeId directory) { return view_.SyncDirectory(directory); }
@@ -94,6 +98,7 @@ class Tree {
   ChangeReporter reporter_;
   Directories directories_;
   MergedView view_;
+  NodeFinder finder_;
   Whiteouts whiteouts_;
   Transactions transactions_;
   SettleQueue settle_queue_;
