@@ -71,7 +71,8 @@ class Copies {
   class Names;
   // The names that the file may have: the one that the node has, and those in the lower layers.
   [[nodiscard]] Result<Names> NamesOf(const NodePtr& node);
-  // The names that show the file `key` now, each with its class tier. The caller holds the topology.
+  // The names that show the file `key` now, each with its class tier. The caller holds the
+  // topology.
   [[nodiscard]] Result<std::vector<NodeTable::Copied>> Showing(const Names& names, const BackingKey& key);
   [[nodiscard]] Result<bool> Publish(const NodePtr& node, const Names& names, Staged& copy) EXCLUDES(node->mutex);
   [[nodiscard]] Status PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> places, Staged& copy) REQUIRES(node->mutex);

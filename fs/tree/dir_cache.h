@@ -14,10 +14,10 @@ namespace tierfs {
 
 using DirFd = std::shared_ptr<const UniqueFd>;
 
-// Owns the descriptors, keyed by node and layer. A node stands for itself and for later nodes of the
-// same directory, which have its number and generation. A descriptor stays right when its directory
-// is renamed through the mount. A descriptor older than `max_age` is not used again, so changes made
-// to the trees underneath are seen within that time. Thread-safe; the mutex is a leaf.
+// Owns the descriptors, keyed by node and layer. A node stands for itself and for later nodes of
+// the same directory, which have its number and generation. A descriptor stays right when its
+// directory is renamed through the mount. A descriptor older than `max_age` is not used again, so
+// changes made to the trees underneath are seen within that time. Thread-safe; the mutex is a leaf.
 class DirCache {
  public:
   DirCache(std::size_t capacity, std::chrono::nanoseconds max_age) : capacity_(capacity), max_age_(max_age) {}

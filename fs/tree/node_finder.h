@@ -17,10 +17,10 @@ namespace tierfs {
 // generation (fs/fuse/inode.c: fuse_get_dentry).
 //
 // The number leads to a backing inode, and that to a path: from the kernel's cache of names, else
-// from an index of the trees. Neither is trusted. Only a lookup of the path in the merged view makes
-// a node, and only if the node has the number asked for. So a handle never opens anything that has
-// no name in the view: another directory of the file system, a hidden lower file, a file that a copy
-// replaced.
+// from an index of the trees. Neither is trusted. Only a lookup of the path in the merged view
+// makes a node, and only if the node has the number asked for. So a handle never opens anything
+// that has no name in the view: another directory of the file system, a hidden lower file, a file
+// that a copy replaced.
 //
 // Owns the indexes. Callers hold no lock. While an index is made, other threads that need one wait.
 class NodeFinder {

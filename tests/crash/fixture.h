@@ -21,9 +21,9 @@ class CrashTest : public OverlayTest {
   [[nodiscard]] std::vector<Operation> Continue(int count);
 
   // Call it after the crash and the next mount. The tree has to be in the state after `finished` or
-  // after `started` operations, each file in exactly one tier and with as many links as names. Once settled, `check` finds
-  // nothing, and a listing names everything that differs from the remembered trees. The test
-  // continues from the state found.
+  // after `started` operations, each file in exactly one tier and with as many links as names. Once
+  // settled, `check` finds nothing, and a listing names everything that differs from the remembered
+  // trees. The test continues from the state found.
   void ExpectRecovered(const std::vector<Operation>& operations, int finished, int started);
 
   std::mt19937 random_{12345};

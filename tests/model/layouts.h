@@ -20,8 +20,8 @@ struct Layout {
   std::array<std::optional<FileSystem>, 4> disks{};
 };
 
-// Fills a lower layer with random files, directories, symlinks, devices, xattrs and hard links. With `marks` it
-// also gets the marks of container images: whiteouts and opaque directories.
+// Fills a lower layer with random files, directories, symlinks, devices, xattrs and hard links.
+// With `marks` it also gets the marks of container images: whiteouts and opaque directories.
 void FillLower(Random& random, const std::string& directory, bool marks);
 
 // Makes files of their own from the names of each file that does not show at all its names. `shown`

@@ -1,4 +1,5 @@
-// Hard links of lower files stay hard links when one of their names changes, as on a plain directory.
+// Hard links of lower files stay hard links when one of their names changes, as on a plain
+// directory.
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/xattr.h>
