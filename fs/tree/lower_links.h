@@ -27,11 +27,13 @@ class LowerLinks {
   void Forget();
 
  private:
-  [[nodiscard]] Status Walk(dev_t device) REQUIRES(mutex_);
+  using Index = std::unordered_map<BackingKey, std::vector<std::string>, BackingKeyHash>;
+  // Reads the names of the files on one file system.
+  [[nodiscard]] Result<Index> Walk(dev_t device) const;
 
   const LayerSet& layers_;
   Mutex mutex_;
-  std::unordered_map<BackingKey, std::vector<std::string>, BackingKeyHash> names_ GUARDED_BY(mutex_);
+  Index names_ GUARDED_BY(mutex_);
   std::unordered_set<dev_t> walked_ GUARDED_BY(mutex_);  // the file systems in the index
 };
 
