@@ -139,7 +139,7 @@ class Setid : public Parity {
           WriteFile(path, std::string(8192, 'c'));
           ASSERT_EQ(::chown(path.c_str(), uid, gid), 0);
           ASSERT_EQ(::chmod(path.c_str(), mode), 0);
-          const bool done = RunAs(user, [&] { return change(path); });
+          const bool done = RunAs(user, [&, &change = change] { return change(path); });
           seen << user.name << ": " << name << ": " << done << ' ' << std::oct << Stat(path).st_mode << std::dec << ' '
                << Stat(path).st_size << "\n";
         }
