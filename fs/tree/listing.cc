@@ -38,10 +38,16 @@ class MergedListing {
     });
   }
 
-  // Prepares for another pass over all the parts: a name may occur more than once from now on.
-  // Names that a whiteout hid are searched anew, because a moving file may show at them.
-  void BeginMerging() {
-    if (!merging_) entries_.clear();
+  // Prepares for another pass over all the parts, after the part in `only` if there was but one: a
+  // name may occur more than once from now on. What the first pass found stays, because a file may
+  // move during either of them. Names that a whiteout hid are searched anew, because a moving file
+  // may show at them.
+  void BeginMerging(LayerIndex only) {
+    for (std::size_t i = 0; !merging_ && i < entries_.size(); ++i) {
+      Name& name = names_[entries_[i].name];
+      name.rule.Take(only, entries_[i].type == DT_DIR ? Held::kDirectory : Held::kOther);
+      name.index = i;
+    }
     merging_ = true;
     std::erase_if(names_, [](const auto& each) { return !each.second.rule.Shows(); });
   }
@@ -100,7 +106,7 @@ Result<std::vector<DirectoryEntry>> MergedView::ListParts(const NodePtr& directo
   if (!relocations_.NoneSince(before)) {
     // A file may have moved from a part not listed yet to a tier that was listed already, or that
     // is a new part. All parts are therefore listed again and merged.
-    listing.BeginMerging();
+    listing.BeginMerging(parts.First());
     TIERFS_TRY(add(LayerMask(parts.bits() | directory->Parts().InTiers().bits())));
   }
   for (const std::size_t index : listing.contested()) {

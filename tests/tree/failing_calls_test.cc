@@ -190,7 +190,7 @@ TEST_P(FailingLinks, CopyUp) {
         [&] {
           const NodeId node = Node("usr/file");
           return [this, node]() -> Status {
-            TIERFS_ASSIGN(const Opened opened, tree().Open(node, O_RDWR));
+            TIERFS_ASSIGN(const Opened opened, tree().Open(kRoot, node, O_RDWR));
             tree().Release(opened.handle);
             return {};
           };
