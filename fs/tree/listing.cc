@@ -90,6 +90,10 @@ class MergedListing {
 }  // namespace
 
 Result<std::vector<DirectoryEntry>> MergedView::ListParts(const NodePtr& directory, LayerMask parts) {
+  const std::uint64_t before = relocations_.Count();
+  // The directory may have gained a part, and a file moved there, since the caller looked.
+  const auto with_new_parts = [&] { return LayerMask(parts.bits() | directory->Parts().InTiers().bits()); };
+  parts = with_new_parts();
   MergedListing listing(layers_, nodes_, !parts.Single());
   const auto add = [&](LayerMask layers) -> Status {
     for (const LayerIndex layer : layers) {
@@ -101,13 +105,12 @@ Result<std::vector<DirectoryEntry>> MergedView::ListParts(const NodePtr& directo
     }
     return {};
   };
-  const std::uint64_t before = relocations_.Count();
   TIERFS_TRY(add(parts));
   if (!relocations_.NoneSince(before)) {
     // A file may have moved from a part not listed yet to a tier that was listed already, or that
     // is a new part. All parts are therefore listed again and merged.
     listing.BeginMerging(parts.First());
-    TIERFS_TRY(add(LayerMask(parts.bits() | directory->Parts().InTiers().bits())));
+    TIERFS_TRY(add(with_new_parts()));
   }
   for (const std::size_t index : listing.contested()) {
     DirectoryEntry& entry = listing.entries()[index];
