@@ -9,8 +9,9 @@
 
 namespace tierfs {
 
-// Locks each tier directory (flock(2)); the locks last as long as the descriptors. Fails at once if
-// another process has one. A file system that has no such locks is left unlocked.
+// Locks each tier directory (flock(2)); the locks last as long as the descriptors. Fails if another
+// process of this user keeps one for 10 s. Locks of other users do not count: any user who may read
+// a directory can lock it. A file system that has no such locks is left unlocked.
 [[nodiscard]] ConfigResult<std::vector<UniqueFd>> LockTiers(const Config& config);
 
 }  // namespace tierfs

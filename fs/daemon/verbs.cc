@@ -57,11 +57,12 @@ std::vector<protocol::ServedLayer> LayersOf(const LayerSet& layers) {
     // The mount itself covers the directory that it is mounted over.
     if (path.empty() || path[0] != '/') continue;
     struct stat st {};  // stays empty if the file system has failed
-    if (const auto now = StatFd(layers[layer].root.get())) st = *now;
+    const auto now = StatFd(layers[layer].root.get());
+    if (now) st = *now;
     std::error_code ignored;
     const std::string place = std::filesystem::read_symlink(ProcPath(layers[layer].root.get()), ignored).string();
     const std::string what = IsTier(layer) ? "tier " + std::to_string(NumberOf(TierOf(layer))) : "lower layer";
-    served.push_back({what, path, st.st_dev, st.st_ino, st.st_nlink == 0, place});
+    served.push_back({what, path, st.st_dev, st.st_ino, now && now->st_nlink == 0, place});
   }
   return served;
 }

@@ -49,13 +49,17 @@ tl::expected<std::uint64_t, std::string> WriteBackMapped(const Config& config) {
 
 tl::expected<SyncReport, std::string> SyncMount(const Config& config) {
   SyncReport report;
-  if (FindDaemon(config.state) || !MountpointOf(config).empty()) {
-    TIERFS_ASSIGN(report.mapped, WriteBackMapped(config));
+  tl::expected<void, std::string> outcome;
+  const auto daemon = FindDaemon(config.state);
+  const bool absent = !daemon && (daemon.error().code == ENOENT || daemon.error().code == ECONNREFUSED);
+  if (!absent || !MountpointOf(config).empty()) {
+    const auto mapped = WriteBackMapped(config);
+    if (mapped) report.mapped = *mapped;
+    if (!mapped) outcome = tl::unexpected(mapped.error());
   }
   std::vector<std::string> places(config.tiers.begin(), config.tiers.end());
   places.push_back(config.state);
   std::set<dev_t> synced;
-  tl::expected<void, std::string> outcome;
   for (const std::string& place : places) {
     const auto directory = OpenFor(config, place);
     struct stat st {};

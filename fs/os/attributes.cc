@@ -141,6 +141,14 @@ Status AddFlags(int file, int flags) {
   return {};
 }
 
+void DropProtection(int dir, const char* name) {
+  int flags = 0;
+  const auto file = OpenEntry(dir, name, O_RDONLY | O_NONBLOCK);
+  if (!file || ::ioctl(file->get(), FS_IOC_GETFLAGS, &flags) != 0) return;
+  flags &= ~kForbidding;
+  (void)::ioctl(file->get(), FS_IOC_SETFLAGS, &flags);
+}
+
 Status IsUnprotected(int dir, const char* name) {
   struct statx st {};
   if (::statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_TYPE, &st) != 0) return FailErrno("statx");

@@ -51,6 +51,9 @@ struct DirectoryFlags {
 [[nodiscard]] Result<int> CloneFileFlags(int from, int to);
 [[nodiscard]] Status AddFlags(int file, int flags);
 
+// Takes the append-only and the immutable flag from a file, if it can.
+void DropProtection(int dir, const char* name);
+
 // Returns EPERM if the entry itself is immutable or append-only. With an empty name, looks at
 // `dir`.
 [[nodiscard]] Status IsUnprotected(int dir, const char* name);

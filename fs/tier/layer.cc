@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/list_dir.h"
@@ -79,12 +80,21 @@ Status LayerSet::PrepareWork(LayerIndex tier, const std::string& state) {
 }
 
 Status LayerSet::EmptyWork() const {
+  Status outcome;
   for (const Layer& layer : layers_) {
     if (!layer.work) continue;
     TIERFS_ASSIGN(const UniqueFd work, OpenEntry(layer.work.get(), ".", O_RDONLY | O_DIRECTORY));
-    TIERFS_TRY(ForEachEntry(work.get(), [&](const dirent64& entry) -> Status { return RemoveEntry(work.get(), entry.d_name); }));
+    TIERFS_TRY(ForEachEntry(work.get(), [&](const dirent64& entry) -> Status {
+      Status removed = RemoveEntry(work.get(), entry.d_name);
+      if (!removed && removed.error().code == EPERM) {
+        DropProtection(work.get(), entry.d_name);
+        removed = RemoveEntry(work.get(), entry.d_name);
+      }
+      if (!removed && outcome) outcome = removed;
+      return {};
+    }));
   }
-  return {};
+  return outcome;
 }
 
 BackingKey LayerSet::KeyOf(LayerIndex layer, const struct stat& st) const {

@@ -24,7 +24,9 @@ Status Walk(int dir, const std::string& path, const Visit& visit, const Enter& e
   }));
   for (const std::string& name : names) {
     const auto st = StatEntry(dir, name.c_str());
-    if (!st && st.error().code == ENOENT) continue;
+    // Root may look at everything but the mount of another user, or one that has died.
+    if (!st && (st.error().code == ENOENT || st.error().code == EACCES || st.error().code == ENOTCONN || st.error().code == ESTALE))
+      continue;
     if (!st) return tl::unexpected(st.error());
     const WalkedEntry entry{JoinPath(path, name), *st, IsWhiteout(*st)};
     visit(entry);

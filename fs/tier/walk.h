@@ -17,7 +17,8 @@ struct WalkedEntry {
 };
 
 // Calls `visit` for every entry beneath the directory `root`, a directory before its content. Never
-// follows a symlink. Keeps one descriptor open for each level. Skips entries that vanish meanwhile.
+// follows a symlink. Keeps one descriptor open for each level. Skips entries that vanish meanwhile,
+// and mounts that cannot be looked at.
 [[nodiscard]] Status WalkTree(const std::string& root, const std::function<void(const WalkedEntry&)>& visit);
 // The same for an open directory; O_PATH is enough. `enter` is asked before a directory is entered.
 [[nodiscard]] Status WalkTree(int root, const std::function<void(const WalkedEntry&)>& visit,

@@ -62,6 +62,8 @@ Result<Staged> Copies::Stage(const NodePtr& node, LayerIndex tier, off_t limit) 
     if (node->open.Any() || node->changes != changes) return Fail(EBUSY, "open");
     return Fail(ETXTBSY, "mapped");
   }
+  // A file that is append-only or immutable may not be truncated, so all of its data is needed.
+  if (limit != kAllData && !IsUnprotected(source.DirOrFile(), source.name.c_str())) limit = kAllData;
   TIERFS_ASSIGN(WorkFile file, WorkFile::CopyOf(layers_[tier], source.DirOrFile(), source.name.c_str(), limit));
   Fault::Here("copy.made");
   return Staged{std::move(file), node, key, changes, tier};
@@ -204,8 +206,8 @@ Result<bool> Copies::Publish(const NodePtr& node, const Names& names, Staged& co
     TIERFS_ASSIGN(node->pinned, OpenEntry(copy.file.dir(), copy.file.name().c_str(), O_PATH));
     nodes_.Rekey(node, layers_.KeyOf(copy.tier, copy.file.st()), LayerMask::Only(copy.tier));
     directories_.Identify(*node, node->pinned.get(), "");
+    open_files_.FollowContent(node);
   }
-  open_files_.FollowContent(node);
   return true;
 }
 
@@ -237,6 +239,7 @@ Status Copies::PublishAt(const NodePtr& node, std::vector<NodeTable::Copied> pla
     directories_.Identify(*node, first_dir->get(), first.name.c_str());
     copy.file.Published();
   }
+  open_files_.FollowContent(node);
   if (places.size() > 1) {
     struct stat st = copy.file.st();
     st.st_nlink = places.size();

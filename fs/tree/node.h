@@ -90,6 +90,8 @@ struct Node {
   // Keeps an unlinked file reachable: a regular file while it is open, any other file until the
   // kernel forgets it.
   UniqueFd pinned GUARDED_BY(mutex);
+  // The last name of the file was removed. NodeTable no longer knows its backing inode.
+  bool removed GUARDED_BY(mutex) = false;
   // The last attributes of an unlinked file that is no longer open. Its space has been given back.
   std::unique_ptr<const struct stat> last_seen GUARDED_BY(mutex);
 };

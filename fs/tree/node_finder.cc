@@ -31,7 +31,7 @@ Result<Entry> NodeFinder::Answer(const NodePtr& node) {
     const ReadLock topology(topology_);
     const bool unnamed = node != nodes_.root() && !nodes_.PlaceOf(*node).parent;
     TIERFS_ASSIGN(const struct stat st, directories_.Stat(node));
-    if (unnamed && (node->IsDir() || st.st_nlink == 0)) return Fail(ESTALE, "no name left");
+    if (unnamed && (node->IsDir() || st.st_nlink == 0 || !IsTier(node->Placement()))) return Fail(ESTALE, "no name left");
     if (!node->IsDir()) reporter_.RememberLinks(nodes_.KeyOf(*node), st, node->Placement());
     return st;
   };

@@ -201,7 +201,7 @@ void OpenFiles::Release(HandleId handle) {
 }
 
 void OpenFiles::GiveBackSpace(Node& node) {
-  if (!node.pinned || node.open.Any() || !S_ISREG(node.type)) return;
+  if (!node.removed || !node.pinned || node.open.Any() || !S_ISREG(node.type)) return;
   const auto st = StatFd(node.pinned.get());
   if (!st || st->st_nlink != 0 || st->st_blocks * kSector <= kSmallFile) return;
   node.last_seen = std::make_unique<const struct stat>(*st);

@@ -26,7 +26,9 @@ Status Names::MayRemove(const Side& there) {
 
 void Names::NameGone(const NodePtr& node, const NodePtr& parent, const char* name) {
   const auto st = StatFd(node->pinned.get());
-  nodes_.Unlinked(node, parent, name, st && st->st_nlink == 0);
+  const bool last = st && st->st_nlink == 0;
+  nodes_.Unlinked(node, parent, name, last);
+  if (last) node->removed = true;
   if (nodes_.PlaceOf(*node).parent) {
     node->pinned.Reset();  // a hard link that is still known by another name needs no descriptor
   } else if (!node->open.Any()) {
@@ -54,7 +56,7 @@ Result<NodePtr> Names::TryUnlink(NodeId parent_id, const char* name) {
     if (there.found.IsDir()) return Fail(EISDIR, "unlink");
     // The kernel looks a file up before it asks for its removal, so there is a node.
     if (!node) return Fail(ESTALE, "unlink of an unknown file");
-    if (Copies::SharesLowerFile(there.found)) return node;
+    if (Copies::SharesLowerFile(there.found) && !IsTier(node->Placement())) return node;
     const Lock lock(node->mutex);
     if (nodes_.Generation() != generation) continue;
     if (!(there.found.key == nodes_.KeyOf(*node))) return Fail(ESTALE, "unlink of what was replaced underneath");

@@ -99,7 +99,7 @@ Result<NodePtr> Renames::NeedsCopyUp(const Request& request, const Sides& sides)
   }
   if (!lower && !request.exchange && Copies::SharesLowerFile(sides.target.found)) {
     if (!sides.target.node) return Fail(ESTALE, "rename onto an unknown file");
-    lower = sides.target.node;
+    if (!IsTier(sides.target.node->Placement())) lower = sides.target.node;
   }
   return lower;
 }

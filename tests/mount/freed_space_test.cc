@@ -109,6 +109,26 @@ TEST_F(FreedSpace, APathDescriptorShowsTheLastAttributes) {
   EXPECT_EQ(Errno(::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_RDONLY)), ESTALE);
 }
 
+// The inode of a temporary file is used again. The new file must not be taken for the old one.
+TEST_F(FreedSpace, OfATemporaryFileGoesToAnotherFile) {
+  UniqueFd temporary(::open(Mnt().c_str(), O_TMPFILE | O_RDWR, 0600));
+  ASSERT_TRUE(temporary) << std::strerror(errno);
+  const std::string content(2 << 20, 't');
+  ASSERT_EQ(::write(temporary.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  const UniqueFd path(::open(("/proc/self/fd/" + std::to_string(temporary.get())).c_str(), O_PATH));
+  ASSERT_TRUE(path);
+  temporary.Reset();
+  ::usleep(200'000);
+  const UniqueFd other(::open(Mnt("other").c_str(), O_CREAT | O_RDWR, 0600));
+  ASSERT_EQ(::write(other.get(), "x", 1), 1);
+  ASSERT_EQ(::unlink(Mnt("other").c_str()), 0);
+  struct stat st {};
+  ASSERT_EQ(::fstat(other.get(), &st), 0);
+  EXPECT_EQ(st.st_size, 1);
+  ASSERT_EQ(::fstat(path.get(), &st), 0);
+  EXPECT_EQ(st.st_size, 2 << 20);
+}
+
 TEST_F(FreedSpace, AnOpenFifoLivesOnWithoutAName) {
   ASSERT_EQ(::mkfifo(Mnt("fifo").c_str(), 0600), 0);
   const UniqueFd fd(::open(Mnt("fifo").c_str(), O_RDWR));

@@ -153,6 +153,26 @@ TEST_F(LinkedCopyUp, NamesThatNoLongerShowStayAway) {
   EXPECT_EQ(Stat(Mnt("etc/one")).st_nlink, 3U);
 }
 
+// A tier that was filled with hard links to a lower layer (cp -al).
+TEST_F(LinkedCopyUp, ATierAndALowerLayerMayShareAFile) {
+  const std::string lower = AddLower("lower");
+  WriteFile(lower + "/b", "shared");
+  WriteFile(lower + "/c", "other");
+  ASSERT_EQ(::link((lower + "/c").c_str(), (lower + "/d").c_str()), 0);
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  ASSERT_EQ(::link((lower + "/b").c_str(), Tier(2, "a").c_str()), 0);
+  ASSERT_EQ(::link((lower + "/c").c_str(), Tier(2, "e").c_str()), 0);
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* name : {"b", "a", "c", "d", "e"}) EXPECT_NE(ReadFile(Mnt(name)), "");
+  EXPECT_EQ(::unlink(Mnt("b").c_str()), 0) << std::strerror(errno);
+  WriteFile(Mnt("new"), "new");
+  EXPECT_EQ(::rename(Mnt("new").c_str(), Mnt("c").c_str()), 0) << std::strerror(errno);
+  EXPECT_EQ(ReadFile(Mnt("c")), "new");
+  EXPECT_EQ(ReadFile(Mnt("a")), "shared");
+  SkipKernelComparison();
+}
+
 // A symlink, a fifo, and names with every kind of byte.
 TEST_F(LinkedCopyUp, AnyFileAndAnyName) {
   const std::string lower = AddLower("lower");

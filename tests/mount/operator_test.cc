@@ -1,6 +1,7 @@
 // What an operator is told when the ground under a mount changes: a tier deleted and made anew, a
 // disk mounted over it or unmounted, a replaced state directory, a daemon that does not answer.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -110,6 +111,27 @@ TEST_F(Operator, AConfigThatWasChangedUnderTheMountIsNamed) {
   ExpectNamed("tier 2: the config names " + Base("other") + ", the mount still uses " + old);
 }
 
+// Any user who may read a directory can lock it.
+TEST_F(Operator, ALockOfAnotherUserKeepsNoMountAway) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int tier = ::open(Tier(2).c_str(), O_RDONLY | O_DIRECTORY);
+    if (::setuid(65534) != 0 || ::flock(tier, LOCK_EX | LOCK_NB) != 0 || ::write(ready[1], "x", 1) != 1) ::_exit(1);
+    for (;;) ::pause();
+  }
+  char byte = 0;
+  EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+  EXPECT_TRUE(Mount()) << Refusal();
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
 TEST_F(Operator, AReplacedStateDirectoryIsNamedAndLetsNoSecondDaemonIn) {
   ASSERT_TRUE(Mount()) << Refusal();
   ASSERT_EQ(Shell("mv " + Base("state") + " " + Base("old") + " && mkdir " + Base("state")).code, 0);
@@ -121,7 +143,7 @@ TEST_F(Operator, AReplacedStateDirectoryIsNamedAndLetsNoSecondDaemonIn) {
   EXPECT_EQ(rescan.code, 3);
   EXPECT_NE(rescan.err.find(what), std::string::npos) << rescan.err;
   MakeDirs(Base("mnt2"));
-  const std::string in_use = "tier 1: " + Tier(1) + " is in use by a daemon";
+  const std::string in_use = "tier 1: " + Tier(1) + " is locked by process ";
   const Ran second = Execute({TIERFS_BINARY, ConfigFile(), Base("mnt2")});
   EXPECT_EQ(second.code, 1);
   EXPECT_NE(second.err.find(in_use), std::string::npos) << second.err;

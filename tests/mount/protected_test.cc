@@ -247,6 +247,29 @@ TEST_F(Protected, AMappingFromBeforeTheFlagIsWrittenBackInItsPlace) {
   EXPECT_EQ(ReadFile(Tier(2, "log")), "ONe two");
 }
 
+// The refused call must not leave a copy without the data.
+TEST_F(Protected, ARefusedTruncationOfALowerFileKeepsItsContent) {
+  const std::string lower = Base("image");
+  MakeDirs(lower);
+  AddToConfig("lower = [\"" + lower + "\"]");
+  for (const int flag : {FS_APPEND_FL, FS_IMMUTABLE_FL}) {
+    const std::string name = flag == FS_APPEND_FL ? "log" : "fixed";
+    for (const char* way : {"open", "truncate"}) WriteFile(lower + "/" + name + way, "content");
+    for (const char* way : {"open", "truncate"}) ASSERT_EQ(Change(lower + "/" + name + way, flag, 0), 0);
+  }
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* name : {"log", "fixed"}) {
+    EXPECT_EQ(Errno(::open(Mnt(std::string(name) + "open").c_str(), O_WRONLY | O_TRUNC)), EPERM);
+    EXPECT_EQ(Errno(::truncate(Mnt(std::string(name) + "truncate").c_str(), 1)), EPERM);
+    for (const char* way : {"open", "truncate"}) EXPECT_EQ(ReadFile(Mnt(std::string(name) + way)), "content") << name << way;
+  }
+  for (const std::string& root : {lower, Mnt()}) {
+    for (const char* name : {"logopen", "logtruncate", "fixedopen", "fixedtruncate"}) {
+      EXPECT_EQ(Change(root + "/" + name, 0, FS_APPEND_FL | FS_IMMUTABLE_FL), 0);
+    }
+  }
+}
+
 TEST_F(Protected, ChattrMovesTheTimeOfTheChange) {
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("f"), "x");

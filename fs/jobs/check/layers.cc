@@ -1,5 +1,6 @@
 // Checks that the paths of a config lead to its own directories.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -26,6 +27,9 @@ std::vector<Finding> CheckLayers(const Subject& subject, const protocol::DaemonS
       findings.push_back({"layer-replaced", "", std::move(layer.what), std::move(layer.cure), {}});
     }
   }
+  // Another user's marks have another name, or cannot be read.
+  struct stat state {};
+  if (::stat(subject.config.state.c_str(), &state) != 0 || state.st_uid != ::geteuid()) return findings;
   const auto& tiers = subject.config.tiers;
   // The check of the trees says which tier cannot be read.
   if (!findings.empty() || !std::all_of(tiers.begin(), tiers.end(), Answers)) return findings;
