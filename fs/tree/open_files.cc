@@ -197,14 +197,15 @@ void OpenFiles::Release(HandleId handle) {
     }
   }
   if (node->settle_at_close && !open.Any()) settle_queue_.Closed(node);
-  GiveBackSpace(*node);
+  if (node->removed && node->pinned) {
+    if (const auto st = StatFd(node->pinned.get())) GiveBackSpace(*node, *st);
+  }
 }
 
-void OpenFiles::GiveBackSpace(Node& node) {
+void OpenFiles::GiveBackSpace(Node& node, const struct stat& st) {
   if (!node.removed || !node.pinned || node.open.Any() || !S_ISREG(node.type)) return;
-  const auto st = StatFd(node.pinned.get());
-  if (!st || st->st_nlink != 0 || st->st_blocks * kSector <= kSmallFile) return;
-  node.last_seen = std::make_unique<const struct stat>(*st);
+  if (st.st_blocks * kSector <= kSmallFile) return;
+  node.last_seen = std::make_unique<const struct stat>(st);
   node.pinned.Reset();
 }
 

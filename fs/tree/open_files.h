@@ -63,7 +63,7 @@ class OpenFiles {
   // nothing, goes on showing the last attributes. A small file stays until the kernel forgets it: a
   // program may have looked it up and be about to open it. The kernel tries such an open once more,
   // but a small file may have been replaced again by then.
-  static void GiveBackSpace(Node& node) REQUIRES(node.mutex);
+  static void GiveBackSpace(Node& node, const struct stat& st) REQUIRES(node.mutex);
   // Finds out whether a mapping for writing outlived the handles of the file. The kernel does not
   // report its end.
   void LookForMapping(const NodePtr& node) EXCLUDES(node->mutex);

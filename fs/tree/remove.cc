@@ -33,7 +33,7 @@ void Names::NameGone(const NodePtr& node, const NodePtr& parent, const char* nam
     node->pinned.Reset();  // a hard link that is still known by another name needs no descriptor
   } else if (!node->open.Any()) {
     settle_queue_.NothingToSettle(node);
-    OpenFiles::GiveBackSpace(*node);
+    if (last) OpenFiles::GiveBackSpace(*node, *st);
   }
 }
 
