@@ -27,7 +27,7 @@ tl::expected<std::vector<check::Finding>, std::string> FindingsOf(const check::S
   Progress progress("checking:");
   const auto show = [&progress](std::uint64_t seen) { progress.Show(seen); };
   std::vector<check::Finding> findings = check::CheckLayers(subject, daemon);
-  // What stands at a path that leads elsewhere is none of this mount's.
+  // A replaced path holds nothing of this mount.
   if (!findings.empty()) return findings;
   auto trees = check::CheckTrees(subject, show);
   if (!trees) return trees;

@@ -75,7 +75,7 @@ std::string Help() {
           "  -o OPTION,...  mount options, below\n"
           "  -h, --help     this text\n"
           "  -V, --version  the version\n\n"
-          "SIGHUP has the policy read again, as `tierctl reload` does. SIGTERM and SIGINT unmount.\n\n"
+          "SIGHUP reloads the policy, as `tierctl reload` does. SIGTERM and SIGINT unmount.\n\n"
           "mount options:\n";
   for (const MountOption& option : kMountOptions) {
     if (option.help.empty()) continue;

@@ -1,6 +1,6 @@
 // Whether the paths in a config still lead to the directories that its daemon works in. A daemon
-// keeps the directories that it opened when it mounted. Whoever replaces one by its path, mounts a
-// disk over it or unmounts it, parts the two: programs write to one, backups read the other.
+// keeps the directories that it opened when it mounted. If a path is replaced, covered or
+// unmounted, it leads elsewhere: programs write to one directory, and backups would read the other.
 #pragma once
 
 #include <string>

@@ -248,7 +248,7 @@ Result<std::string> Inodes::ListXattrs(const Caller& caller, NodeId id) {
     std::optional<bool> privileged;  // asked for when it matters
     for (const std::string& name : *names) {
       if (IsPrivateXattr(name) || IsShownOtherwise(name)) continue;
-      // The kernel's own file systems list these names to no one else.
+      // The kernel's own file systems list these names to privileged callers only.
       if (name.rfind("trusted.", 0) == 0) {
         if (!privileged) privileged = HasCapability(caller, CAP_SYS_ADMIN);
         if (!*privileged) continue;

@@ -1,4 +1,4 @@
-// What an operator is told when the ground under a mount changes: a tier deleted and made anew, a
+// The messages to an operator when something changes under a mount: a tier deleted and made anew, a
 // disk mounted over it or unmounted, a replaced state directory, a daemon that does not answer.
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,5 +1,5 @@
-// The setuid and setgid bits of a file end as on the disk beneath it, whoever changes the file and
-// however.
+// The setuid and setgid bits of a file end as on the disk beneath it, after each change by each
+// user.
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/falloc.h>
