@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "fs/config/history.h"
+
 namespace tierfs {
 namespace fs = std::filesystem;
 namespace {
@@ -53,8 +55,8 @@ class Reader {
     for (const auto& [key, value] : table_) config_.lines[std::string(key.str())] = value.source().begin.line;
     for (const auto& [key, value] : table_) {
       const std::string name(key.str());
-      const bool known =
-          name == "tier" || std::any_of(ConfigKeys().begin(), ConfigKeys().end(), [&](const ConfigKey& each) { return name == each.name; });
+      const bool known = name == "tier" || name == "version" || name == "gate" ||
+                         std::any_of(ConfigKeys().begin(), ConfigKeys().end(), [&](const ConfigKey& each) { return name == each.name; });
       if (!known) return Error(name, "unknown key '" + name + "'" + Suggestion(name));
     }
     config_.name = Text("name");
@@ -82,6 +84,7 @@ class Reader {
     }
     Feed();
     Tiers();
+    if (auto history = ReadHistory(table_, config_); !problem_ && !history) problem_ = history.error();
     if (problem_) return tl::unexpected(*problem_);
     if (config_.name.empty()) return Error("name", "no name; add: name = \"myservice\"");
     if (config_.name.find('/') != std::string::npos || config_.name[0] == '.') {
@@ -196,6 +199,19 @@ const std::vector<ConfigKey>& ConfigKeys() {
       {"over", "true|false", "the same as \"over\" at the end of lower"},
       {"cache_timeout", "SECONDS", "changes made directly in the trees are seen within this time (60)"},
       {"feed", "[TIER, ...]", "the tiers whose changes are recorded for `tierctl changes` ([1, 2])"},
+      {"version.repo", "DIR", "the bare git repository that keeps every change of tier 1; `tierctl init` makes it"},
+      {"version.remote", "URL", "where commits are pushed to"},
+      {"version.push_every", "TIME", "how long commits wait for a push (\"5m\")"},
+      {"version.in_backup", "true|false", "the repository is part of a backup, so that no remote is needed (false)"},
+      {"version.settle", "TIME", "a file is committed when it was left alone for this time (\"2s\")"},
+      {"version.at_most", "TIME", "a file that is written all the time is committed this often (\"60s\")"},
+      {"version.author", "login|uid|none", "what a commit tells about its author; \"none\" for a public repository (\"login\")"},
+      {"version.on_commit", "[PROGRAM, ...]", "is run after each commit"},
+      {"gate.on_finding", "move|hold|off", "what becomes of a file with a credential: tier 2, not committed, or committed (\"move\")"},
+      {"gate.rules", "[FILE, ...]", "more rules for credentials, in the form of gitleaks"},
+      {"gate.allow", "FILE", "what the gate lets pass (NAME.allow beside this file)"},
+      {"gate.max_file", "SIZE", "a larger file is not committed (\"1M\")"},
+      {"gate.max_growth", "SIZE", "no more new content than this is committed in a day (\"64M\")"},
       {"tier.1", "DIR", "the tree of tier 1, build"},
       {"tier.2", "DIR", "the tree of tier 2, data"},
       {"tier.3", "DIR", "the tree of tier 3, state"},

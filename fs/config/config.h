@@ -3,7 +3,9 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,32 @@ using ConfigResult = tl::expected<T, ConfigError>;
 // A mount can distinguish this many lower layers besides its tiers.
 inline constexpr std::size_t kMaxLowerLayers = 60;
 
+// [version]: tier 1 is kept in a git repository.
+struct VersionConfig {
+  // What a commit tells about its author.
+  enum class Author : std::uint8_t { kLogin, kUid, kNone };
+
+  std::string repo;        // absolute
+  std::string remote;      // where to push; "" nowhere
+  bool in_backup = false;  // the repository is part of some backup
+  std::chrono::milliseconds push_every{std::chrono::minutes(5)};
+  std::chrono::milliseconds settle{std::chrono::seconds(2)};
+  std::chrono::milliseconds at_most{std::chrono::seconds(60)};
+  Author author = Author::kLogin;
+  std::vector<std::string> on_commit;  // a program and its arguments, run after each commit
+};
+
+// [gate]: what never gets into that repository.
+struct GateConfig {
+  enum class OnFinding : std::uint8_t { kMove, kHold, kOff };
+
+  OnFinding on_finding = OnFinding::kMove;
+  std::vector<std::string> rules;          // absolute; read after the built-in ones
+  std::uint64_t max_file = 1 << 20;        // bytes
+  std::uint64_t max_growth = 64ULL << 20;  // bytes of new content in a day
+  std::string allow;                       // absolute; need not exist
+};
+
 struct Config {
   std::string file;  // absolute
   std::string name;
@@ -44,6 +72,11 @@ struct Config {
   // The tiers whose changes are recorded.
   std::vector<TierId> feed{TierId::kBuild, TierId::kData};
   std::chrono::milliseconds cache_timeout{std::chrono::seconds(60)};
+  std::optional<VersionConfig> version;
+  GateConfig gate;
+
+  // The file with the rules that the gate has made; read after all other rules.
+  [[nodiscard]] std::string GateRules() const { return state + "/gate.tiers"; }
 
   // Returns the line of a key ("name", "tier.2"), for errors found later; 0 if it is not in the
   // file.
@@ -62,8 +95,13 @@ struct Config {
 // Performs CheckApart and checks that each directory exists. Changes nothing.
 [[nodiscard]] ConfigResult<void> CheckPaths(const Config& config, const std::string& mountpoint);
 
-// Reads and compiles the policy, with includes read from the disk. Reports all errors.
+// Reads and compiles the policy, with includes read from the disk. Reports all errors. The rules of
+// the gate (Config::GateRules) come last.
 [[nodiscard]] policy::ParseResult LoadPolicy(const Config& config);
+// The same for another policy file than the config's.
+[[nodiscard]] policy::ParseResult LoadPolicy(const Config& config, const std::string& file);
+// The rules of `policy` with the gate's rules as they are now instead of those that it holds.
+[[nodiscard]] policy::ParseResult WithGateRules(const Config& config, const policy::Policy& policy);
 // Returns one line with the first error of a policy and the number of further errors.
 [[nodiscard]] std::string FirstErrorOf(const policy::ParseResult& policy);
 [[nodiscard]] policy::ParseResult LoadPolicyFile(const std::string& path);

@@ -75,6 +75,7 @@ ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoin
   std::vector<Named> places = LayersOf(config);
   if (!mountpoint.empty()) places.push_back({"mountpoint", "the mountpoint", mountpoint});
   places.push_back({"state", "the state directory", config.state});
+  if (config.version) places.push_back({"version.repo", "the repository", config.version->repo});
   for (Named& place : places) place.path = fs::weakly_canonical(place.path, ignored).string();
 
   for (std::size_t i = 0; i < places.size(); ++i) {

@@ -1,8 +1,11 @@
 // Runs another program and reads its output.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/os/result.h"
@@ -14,16 +17,22 @@ struct Command {
   std::vector<std::string> arguments;
   std::string directory;  // working directory; "" is the caller's own
   std::string input;      // standard input; "" is an empty one
+  int input_file = -1;    // standard input instead of `input`, read from the file's offset
   // Each function is called with one line, without its line end. A carriage return ends a line too,
   // since progress displays use it. Without a function the output is dropped.
   std::function<void(const std::string& line)> output;
   std::function<void(const std::string& line)> error;
+  // If set, called with the bytes of the output as they come, instead of `output`.
+  std::function<void(std::string_view bytes)> raw_output = {};
   std::vector<std::string> environment = {};  // NAME=VALUE, in addition to the caller's own
+  // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
+  const std::atomic<bool>* cancelled = nullptr;
+  std::chrono::milliseconds patience = {};  // 0: without end
 };
 
 // Runs the program to its end, even if it leaves processes behind. Returns its exit code, or 128 +
 // the signal that ended it; ENOENT if there is no such program. If the caller dies, the program
-// gets SIGINT.
+// gets SIGINT. The caller's memory is not copied (vfork), however large it is.
 [[nodiscard]] Result<int> RunProcess(const Command& command);
 
 }  // namespace tierfs
