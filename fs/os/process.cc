@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <optional>
 
 #include "fs/os/unique_fd.h"
 
@@ -140,13 +139,14 @@ class Ender {
   void Look() {
     const auto now = Clock::now();
     if (told_) {
-      if (now - *told_ > kGrace) ::kill(child_, SIGKILL);
+      if (now - told_at_ > kGrace) ::kill(child_, SIGKILL);
       return;
     }
     const bool late = command_.patience.count() > 0 && now - start_ > command_.patience;
     if (!late && (command_.cancelled == nullptr || !*command_.cancelled)) return;
     ::kill(child_, SIGTERM);
-    told_ = now;
+    told_ = true;
+    told_at_ = now;
   }
 
  private:
@@ -157,7 +157,8 @@ class Ender {
   const Command& command_;
   const pid_t child_;
   const Clock::time_point start_;
-  std::optional<Clock::time_point> told_;
+  bool told_ = false;
+  Clock::time_point told_at_;
 };
 
 }  // namespace
