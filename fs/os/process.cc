@@ -48,14 +48,16 @@ class Vectors {
     for (const std::string& each : command.arguments) arguments_.push_back(const_cast<char*>(each.c_str()));
     arguments_.push_back(nullptr);
     const auto replaced = [&](std::string_view old) {
-      const std::string_view name = old.substr(0, old.find('=') + 1);
+      const std::string_view name = old.substr(0, old.find('='));
       return std::any_of(command.environment.begin(), command.environment.end(),
-                         [&](const std::string& each) { return each.starts_with(name); });
+                         [&](const std::string& each) { return std::string_view(each).substr(0, each.find('=')) == name; });
     };
     for (char** each = environ; *each != nullptr; ++each) {
       if (!replaced(*each)) environment_.push_back(*each);
     }
-    for (const std::string& each : command.environment) environment_.push_back(const_cast<char*>(each.c_str()));
+    for (const std::string& each : command.environment) {
+      if (each.find('=') != std::string::npos) environment_.push_back(const_cast<char*>(each.c_str()));
+    }
     environment_.push_back(nullptr);
   }
   [[nodiscard]] char* const* arguments() const { return arguments_.data(); }
