@@ -96,7 +96,7 @@ protocol::DaemonStatus StatusOf(const Served& served) {
 }  // namespace
 
 Answer<protocol::Reload> ReloadPolicy(const Served& served, const protocol::Reload& request) {
-  const auto policy = request.policy.empty() ? LoadPolicy(served.config) : LoadPolicyFile(request.policy);
+  const auto policy = request.policy.empty() ? LoadPolicy(served.config) : LoadPolicy(served.config, request.policy);
   if (!policy.policy) return tl::unexpected(FirstErrorOf(policy) + "; the old policy stays");
   if (!request.dry_run) {
     served.tree.classifier().SetPolicy(policy.policy);
