@@ -54,7 +54,10 @@ class Section {
     const auto* value = table.get(name_);
     if (value == nullptr) return;
     config.lines[name_] = value->source().begin.line;
-    if (!value->is_table()) return Problem("", "'" + name_ + "' has to be a table: [" + name_ + "]");
+    if (!value->is_table()) {
+      Problem("", "'" + name_ + "' has to be a table: [" + name_ + "]");
+      return;
+    }
     table_ = value->as_table();
     for (const auto& [key, each] : *table_) {
       config.lines[name_ + "." + std::string(key.str())] = each.source().begin.line;

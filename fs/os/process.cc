@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <optional>
 
 #include "fs/os/unique_fd.h"
 
@@ -49,14 +48,16 @@ class Vectors {
     for (const std::string& each : command.arguments) arguments_.push_back(const_cast<char*>(each.c_str()));
     arguments_.push_back(nullptr);
     const auto replaced = [&](std::string_view old) {
-      const std::string_view name = old.substr(0, old.find('=') + 1);
+      const std::string_view name = old.substr(0, old.find('='));
       return std::any_of(command.environment.begin(), command.environment.end(),
-                         [&](const std::string& each) { return each.starts_with(name); });
+                         [&](const std::string& each) { return std::string_view(each).substr(0, each.find('=')) == name; });
     };
     for (char** each = environ; *each != nullptr; ++each) {
       if (!replaced(*each)) environment_.push_back(*each);
     }
-    for (const std::string& each : command.environment) environment_.push_back(const_cast<char*>(each.c_str()));
+    for (const std::string& each : command.environment) {
+      if (each.find('=') != std::string::npos) environment_.push_back(const_cast<char*>(each.c_str()));
+    }
     environment_.push_back(nullptr);
   }
   [[nodiscard]] char* const* arguments() const { return arguments_.data(); }
@@ -140,13 +141,14 @@ class Ender {
   void Look() {
     const auto now = Clock::now();
     if (told_) {
-      if (now - *told_ > kGrace) ::kill(child_, SIGKILL);
+      if (now - told_at_ > kGrace) ::kill(child_, SIGKILL);
       return;
     }
     const bool late = command_.patience.count() > 0 && now - start_ > command_.patience;
     if (!late && (command_.cancelled == nullptr || !*command_.cancelled)) return;
     ::kill(child_, SIGTERM);
-    told_ = now;
+    told_ = true;
+    told_at_ = now;
   }
 
  private:
@@ -157,7 +159,8 @@ class Ender {
   const Command& command_;
   const pid_t child_;
   const Clock::time_point start_;
-  std::optional<Clock::time_point> told_;
+  bool told_ = false;
+  Clock::time_point told_at_;
 };
 
 }  // namespace

@@ -1,12 +1,19 @@
 // Writes what a commit holds into a directory.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "fs/jobs/history/repository.h"
+#include "fs/os/result.h"
 
 namespace tierfs::history {
+
+// Makes `name` in the directory `dir`, where nothing of that name may be, with all attributes; a
+// directory is empty. `content` is that of a file, or the target of a symlink. A file is private
+// until it is complete. Follows no symlink. Nothing is durable yet.
+[[nodiscard]] Status MakeItem(int dir, const char* name, const Attributes& attributes, const std::string& content);
+// Gives the entry the owner, the extended attributes (others are removed) and at last the mode.
+[[nodiscard]] Status SetAttributes(int dir, const char* name, const Attributes& attributes);
 
 // Writes the items into `directory`, an open and empty directory: content, owners, modes, extended
 // attributes, symlinks, empty directories, special files. Every file is private until it is

@@ -1,11 +1,12 @@
 // The bare git repository that holds the history of tier 1. The only place that knows git.
 #pragma once
 
-#include <chrono>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -55,9 +56,11 @@ class Repository {
   // Makes an empty repository, readable by its owner only. Fails if the directory exists and is not
   // empty.
   [[nodiscard]] Outcome<void> Create() const;
-  // Makes it a copy of the branch that is checked out in another repository.
-  [[nodiscard]] Outcome<void> CreateFrom(const std::string& other) const;
-  // Whether this is a repository that can be written. The error says what to do.
+  // Makes it a copy of the branch that is checked out in another repository: a bare one, a work
+  // tree, or its .git. With `prefix`, everything in its commits is put beneath that path.
+  [[nodiscard]] Outcome<void> CreateFrom(const std::string& other, const std::string& prefix = "") const;
+  // Whether this is a repository that can be written, with all objects of its newest commit. The
+  // error says what to do.
   [[nodiscard]] Outcome<void> Check() const;
 
   // The newest commit of the branch; none in an empty repository.
@@ -65,14 +68,17 @@ class Repository {
   // The object id of a commit that the text names: anything that git understands; "@{yesterday}"
   // is a time on the branch.
   [[nodiscard]] Outcome<std::string> Resolve(const std::string& revision) const;
-  // Everything that a commit holds.
+  // Everything that a commit holds, in the form that RenderMeta takes, the tree itself included. Of
+  // a commit made by hand: submodules and what lies beside kMetaPath are left out.
   [[nodiscard]] Outcome<Items> Read(const std::string& commit) const;
   // Calls `visit` with the content of each object, in the given order. Memory: one object.
   [[nodiscard]] Outcome<void> ReadBlobs(const std::vector<std::string>& ids,
                                         const std::function<Outcome<void>(std::size_t at, std::string content)>& visit) const;
 
-  // Adds the commits to the branch, in one run of git. They are durable on return. Fails, and
-  // leaves the branch as it is, if its newest commit is not `parent` ("": no commit).
+  // Adds the commits to the branch, in one run of git, and returns their ids. They are durable on
+  // return. Fails, and leaves the branch as it is, if its newest commit is not `parent` ("": no
+  // commit), or if a path is one that git cannot hold. A removed path that is a directory in the
+  // parent is removed with all beneath.
   [[nodiscard]] Outcome<std::vector<std::string>> Append(const std::string& parent, const std::vector<NewCommit>& commits) const;
   // Removes lock files that a killed git left. Returns a line for each.
   [[nodiscard]] std::vector<std::string> RemoveStaleLocks() const;
@@ -80,12 +86,12 @@ class Repository {
   [[nodiscard]] Outcome<void> TidyUp(const std::atomic<bool>& cancelled) const;
   // Pushes the branch. May take long; ends early when `cancelled` is set.
   [[nodiscard]] Outcome<void> Push(const std::string& remote, const std::atomic<bool>& cancelled) const;
-  // The number of commits that the last push to `remote` did not have, and the time of the oldest.
+  // The number of commits that the last push to the remote did not have, and the time of the oldest.
   struct Unpushed {
     std::uint64_t commits = 0;
     std::int64_t since = 0;
   };
-  [[nodiscard]] Outcome<Unpushed> NotPushed() const;
+  [[nodiscard]] Outcome<Unpushed> NotPushed(const std::string& remote) const;
 
   // Runs git on this repository and returns its output. The error is its last line of error.
   [[nodiscard]] Outcome<std::string> Run(const std::vector<std::string>& arguments, const std::string& input = "") const;
@@ -96,6 +102,9 @@ class Repository {
  private:
   const std::string directory_;
 };
+
+// Why no commit can hold the path: a few words that go on from "it"; null if a commit can.
+[[nodiscard]] const char* WhyGitCannotHold(const std::string& path);
 
 // The object id that git gives to a file with this content (SHA-1 repositories).
 [[nodiscard]] std::string BlobId(std::string_view content);
