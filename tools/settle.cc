@@ -177,7 +177,7 @@ void Retier(const Request& request, Outcome& outcome) {
   const auto config = FindConfig(request.mount);
   if (!config) return Refuse(config.error(), kUsage, outcome);
   const std::string file = request.policy.empty() ? "" : AbsolutePath(request.policy);
-  const auto policy = file.empty() ? LoadPolicy(*config) : LoadPolicyFile(file);
+  const auto policy = file.empty() ? LoadPolicy(*config) : LoadPolicy(*config, file);
   if (!policy.policy) {
     for (const auto& error : policy.errors) std::cerr << error.Headline() << "\n";
     outcome.code = kUsage;

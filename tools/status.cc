@@ -3,7 +3,9 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <ctime>
 #include <iostream>
 #include <set>
 
@@ -55,6 +57,7 @@ nlohmann::json StatusOf(const Config& config, Outcome& outcome) {
       status["problems"].push_back(layer.Line());
       outcome.code = std::max(outcome.code, kFindings);
     }
+    if ((*daemon)["history"]["trouble"] != "") outcome.code = std::max(outcome.code, kFindings);
   } else if (status["mounted"]) {
     status["problems"].push_back(daemon.error());
     outcome.code = kCannot;
@@ -88,6 +91,34 @@ std::string Transport(const nlohmann::json& daemon) {
   return daemon["transport"].get<std::string>() + (reason.empty() ? "" : " (no io_uring: " + reason + ")");
 }
 
+std::string TimeText(std::int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm parts{};
+  std::array<char, 32> text{};
+  ::localtime_r(&time, &parts);
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M", &parts);
+  return text.data();
+}
+
+void PrintHistory(const protocol::HistoryStatus& history, const std::string& name) {
+  if (!history.on) return;
+  const auto line = [](const std::string& text) { std::cout << "  history      " << Printable(text) << "\n"; };
+  line(history.head.empty() ? "no commit yet"
+                            : "commit " + history.head.substr(0, 10) + " of " + TimeText(history.head_time) +
+                                  (history.waiting == 0 ? "" : ", " + std::to_string(history.waiting) + " changed paths wait"));
+  if (!history.trouble.empty()) line("changes are NOT committed: " + history.trouble);
+  if (history.held_count != 0)
+    line(std::to_string(history.held_count) + " paths of tier 1 are held back; `tierctl gate list " + name + "` says why");
+  if (!history.remote.empty()) {
+    line(history.not_pushed == 0 ? "pushed to " + history.remote
+                                 : std::to_string(history.not_pushed) + " commits are not pushed to " + history.remote + " since " +
+                                       TimeText(history.not_pushed_since));
+    if (!history.push_trouble.empty()) line("the last push failed: " + history.push_trouble);
+  } else if (!history.in_backup) {
+    line(history.repository + " exists once only: set 'remote' in [version], or back it up and set 'in_backup = true'");
+  }
+}
+
 void Print(const nlohmann::json& status) {
   std::cout << status["name"].get<std::string>() << " (" << status["config"].get<std::string>() << ")\n";
   for (const auto& problem : status["problems"]) std::cout << "  problem      " << Printable(problem.get<std::string>()) << "\n";
@@ -112,6 +143,7 @@ void Print(const nlohmann::json& status) {
     }
     for (const auto& note : catalogue["notes"]) std::cout << "  catalogue    " << Printable(note.get<std::string>()) << "\n";
     for (const auto& intent : catalogue["open_intents"]) std::cout << "  under way    " << Printable(intent.get<std::string>()) << "\n";
+    PrintHistory(daemon["history"].get<protocol::HistoryStatus>(), status["name"]);
     if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " places\n";
     for (const auto& path : daemon["waiting_for_close"]) {
       std::cout << "  open, moves to its tier when closed: " << Printable(path.get<std::string>()) << "\n";

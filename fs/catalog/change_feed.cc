@@ -72,7 +72,7 @@ void ChangeFeed::Stop() {
 }
 
 void ChangeFeed::Touched(LayerIndex layer, std::string path, Change change) {
-  if (tracked().Has(layer)) queue_.Add(Hint{layer, change, std::move(path)});
+  if (tracked().Has(layer) && change != Change::kOpened) queue_.Add(Hint{layer, change, std::move(path)});
 }
 
 void ChangeFeed::LinkedTouched(std::uint64_t inode, Change change) { queue_.Add(Hint{kNoLayer, change, "", inode}); }

@@ -189,6 +189,7 @@ Service::Outcome Service::Recover() {
   TreeOptions options;
   options.journal = &catalog_->journal();
   if (catalog_->feed() != nullptr) options.feed = catalog_->feed();
+  if (config_->version && running_) options.feed = &actor_feed_.emplace(*catalog_->feed(), actor_log_);
   options.cache_timeout = config_->cache_timeout;
   options.passthrough = options_.passthrough && ::geteuid() == 0;
   tree_ = std::make_unique<Tree>(std::move(*layers_), policy_, options);
@@ -229,7 +230,9 @@ Service::Outcome Service::MakeMount() {
 Service::Outcome Service::Serve() {
   tree_->settle_queue().Resume(std::move(interrupted_));
   settle_job_ = std::make_unique<SettleJob>(tree_->settlement());
-  const Served served{*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_};
+  live_policy_.emplace(*config_, tree_->classifier());
+  if (actor_feed_) StartHistory();
+  const Served served{*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_, *live_policy_, history_.get()};
   auto control = ControlServer::Start(config_->state, VerbsOf(served));
   if (control) {
     control_ = std::move(*control);
@@ -237,12 +240,21 @@ Service::Outcome Service::Serve() {
     spdlog::error("cannot make the control socket, so tierctl cannot reach this mount: {}", Describe(control.error()));
   }
   hangup_.Start([served] {
-    if (const auto reloaded = ReloadPolicy(served, {}); !reloaded) spdlog::error("SIGHUP: {}", reloaded.error());
+    if (const auto reloaded = served.policy.Reload({}); !reloaded) spdlog::error("SIGHUP: {}", reloaded.error());
   });
   spdlog::info("{} mounted at {}, {} rules", config_->name, mountpoint_, policy_->rules().size());
   if (const Status ended = mount_->Serve([this] { background_.Ready(); }); !ended) return Say(Describe(ended.error()));
   spdlog::info("{} unmounted", config_->name);
   return {};
+}
+
+void Service::StartHistory() {
+  history::TreeHost host;
+  host.open_for_writing = [this] { return tree_->WrittenIn(history::ActorFeed::kLayer); };
+  host.apply_gate_rules = [this] { return live_policy_->ApplyGate(); };
+  host.settle = [this](const std::string& path) { tree_->settle_queue().Later(path); };
+  history_ = std::make_unique<history::History>(*config_, *catalog_, actor_log_, std::move(host));
+  history_->Start();
 }
 
 void Service::Drain() {
@@ -251,6 +263,7 @@ void Service::Drain() {
   settle_job_.reset();
   if (tree_) tree_->settle_queue().Stop();  // its thread tells the kernel of moves
   mount_.reset();                           // no more requests from the kernel
+  history_.reset();                         // commits the last changes
   tree_.reset();
   catalog_.reset();
   running_.reset();

@@ -13,9 +13,11 @@
 #include "fs/control/control.h"
 #include "fs/daemon/daemonize.h"
 #include "fs/daemon/hangup.h"
+#include "fs/daemon/live_policy.h"
 #include "fs/daemon/options.h"
 #include "fs/daemon/settle_job.h"
 #include "fs/fuse/mount.h"
+#include "fs/jobs/history/history.h"
 #include "fs/recovery/recovery.h"
 #include "fs/tree/tree.h"
 
@@ -52,6 +54,7 @@ class Service {
   // Ends the running work, records all known changes and releases everything.
   void Drain();
 
+  void StartHistory();
   [[nodiscard]] Outcome CheckMountpoint() const;
   [[nodiscard]] Outcome RefuseWork(const WorkProblem& problem) const;
 
@@ -81,10 +84,14 @@ class Service {
   std::optional<LayerSet> layers_;  // owned here until the tree takes them
   std::optional<Running> running_;
   std::unique_ptr<Catalog> catalog_;
+  history::ActorLog actor_log_;
+  std::optional<history::ActorFeed> actor_feed_;  // set if this mount keeps a history
   std::unique_ptr<Tree> tree_;
   std::vector<SettleTask> interrupted_;
   std::unique_ptr<Mount> mount_;
   std::unique_ptr<SettleJob> settle_job_;
+  std::optional<LivePolicy> live_policy_;
+  std::unique_ptr<history::History> history_;
   std::unique_ptr<ControlServer> control_;
 };
 

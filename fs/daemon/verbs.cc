@@ -67,6 +67,11 @@ std::vector<protocol::ServedLayer> LayersOf(const LayerSet& layers) {
   return served;
 }
 
+tl::unexpected<std::string> NoHistory(const Served& served) {
+  return tl::unexpected("this mount keeps no history of tier 1: " +
+                        (served.config.version ? "it is mounted read-only" : "its config " + served.config.file + " has no [version]"));
+}
+
 protocol::DaemonStatus StatusOf(const Served& served) {
   const MountFacts facts = served.mount.Facts();
   const Tree::Counters counters = served.tree.Count();
@@ -90,20 +95,11 @@ protocol::DaemonStatus StatusOf(const Served& served) {
   status.rules = served.tree.classifier().CurrentPolicy()->rules().size();
   status.layers = LayersOf(served.tree.layers());
   status.catalogue = CatalogueStatusOf(served.catalog);
+  if (served.history != nullptr) status.history = served.history->Now();
   return status;
 }
 
 }  // namespace
-
-Answer<protocol::Reload> ReloadPolicy(const Served& served, const protocol::Reload& request) {
-  const auto policy = request.policy.empty() ? LoadPolicy(served.config) : LoadPolicyFile(request.policy);
-  if (!policy.policy) return tl::unexpected(FirstErrorOf(policy) + "; the old policy stays");
-  if (!request.dry_run) {
-    served.tree.classifier().SetPolicy(policy.policy);
-    spdlog::info("policy reloaded, {} rules", policy.policy->rules().size());
-  }
-  return protocol::Reloaded{policy.policy->rules().size(), !request.dry_run};
-}
 
 ControlHandlers VerbsOf(const Served& served) {
   ControlHandlers verbs;
@@ -113,11 +109,23 @@ ControlHandlers VerbsOf(const Served& served) {
       [served](const protocol::ReportSettling&) -> Answer<protocol::ReportSettling> { return served.settle_job.Report(); });
   verbs.On<protocol::CancelSettling>(
       [served](const protocol::CancelSettling&) -> Answer<protocol::CancelSettling> { return served.settle_job.Cancel(); });
-  verbs.On<protocol::Reload>([served](const protocol::Reload& request) { return ReloadPolicy(served, request); });
+  verbs.On<protocol::Reload>([served](const protocol::Reload& request) { return served.policy.Reload(request); });
   verbs.On<protocol::Seal>([served](const protocol::Seal&) { return Seal(served.catalog); });
   verbs.On<protocol::WriteBack>(
       [served](const protocol::WriteBack&) -> Answer<protocol::WriteBack> { return protocol::WrittenBack{served.tree.WriteBackMapped()}; });
   verbs.On<protocol::Rescan>([served](const protocol::Rescan&) { return Rescan(served.catalog, served.tree); });
+  verbs.On<protocol::Commit>([served](const protocol::Commit&) -> Answer<protocol::Commit> {
+    if (served.history == nullptr) return NoHistory(served);
+    return served.history->CommitNow();
+  });
+  verbs.On<protocol::Push>([served](const protocol::Push&) -> Answer<protocol::Push> {
+    if (served.history == nullptr) return NoHistory(served);
+    return served.history->PushNow();
+  });
+  verbs.On<protocol::ReloadGate>([served](const protocol::ReloadGate& request) -> Answer<protocol::ReloadGate> {
+    if (served.history == nullptr) return NoHistory(served);
+    return served.history->ReloadGate(request.paths);
+  });
   return verbs;
 }
 

@@ -6,8 +6,10 @@
 #include "fs/catalog/catalog.h"
 #include "fs/config/config.h"
 #include "fs/control/control.h"
+#include "fs/daemon/live_policy.h"
 #include "fs/daemon/settle_job.h"
 #include "fs/fuse/mount.h"
+#include "fs/jobs/history/history.h"
 #include "fs/tree/tree.h"
 
 namespace tierfs {
@@ -20,10 +22,9 @@ struct Served {
   Tree& tree;
   const Mount& mount;
   SettleJob& settle_job;
+  LivePolicy& policy;
+  history::History* history;  // null if the mount keeps none
 };
-
-// Loads the policy, if it has no error, and logs it. The error is one line for the user.
-[[nodiscard]] Answer<protocol::Reload> ReloadPolicy(const Served& served, const protocol::Reload& request);
 
 [[nodiscard]] ControlHandlers VerbsOf(const Served& served);
 

@@ -62,11 +62,13 @@ struct CountedCallback<opcode, handler, takes_long> {
       }
       if (aside) {
         workers->Run([request, kept = std::tuple(Kept<Arguments>(arguments)...)]() mutable {
+          const Serving serving(CallerOf(request));
           std::apply([request](auto&... each) { handler(request, each.Get()...); }, kept);
         });
         return;
       }
     }
+    const Serving serving(CallerOf(request));
     handler(request, arguments...);
   }
 };

@@ -37,6 +37,8 @@ struct CapSets {
   }
 };
 
+thread_local const Caller* t_serving = nullptr;
+
 bool SetFsetid(bool on) {
   CapSets caps;
   if (!caps.Load() || !caps.Permitted(CAP_FSETID)) return false;
@@ -81,6 +83,12 @@ void SetThreadGroups(gid_t gid, const std::vector<gid_t>& groups) {
 }
 
 }  // namespace
+
+Serving::Serving(const Caller& caller) : caller_(caller) { t_serving = &caller_; }
+
+Serving::~Serving() { t_serving = nullptr; }
+
+const Caller* Serving::Now() { return t_serving; }
 
 Status PrepareIdentitySwitching() {
   ::umask(0);

@@ -17,6 +17,20 @@ struct Caller {
   mode_t umask = 0;
 };
 
+// During its lifetime, this thread works for the caller, who waits.
+class Serving {
+ public:
+  explicit Serving(const Caller& caller);
+  ~Serving();
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+  // The caller that this thread works for; null if there is none.
+  [[nodiscard]] static const Caller* Now();
+
+ private:
+  const Caller caller_;
+};
+
 // Prepares the process, once, before any worker thread starts. A switch of the file system uid then
 // keeps the capabilities; the kernel has already checked the caller's permission on the mount
 // (default_permissions). CAP_FSETID leaves the effective set, and the process leaves its

@@ -20,6 +20,7 @@ class Feed {
     kContent,     // the file was open for writing, or was truncated
     kUnknown,     // like kContent, but the times of the file may not show it
     kSubtree,     // a directory was added, removed or moved, with everything beneath it
+    kOpened,      // the file was opened for writing; nothing has changed yet
   };
 
   virtual ~Feed() = default;
@@ -36,15 +37,18 @@ class Feed {
   virtual void MayBeMapped(UniqueFd file) = 0;
   // The layers whose changes are of interest.
   [[nodiscard]] LayerMask tracked() const { return tracked_; }
+  // The layers of which kOpened is of interest, too.
+  [[nodiscard]] LayerMask watched() const { return watched_; }
 
   // The feed of a mount that tracks nothing.
   [[nodiscard]] static Feed& None();
 
  protected:
-  explicit Feed(LayerMask tracked) : tracked_(tracked) {}
+  explicit Feed(LayerMask tracked, LayerMask watched = {}) : tracked_(tracked), watched_(watched) {}
 
  private:
   const LayerMask tracked_;
+  const LayerMask watched_;
 };
 
 }  // namespace tierfs

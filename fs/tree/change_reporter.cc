@@ -47,4 +47,11 @@ void ChangeReporter::ReportNode(const Node& node, Feed::Change change) {
   if (place.named_elsewhere && MayTrack(place.parts.First())) feed_.NamelessTouched(key.inode, change);
 }
 
+void ChangeReporter::ReportOpening(const Node& node) {
+  if (feed_.watched().Empty()) return;
+  const NodeTable::Place place = nodes_.PlaceOf(node);
+  const LayerMask watched(place.parts.bits() & feed_.watched().bits());
+  if (place.parent && !watched.Empty()) Report(watched, place.parent, place.name, Feed::Change::kOpened);
+}
+
 }  // namespace tierfs

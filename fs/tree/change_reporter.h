@@ -21,6 +21,8 @@ class ChangeReporter {
   void Report(LayerMask layers, const NodePtr& parent, const std::string& name, Feed::Change change);
   // The node changed under all its names.
   void ReportNode(const Node& node, Feed::Change change);
+  // The file is open for writing from now on.
+  void ReportOpening(const Node& node);
   // A file lost or got a name: reports the change of its other names. The name itself leads
   // nowhere, or to another file.
   void ReportOtherNames(const Found& found, Feed::Change change);

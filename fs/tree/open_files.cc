@@ -217,6 +217,15 @@ void OpenFiles::LookForMapping(const NodePtr& node) {
   if (reader && !HasWriters(reader->fd.get(), false)) node->may_stay_mapped.store(false, std::memory_order_relaxed);
 }
 
+std::set<std::string> OpenFiles::WrittenIn(LayerIndex layer) {
+  std::set<std::string> paths;
+  for (const auto& file : handles_.All()) {
+    if (!file->writer || !file->node->Parts().Has(layer)) continue;
+    if (auto path = nodes_.PathOf(*file->node)) paths.insert(std::move(*path));
+  }
+  return paths;
+}
+
 void OpenFiles::ReportWriters() {
   for (const auto& file : handles_.All()) {
     if (!file->writer || !reporter_.Tracks(*file->node)) continue;

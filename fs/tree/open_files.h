@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "fs/os/caller.h"
 #include "fs/tree/change_reporter.h"
@@ -72,6 +74,8 @@ class OpenFiles {
   // Reports every file that is open for writing, so that the feed sees everything written up to
   // now.
   void ReportWriters();
+  // The paths of the files in the layer that are open for writing.
+  [[nodiscard]] std::set<std::string> WrittenIn(LayerIndex layer);
   // Has the kernel write out the dirty pages of files that may be mapped for writing, and waits for
   // it. With passthrough such pages are the backing file's own, so there is nothing to do. Call it
   // with no lock held: the writes come as requests. Returns the number of files.

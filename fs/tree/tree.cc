@@ -69,6 +69,7 @@ Result<Opened> Tree::Open(const Caller& caller, NodeId id, int flags) {
     ++node->changes;
     reporter_.ReportNode(*node, Feed::Change::kContent);
   }
+  if ((flags & O_ACCMODE) != O_RDONLY) reporter_.ReportOpening(*node);
   return open_files_.Add(node, std::move(backing), flags);
 }
 

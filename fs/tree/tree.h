@@ -17,6 +17,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ class Tree {
   [[nodiscard]] std::shared_ptr<OpenFile> FileOf(HandleId handle) { return open_files_.Get(handle); }
   [[nodiscard]] bool WantsPassthrough() const { return open_files_.WantsPassthrough(); }
   void ReportWriters() { open_files_.ReportWriters(); }
+  [[nodiscard]] std::set<std::string> WrittenIn(LayerIndex layer) { return open_files_.WrittenIn(layer); }
   // See OpenFiles::WriteBackMapped.
   std::size_t WriteBackMapped() { return open_files_.WriteBackMapped(); }
 

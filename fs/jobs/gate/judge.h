@@ -1,6 +1,7 @@
 // Decides what may be committed.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,21 +26,31 @@ struct Subject {
   bool oversize = false;  // larger than gate.max_file; the content is not given
 };
 
+// A credential, without anything of it.
+struct Finding {
+  std::string rule;         // its id
+  std::string description;  // what it is
+  std::size_t line = 0;     // of the content; 0: elsewhere
+  std::string place;        // "line 3"; "attribute user.token"; "" the file as a whole
+};
+
 struct Verdict {
-  std::vector<secrets::Finding> findings;  // without those that are allowed
+  std::vector<Finding> findings;  // without those that are allowed
   bool binary = false;
   bool oversize = false;
+  std::uint64_t limit = 0;  // gate.max_file, in bytes
 
   [[nodiscard]] bool Passes() const { return findings.empty() && !binary && !oversize; }
   // One line that holds nothing of the content: "private-key, line 3"; "binary"; "larger than 1.0
-  // MiB".
+  // MiB". "" if it passes.
   [[nodiscard]] std::string Reason() const;
 };
 
 // Owns the rules and the list of what is allowed, as they were when it was opened. Thread-safe.
 class Judge {
  public:
-  // Reads gate.rules and gate.allow. The error names the file and the line.
+  // Reads gate.rules and gate.allow. The error names the file and the line. With gate.on_finding
+  // "off" no credentials are looked for.
   [[nodiscard]] static Outcome<Judge> Open(const Config& config);
 
   [[nodiscard]] Verdict Of(const Subject& subject) const;

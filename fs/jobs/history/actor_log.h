@@ -1,0 +1,62 @@
+// Which program changed which path of tier 1, and when. It is noted while the caller waits.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "fs/os/actor.h"
+#include "fs/os/mutex.h"
+#include "fs/tier/feed.h"
+
+namespace tierfs::history {
+
+using Clock = std::chrono::steady_clock;
+
+struct Noted {
+  std::shared_ptr<const Actor> actor;  // null: unknown
+  Clock::time_point first;             // of the changes that are not committed
+  Clock::time_point last;
+  bool beneath = false;  // a directory that came or went with everything beneath it
+};
+
+// Owns the notes until they are taken. Thread-safe; the mutex is a leaf. Bounded: past kLimit paths
+// it forgets who changed them. The feed still records the changes themselves.
+class ActorLog {
+ public:
+  static constexpr std::size_t kLimit = 200'000;
+
+  // Without an actor (a close, a settled file) the path keeps the one that it has.
+  void Note(const std::string& path, std::shared_ptr<const Actor> actor, bool beneath);
+  // A copy of the notes.
+  [[nodiscard]] std::map<std::string, Noted> Now() const;
+  // Removes the note of the path, unless the path changed after `seen`.
+  void Forget(const std::string& path, Clock::time_point seen);
+  // The changes of the path until now are committed, although more are under way.
+  void Restart(const std::string& path);
+  [[nodiscard]] std::size_t size() const;
+
+ private:
+  mutable Mutex mutex_;
+  std::map<std::string, Noted> notes_ GUARDED_BY(mutex_);
+};
+
+// A feed that notes the actors of changes in tier 1 and passes everything on.
+class ActorFeed : public Feed {
+ public:
+  static constexpr LayerIndex kLayer = 0;  // tier 1
+
+  ActorFeed(Feed& feed, ActorLog& log) : Feed(feed.tracked(), LayerMask::Only(kLayer)), feed_(feed), log_(log) {}
+
+  void Touched(LayerIndex layer, std::string path, Change change) override;
+  void LinkedTouched(std::uint64_t inode, Change change) override { feed_.LinkedTouched(inode, change); }
+  void NamelessTouched(std::uint64_t inode, Change change) override { feed_.NamelessTouched(inode, change); }
+  void MayBeMapped(UniqueFd file) override { feed_.MayBeMapped(std::move(file)); }
+
+ private:
+  Feed& feed_;
+  ActorLog& log_;
+};
+
+}  // namespace tierfs::history
