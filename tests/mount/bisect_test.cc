@@ -65,7 +65,6 @@ class Bisect : public OverlayTest {
     return parsed;
   }
 
- private:
   std::string newest_;
 };
 
