@@ -51,8 +51,11 @@ void PrintJson(const nlohmann::json& document) {
 
 Progress::Progress(std::string what) : what_(std::move(what)), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
-Progress::~Progress() {
+Progress::~Progress() { Erase(); }
+
+void Progress::Erase() {
   if (shown_) std::fputs("\r\033[K", stderr);
+  shown_ = false;
 }
 
 void Progress::Show(std::uint64_t done) { Show(std::to_string(done)); }

@@ -31,6 +31,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   void Show(std::uint64_t done);
   void Show(const std::string& text);
+  void Erase();
 
  private:
   const std::string what_;

@@ -23,8 +23,8 @@ std::string Unescape(std::string_view text) {
 
 }  // namespace
 
-std::vector<MountedFs> TierfsMounts() {
-  std::vector<MountedFs> mounts;
+std::vector<MountEntry> AllMounts() {
+  std::vector<MountEntry> mounts;
   std::ifstream file("/proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
     const std::size_t separator = line.find(" - ");
@@ -32,12 +32,20 @@ std::vector<MountedFs> TierfsMounts() {
     std::istringstream left(line.substr(0, separator));
     std::istringstream right(line.substr(separator + 3));
     std::string ignored;
-    std::string mountpoint;
-    left >> ignored >> ignored >> ignored >> ignored >> mountpoint;
-    std::string type;
-    std::string source;
-    right >> type >> source;
-    if (type == "fuse.tierfs") mounts.push_back({Unescape(mountpoint), Unescape(source)});
+    MountEntry mount;
+    left >> ignored >> ignored >> ignored >> ignored >> mount.mountpoint >> mount.options;
+    right >> mount.type >> mount.source;
+    mount.mountpoint = Unescape(mount.mountpoint);
+    mount.source = Unescape(mount.source);
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+std::vector<MountedFs> TierfsMounts() {
+  std::vector<MountedFs> mounts;
+  for (MountEntry& mount : AllMounts()) {
+    if (mount.type == "fuse.tierfs") mounts.push_back({std::move(mount.mountpoint), std::move(mount.source)});
   }
   return mounts;
 }

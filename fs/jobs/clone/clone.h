@@ -1,0 +1,97 @@
+// A clone of a mount: the mount as it is, with some layers replaced, on which a command may do what
+// it likes. What the command changes there is thrown away, and the live data cannot be written.
+//
+// The clone stands at the mountpoint itself, in a private mount namespace: a kernel overlayfs of the
+// tier trees and the lower layers, with a throw-away upper directory. In that namespace
+//
+// - the trees, the lower layers and the history are read-only, and the state directory is empty, so
+//   that no command reaches the daemon;
+// - no FUSE file system is mounted, this one included, unless a layer is on it; so the clone keeps
+//   no daemon alive;
+// - the command is root without CAP_SYS_ADMIN, so it cannot mount or unmount;
+// - all its processes end with it (a pid namespace), and it has its own System V IPC.
+//
+// The rest of the machine is as it is, and not protected. Nothing is left behind if the caller is
+// killed, since the namespaces end with it.
+//
+// Tier 2 is the live tree, not a snapshot: the kernel says that the result is undefined, but no
+// crash, when a layer changes beneath an overlayfs
+// (Documentation/filesystems/overlayfs.rst, "Changes to underlying filesystems"). A file that a
+// program rewrites in that moment may be seen half old, half new.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "fs/config/config.h"
+
+namespace tierfs::clone {
+
+template <typename T>
+using Outcome = tl::expected<T, std::string>;  // the error is one line, without a full stop
+
+// What stands in the place of a tier.
+class Layer {
+ public:
+  // Fills the open, empty directory. Called in the process of the clone.
+  using Fill = std::function<Outcome<void>(int directory)>;
+
+  static Layer Empty() { return Layer(); }
+  static Layer Of(std::string directory);
+  static Layer Made(Fill fill);
+
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+  [[nodiscard]] const Fill& fill() const { return fill_; }
+
+ private:
+  std::string directory_;
+  Fill fill_;
+};
+
+struct Layers {
+  std::array<Layer, kTierCount> tiers;
+  std::vector<std::string> lower;  // uppermost first
+  bool over = false;               // what the mountpoint holds beneath the mount is the lowest layer
+};
+// The layers of the mount as it is.
+[[nodiscard]] Layers LayersOf(const Config& config);
+
+struct Request {
+  Layers layers;
+  std::vector<std::string> command;        // the program, found through PATH, and its arguments
+  std::vector<std::string> environment;    // NAME=VALUE, in addition to the caller's own
+  bool network = false;                    // the machine's network; else a loopback device of its own
+  std::chrono::milliseconds time_limit{};  // 0: none
+  std::uint64_t space = 0;                 // bytes for what the command and Layer::Made write, in memory; 0: half of it
+  // Called with the output and the errors as they come. Without it the command has the caller's
+  // input, output and errors; with it, no input.
+  std::function<void(std::string_view bytes)> output;
+  // The command and all that it started is ended (SIGTERM, then SIGKILL) when this is set.
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+struct Ended {
+  enum class How : std::uint8_t { kExited, kSignalled, kTimedOut, kCancelled };
+  How how = How::kExited;
+  int code = 0;       // the exit code, or the signal; 127: there is no such program
+  bool full = false;  // the space was used up when the command ended
+};
+
+// Runs the command in a clone, with the mountpoint as its working directory, until the command ends.
+// Whatever it left running is then killed. The caller has a single thread, and CAP_SYS_ADMIN. Works
+// mounted and unmounted; the daemon is not asked.
+[[nodiscard]] Outcome<Ended> Run(const Config& config, const Request& request);
+
+// Where the clone of this config stands: at its mount, else where the config says. The error says
+// that neither is known.
+[[nodiscard]] Outcome<std::string> PlaceOf(const Config& config);
+
+}  // namespace tierfs::clone
