@@ -26,7 +26,7 @@ struct Outcome {
 // callback.
 #define TIERCTL_VERBS(Add)                                                                                                         \
   Add(Status) Add(Where) Add(Explain) Add(Config) Add(Init) Add(Reload) Add(Rescan) Add(Settle) Add(Sync) Add(Changes) Add(Backup) \
-      Add(Verify) Add(Check) Add(Retier) Add(Policy)
+      Add(Verify) Add(Check) Add(Retier) Add(Policy) Add(Gate)
 #define TIERCTL_DECLARE(Verb) void Add##Verb(CLI::App& app, Outcome& outcome);
 TIERCTL_VERBS(TIERCTL_DECLARE)
 #undef TIERCTL_DECLARE
