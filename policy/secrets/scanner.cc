@@ -13,6 +13,11 @@ constexpr std::size_t kMaxGroups = 32;
 // If the lines with a rule's keywords hold more than this share of the content, one search over all
 // of it is cheaper than one a line.
 constexpr std::size_t kDenseShare = 4;
+// What the matches of one rule that are no secrets may cost: one each, and one for each
+// kStretch bytes of their line, because the search for the next may read all of it. A rule that
+// has spent it takes its next match for a secret.
+constexpr std::size_t kPatience = 65'536;
+constexpr std::size_t kStretch = 4096;
 
 struct Range {
   std::size_t begin = 0;
@@ -120,6 +125,7 @@ class Scanner {
     const int groups = 1 + (rule.group > 0 ? rule.group : std::min<int>(rule.regex->NumberOfCapturingGroups(), kMaxGroups - 1));
     std::array<re2::StringPiece, kMaxGroups> found;
     std::size_t at = range.begin;
+    std::size_t spent = 0;
     while (at <= range.end && findings_.size() < limit &&
            rule.regex->Match(re2::StringPiece(content_.data(), content_.size()), at, range.end, RE2::UNANCHORED, found.data(), groups)) {
       const std::string_view match(found[0].data(), found[0].size());
@@ -132,7 +138,10 @@ class Scanner {
       const std::size_t end = static_cast<std::size_t>(match.data() - content_.data()) + match.size();
       at = match.empty() ? end + 1 : end;
       const std::size_t line = lines_.At(static_cast<std::size_t>(secret.data() - content_.data()));
-      if (!IsSecret(rule, secret, match, line)) continue;
+      if (spent < kPatience && !IsSecret(rule, secret, match, line)) {
+        spent += 1 + (lines_.Of(line).end - lines_.Of(line).begin) / kStretch;
+        continue;
+      }
       findings_.push_back({rule.id, rule.description, line + 1});
       at = std::max(at, lines_.Of(line).end + 1);
     }

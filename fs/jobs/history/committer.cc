@@ -174,7 +174,10 @@ void Committer::LookAbove(const std::string& path, Run& run, Draft& draft) {
   if (path.empty()) return;
   const std::string above = ParentOf(path);
   const auto found = items_.find(above);
-  if (found == items_.end() || !found->second.IsDir()) Look(above, run, draft);
+  if (found != items_.end() && found->second.IsDir()) return;
+  const bool before = std::exchange(run.with_new_directories, true);
+  Look(above, run, draft);
+  run.with_new_directories = before;
 }
 
 void Committer::Look(const std::string& path, Run& run, Draft& draft) {
@@ -195,6 +198,10 @@ void Committer::Look(const std::string& path, Run& run, Draft& draft) {
   }
   if (captured->changing) {
     run.done.again.insert(path);
+    return;
+  }
+  if (captured->item.IsDir() && !run.with_new_directories && !items_.contains(path)) {
+    run.new_directories.insert(path);
     return;
   }
   LookAbove(path, run, draft);
@@ -288,24 +295,35 @@ Outcome<void> Committer::Append(Run& run) {
   return {};
 }
 
+Outcome<void> Committer::CommitBatch(const Batch& batch, const Tokens& tokens, Run& run) {
+  Draft draft{batch.actor.get(), {}, {}, {}};
+  for (const std::string& path : batch.paths) {
+    Look(path, run, draft);
+    if (run.bytes < kMaxBytes) continue;
+    Close(draft, batch, tokens, run);
+    if (auto done = Append(run); !done) return done;
+    draft = Draft{batch.actor.get(), {}, {}, {}};
+  }
+  Close(draft, batch, tokens, run);
+  // The rules must be durable before anything else happens to the files.
+  if (const auto moved = MoveFound(run); !moved) run.done.trouble = moved.error();
+  return {};
+}
+
 Outcome<Committer::Done> Committer::Commit(const std::vector<Batch>& batches, const Tokens& tokens) {
   if (judge_->Outdated()) {
     if (auto gate = OpenGate(); !gate) return tl::unexpected(gate.error());
   }
   Run run;
   run.token = tokens.before;
+  std::vector<Batch> directories;
   for (const Batch& batch : batches) {
-    Draft draft{batch.actor.get(), {}, {}, {}};
-    for (const std::string& path : batch.paths) {
-      Look(path, run, draft);
-      if (run.bytes < kMaxBytes) continue;
-      Close(draft, batch, tokens, run);
-      if (auto done = Append(run); !done) return tl::unexpected(done.error());
-      draft = Draft{batch.actor.get(), {}, {}, {}};
-    }
-    Close(draft, batch, tokens, run);
-    // The rules must be durable before anything else happens to the files.
-    if (const auto moved = MoveFound(run); !moved) run.done.trouble = moved.error();
+    if (auto done = CommitBatch(batch, tokens, run); !done) return tl::unexpected(done.error());
+    directories.push_back(Batch{batch.actor, std::exchange(run.new_directories, {})});
+  }
+  run.with_new_directories = true;
+  for (const Batch& batch : directories) {
+    if (auto done = CommitBatch(batch, tokens, run); !done) return tl::unexpected(done.error());
   }
   if (auto done = Append(run); !done) return tl::unexpected(done.error());
   return std::move(run.done);

@@ -75,6 +75,8 @@ class Committer {
   // One run of Commit.
   struct Run {
     Done done;
+    bool with_new_directories = false;
+    std::set<std::string> new_directories;            // met, and left for later
     std::vector<gate::Entry> found;                   // to be moved to tier 2
     std::vector<NewCommit> commits;                   // not yet in the repository
     std::uint64_t bytes = 0;                          // of content in them
@@ -93,6 +95,7 @@ class Committer {
   // The gate's reason to keep the path in tier 2; "" if there is none.
   [[nodiscard]] std::string GatedFor(const std::string& path) const;
   void MoveWhatIsGated();
+  // A new directory is left for later: it belongs to the commit of what is put into it.
   void Look(const std::string& path, Run& run, Draft& draft);
   // Looks at the directories above the path that the newest commit does not have.
   void LookAbove(const std::string& path, Run& run, Draft& draft);
@@ -105,6 +108,8 @@ class Committer {
   void Put(const std::string& path, std::optional<Item> item, Run& run);
   [[nodiscard]] bool HasChildren(const std::string& path) const;
   void ListDirectories(Draft& draft);
+  // Looks at the paths of the batch and adds a draft, or several if they hold much.
+  [[nodiscard]] Outcome<void> CommitBatch(const Batch& batch, const Tokens& tokens, Run& run);
   // Adds the draft to the run, if it changes anything.
   void Close(Draft& draft, const Batch& batch, const Tokens& tokens, Run& run);
   [[nodiscard]] Outcome<void> MoveFound(Run& run);

@@ -30,29 +30,34 @@ constexpr const char* kSettings =
 
 std::string Trouble(int code) { return std::strerror(code); }
 
-// The line of git's complaints that says most: a fatal one, else the last.
+// What git says on its standard error.
 class Complaints {
  public:
   void Add(const std::string& line) {
     if (line.empty() || line.starts_with("hint:")) return;
     if (first_.empty()) first_ = line;
-    const bool heavy = line.starts_with("fatal: ") || line.starts_with("error: ");
-    if (heavy || !heavy_) last_ = line;
-    heavy_ = heavy_ || heavy;
+    if (problem_.empty() && !line.starts_with("warning:") && !line.starts_with("Warning:")) problem_ = line;
+    if (fatal_.empty() && (line.starts_with("fatal: ") || line.starts_with("error: "))) fatal_ = line.substr(7);
   }
-  [[nodiscard]] bool empty() const { return last_.empty(); }
+  [[nodiscard]] bool empty() const { return first_.empty(); }
   [[nodiscard]] const std::string& first() const { return first_; }
-  [[nodiscard]] std::string Text(int code) const {
-    if (last_.empty()) return "git ended with code " + std::to_string(code);
-    std::string text = heavy_ ? last_.substr(7) : last_;
+  // The line that says most: a fatal one, else the first.
+  [[nodiscard]] std::string Text(int code) const { return Ended(fatal_.empty() ? first_ : fatal_, code); }
+  // The same where other programs, such as ssh, complain before git does.
+  [[nodiscard]] std::string Origin(int code) const {
+    return Ended(problem_.starts_with("fatal: ") || problem_.starts_with("error: ") ? fatal_ : problem_, code);
+  }
+
+ private:
+  static std::string Ended(std::string text, int code) {
+    if (text.empty()) return "git ended with code " + std::to_string(code);
     while (!text.empty() && text.back() == '.') text.pop_back();
     return text;
   }
 
- private:
   std::string first_;
-  std::string last_;
-  bool heavy_ = false;
+  std::string problem_;
+  std::string fatal_;
 };
 
 struct Answer {
@@ -81,7 +86,7 @@ Outcome<Items> ParseTree(const std::string& listing) {
     const std::string_view entry = std::string_view(listing).substr(start, stop - start);
     start = stop + 1;
     const std::size_t tab = entry.find('\t');  // MODE TYPE ID\tPATH
-    if (tab == std::string_view::npos || tab < 53) return tl::unexpected(std::string("git's listing of a tree is not understood"));
+    if (tab == std::string_view::npos || tab < 52) return tl::unexpected(std::string("git's listing of a tree is not understood"));
     unsigned mode = 0;
     std::from_chars(entry.data(), entry.data() + tab, mode, 8);
     if (!S_ISREG(mode) && !S_ISLNK(mode)) continue;  // a submodule
@@ -431,9 +436,7 @@ Outcome<void> Repository::Push(const std::string& remote, const std::atomic<bool
     if (answer.output.find("\n!\t") != std::string::npos || answer.output.starts_with("!\t")) {
       return tl::unexpected("the remote " + Quoted(remote) + " refuses the branch 'main': somebody else has pushed other commits to it");
     }
-    const std::string& first = answer.complaints.first();
-    const std::string last = answer.complaints.Text(answer.code);
-    return tl::unexpected("cannot push to " + Quoted(remote) + ": " + (first.starts_with("fatal: ") || first.empty() ? last : first));
+    return tl::unexpected("cannot push to " + Quoted(remote) + ": " + answer.complaints.Origin(answer.code));
   }
   TIERFS_TRY(Run({"update-ref", PushedRef(remote), head->id}));
   return {};

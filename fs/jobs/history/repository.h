@@ -93,7 +93,7 @@ class Repository {
   };
   [[nodiscard]] Outcome<Unpushed> NotPushed(const std::string& remote) const;
 
-  // Runs git on this repository and returns its output. The error is its last line of error.
+  // Runs git on this repository and returns its output. The error is its main line of error.
   [[nodiscard]] Outcome<std::string> Run(const std::vector<std::string>& arguments, const std::string& input = "") const;
   // A git command for this repository, with a fixed environment: no file of the user's or the
   // machine's configuration, no hooks, no questions.
