@@ -69,7 +69,7 @@ struct Request {
   std::vector<std::string> command;        // the program, found through PATH, and its arguments
   std::vector<std::string> environment;    // NAME=VALUE, in addition to the caller's own
   bool network = false;                    // the machine's network; else a loopback device of its own
-  std::chrono::milliseconds time_limit{};  // 0: none
+  std::chrono::milliseconds time_limit{};  // from the start of the command; 0: none
   std::uint64_t space = 0;                 // bytes for what the command and Layer::Made write, in memory; 0: half of it
   // Called with the output and the errors as they come. Without it the command has the caller's
   // input, output and errors; with it, no input.

@@ -113,6 +113,7 @@ void RunInside(const Config& config, const Request& request, const std::string& 
   if (command < 0) GiveUp(caller.get(), "fork of the command failed");
   if (command == 0) Become(request, output.get());
   output.Reset();
+  (void)::send(caller.get(), &kStarted, 1, MSG_NOSIGNAL);
   EndMessage message;
   message.status = WaitFor(command, caller.get(), children.get());
   message.full = view.IsFull();

@@ -10,8 +10,9 @@
 namespace tierfs::clone {
 
 // Messages of that process to the caller: one of these letters, then the rest of the packet.
-inline constexpr char kFailed = 'F';  // a line of text; nothing was run
-inline constexpr char kEnded = 'E';   // EndMessage
+inline constexpr char kFailed = 'F';   // a line of text; nothing was run
+inline constexpr char kStarted = 'S';  // the command runs
+inline constexpr char kEnded = 'E';    // EndMessage
 struct EndMessage {
   char kind = kEnded;
   bool full = false;

@@ -109,7 +109,6 @@ Outcome<void> View::OpenDirectories() {
 // A FUSE mount that is kept here would keep its daemon alive after an unmount outside.
 void View::DropFuse() {
   const auto is_needed = [&](const MountEntry& mount) {
-    if (mount.type == "fuse.tierfs") return false;
     const bool holds_place = mount.mountpoint != place_ && IsAtOrBeneath(place_, mount.mountpoint);
     return holds_place || std::any_of(protected_.begin(), protected_.end(), [&](const Protected& each) {
              std::error_code ignored;
