@@ -26,8 +26,8 @@ class Bisect : public OverlayTest {
     const Ran ran = Shell("export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1; git " + line);
     ASSERT_EQ(ran.code, 0) << line << ": " << ran.err;
   }
-  // Makes commits 1 to `count`, twelve hours apart, the last one now: etc/number holds the number of
-  // the commit; from `broken` on, etc/conf says "bad". The repository of the mount has them.
+  // Makes commits 1 to `count`, twelve hours apart, the last one now: etc/number holds the number
+  // of the commit; from `broken` on, etc/conf says "bad". The repository of the mount has them.
   void MakeHistory(int count, int broken) {
     std::string script = "set -e; cd " + Base("work") + "; export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1\n";
     for (int i = 1; i <= count; ++i) {

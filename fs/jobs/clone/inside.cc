@@ -80,7 +80,8 @@ int WaitFor(pid_t command, int caller, int children) {
     if (::poll(events.data(), events.size(), -1) < 0) continue;
     if (events[0].revents != 0) {
       char message = 0;
-      if (::recv(caller, &message, 1, 0) <= 0) ::_exit(1);  // the caller is gone; the kernel kills the rest
+      // The caller is gone. The kernel kills the rest with this process.
+      if (::recv(caller, &message, 1, 0) <= 0) ::_exit(1);
       if (message == kTerminate) (void)::kill(-1, SIGTERM);
     }
     signalfd_siginfo ignored;
