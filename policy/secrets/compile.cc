@@ -284,7 +284,7 @@ class Compiler {
 
   // A global list is for the rules of its file, or for the rules of any file that it names.
   bool AddAllowlists(const toml::table& table) {
-    return ForAllowlists(table, "the global allowlist", [this](const toml::table& of, std::shared_ptr<const Allowlist> list) {
+    return ForAllowlists(table, "the global allowlist", [this](const toml::table& of, const std::shared_ptr<const Allowlist>& list) {
       std::vector<std::string> targets;
       if (!Read(of, "targetrules", targets)) return false;
       if (!list) return true;

@@ -28,8 +28,8 @@ class History : public MountTest {
   }
   bool Begin() {
     AddToConfig(version_);
-    if (!Mount()) return false;
-    return Await(0);
+    Execute({"git", "init", "-q", "--bare", "-b", "main", Repo()});
+    return Mount();
   }
 
   [[nodiscard]] std::string Repo() const { return Base("tier1.git"); }
@@ -41,10 +41,9 @@ class History : public MountTest {
     arguments.insert(arguments.begin(), TIERCTL_BINARY);
     return Execute(arguments);
   }
-  // The number of commits, without the first one, which holds the empty tree.
   [[nodiscard]] int Commits() const {
     const Ran ran = Git({"rev-list", "--count", "main"});
-    return ran.code == 0 ? std::stoi(ran.out) - 1 : -1;
+    return ran.code == 0 ? std::stoi(ran.out) : 0;
   }
   // Waits until there are this many commits.
   [[nodiscard]] bool Await(int commits) const {

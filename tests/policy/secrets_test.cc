@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <set>
 
@@ -73,6 +74,41 @@ TEST(Secrets, CrlfAndAByteOrderMarkHideNothing) {
     for (const char c : planted.content) content += c == '\n' ? std::string("\r\n") : std::string(1, c);
     EXPECT_NE(Found(planted.path, content), "") << planted.kind;
   }
+}
+
+TEST(Secrets, OtherFormsAreFound) {
+  const std::string secret = "kelp7Drift";
+  // Before, after, path.
+  const std::vector<std::array<std::string, 3>> forms = {
+      {"login = cleartext ", "\n", "etc/tac_plus.conf"},
+      {"stream_authentication anna:", "\n", "etc/motion.conf"},
+      {"$USER3$=", "\n", "etc/nagios/resource.cfg"},
+      {"1 M ", "\n", "etc/ntp.keys"},
+      {"0 1 * * * root ldapsearch -x -D cn=admin -w ", " -b dc=x\n", "etc/cron.d/a"},
+      {"<auth-user-pass>\nanna\n", "\n</auth-user-pass>\n", "etc/openvpn/a.ovpn"},
+      {"user=anna:", "\n", "etc/turnserver.conf"},
+      {" user anna insecure-password ", "\n", "etc/haproxy/haproxy.cfg"},
+      {" stats auth anna:", "\n", "etc/haproxy/haproxy.cfg"},
+      {" incominguser anna ", "\n", "etc/tgt/conf.d/a.conf"},
+      {"[{rabbit, [{default_pass, <<\"", "\">>}]}].\n", "etc/rabbitmq/rabbitmq.config"},
+      {"contrase\xC3\xB1"
+       "a = ",
+       "\n", "etc/a.ini"},
+      {"cache_peer 10.0.0.1 parent 3128 0 login=anna:", "\n", "etc/squid/squid.conf"},
+      {"MYSQLPassword   ", "\n", "etc/pure-ftpd/db/mysql.conf"},
+      {"https://dav.example.org anna ", "\n", "etc/davfs2/secrets"},
+      {"anna|smtp.example.org:", "\n", "etc/dma/auth.conf"},
+      {" neighbor 10.0.0.1 password ", "\n", "etc/frr/frr.conf"},
+      {"auth 1\n1 sha1 ", "\n", "etc/heartbeat/authkeys"},
+      {"0 1 * * * root net ads join -U admin%", "\n", "etc/cron.d/b"},
+      {"poll x proto POP3 user anna there with password ", " is anna here\n", "etc/fetchmailrc"},
+      {"anna:", "\n", "etc/rsyncd.secrets"},
+      {"chpasswd:\n  list: |\n    root:", "\n", "etc/cloud/user-data"},
+      {"d-i passwd/root-password password ", "\n", "etc/preseed.cfg"},
+      {"0 1 * * * root curl -s -u anna:", " https://example.org\n", "etc/cron.d/c"},
+      {"ALTER USER anna PASSWORD '", "';\n", "srv/a.sql"},
+  };
+  for (const auto& [before, after, path] : forms) EXPECT_NE(Found(path, before + secret + after), "") << path << "\n" << before;
 }
 
 TEST(Secrets, WhatIsPublicIsNotFound) {

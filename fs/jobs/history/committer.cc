@@ -23,6 +23,15 @@ constexpr std::int64_t kDay = 86400;
 
 std::int64_t Now() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
+// Whether another batch has something beneath the directory.
+bool BelongsToAnother(const std::string& directory, const Batch& batch, const std::vector<Batch>& all) {
+  const std::string beneath = directory + "/";
+  return std::any_of(all.begin(), all.end(), [&](const Batch& other) {
+    const auto next = other.paths.lower_bound(beneath);
+    return &other != &batch && next != other.paths.end() && next->starts_with(beneath);
+  });
+}
+
 bool IsInGit(const Item& item) { return item.IsFile() || item.IsLink(); }
 
 }  // namespace
@@ -60,7 +69,7 @@ Outcome<void> Committer::Load() {
   }
   head_ = std::move(*head);
   items_ = std::move(items);
-  meta_ = head_ ? RenderMeta(items_) : "";
+  meta_ = RenderMeta(items_);
   held_.clear();
   MoveWhatIsGated();
   return {};
@@ -275,7 +284,7 @@ void Committer::Undo(Run& run) {
   }
   run.undo.clear();
   run.commits.clear();
-  meta_ = head_ ? RenderMeta(items_) : "";
+  meta_ = RenderMeta(items_);
 }
 
 Outcome<void> Committer::Append(Run& run) {
@@ -295,15 +304,26 @@ Outcome<void> Committer::Append(Run& run) {
   return {};
 }
 
-Outcome<void> Committer::CommitBatch(const Batch& batch, const Tokens& tokens, Run& run) {
-  Draft draft{batch.actor.get(), {}, {}, {}};
+Outcome<void> Committer::CommitBatch(const Batch& batch, const std::vector<Batch>& all, const Tokens& tokens, Run& run) {
+  Draft draft;
   for (const std::string& path : batch.paths) {
     Look(path, run, draft);
     if (run.bytes < kMaxBytes) continue;
     Close(draft, batch, tokens, run);
     if (auto done = Append(run); !done) return done;
-    draft = Draft{batch.actor.get(), {}, {}, {}};
+    draft = {};
   }
+  Batch left{batch.actor, {}};
+  run.with_new_directories = true;
+  for (const std::string& path : std::exchange(run.new_directories, {})) {
+    if (BelongsToAnother(path, batch, all)) {
+      left.paths.insert(path);
+    } else {
+      Look(path, run, draft);
+    }
+  }
+  run.with_new_directories = false;
+  if (!left.paths.empty()) run.left.push_back(std::move(left));
   Close(draft, batch, tokens, run);
   // The rules must be durable before anything else happens to the files.
   if (const auto moved = MoveFound(run); !moved) run.done.trouble = moved.error();
@@ -316,14 +336,12 @@ Outcome<Committer::Done> Committer::Commit(const std::vector<Batch>& batches, co
   }
   Run run;
   run.token = tokens.before;
-  std::vector<Batch> directories;
   for (const Batch& batch : batches) {
-    if (auto done = CommitBatch(batch, tokens, run); !done) return tl::unexpected(done.error());
-    directories.push_back(Batch{batch.actor, std::exchange(run.new_directories, {})});
+    if (auto done = CommitBatch(batch, batches, tokens, run); !done) return tl::unexpected(done.error());
   }
-  run.with_new_directories = true;
-  for (const Batch& batch : directories) {
-    if (auto done = CommitBatch(batch, tokens, run); !done) return tl::unexpected(done.error());
+  // Directories that were left to another commit, in which nothing is beneath them after all.
+  for (const Batch& batch : std::exchange(run.left, {})) {
+    if (auto done = CommitBatch(batch, {}, tokens, run); !done) return tl::unexpected(done.error());
   }
   if (auto done = Append(run); !done) return tl::unexpected(done.error());
   return std::move(run.done);

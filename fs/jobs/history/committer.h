@@ -85,7 +85,6 @@ class Committer {
   };
   // One commit in the making.
   struct Draft {
-    const Actor* actor;
     NewCommit commit;
     std::vector<ChangedPath> listed;
     std::map<std::string, std::optional<Item>> directories;  // changed ones, as they were
@@ -109,7 +108,7 @@ class Committer {
   [[nodiscard]] bool HasChildren(const std::string& path) const;
   void ListDirectories(Draft& draft);
   // Looks at the paths of the batch and adds a draft, or several if they hold much.
-  [[nodiscard]] Outcome<void> CommitBatch(const Batch& batch, const Tokens& tokens, Run& run);
+  [[nodiscard]] Outcome<void> CommitBatch(const Batch& batch, const std::vector<Batch>& all, const Tokens& tokens, Run& run);
   // Adds the draft to the run, if it changes anything.
   void Close(Draft& draft, const Batch& batch, const Tokens& tokens, Run& run);
   [[nodiscard]] Outcome<void> MoveFound(Run& run);
