@@ -345,6 +345,22 @@ TEST_F(Clone, SaysThatItsSpaceIsUsedUp) {
   EXPECT_FALSE(Run(request).ended.full);
 }
 
+TEST_F(Clone, WhatItWritesCanBeOnADisk) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("data"), "live");
+  MakeDirs(Base("disk/tierfs-clone-killed/upper"));
+  MakeDirs(Base("disk/other"));
+  clone::Request request = For("rm data; head -c 1M /dev/zero >file; ls " + Base("disk"));
+  request.space_directory = Base("disk");
+  const std::string seen = Out(request);
+  EXPECT_EQ(seen.find("other\ntierfs-clone-"), 0U) << seen;
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), '\n'), 2) << "what a killed caller left is removed: " << seen;
+  EXPECT_EQ(Names(Base("disk")), std::set<std::string>{"other"});
+  EXPECT_EQ(Names(Tier(2)), std::set<std::string>{"data"});
+  request.space_directory = Base("absent");
+  EXPECT_EQ(Run(request).error, "a directory in " + Base("absent") + ": No such file or directory");
+}
+
 TEST_F(Clone, AMountWithOptionsHasThemInItsClone) {
   ASSERT_TRUE(Mount("nosuid,nodev,noexec")) << Refusal();
   EXPECT_NE(Out("grep ' '\"$PWD\"' overlay ' /proc/self/mounts").find("nosuid,nodev,noexec"), std::string::npos);

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "fs/jobs/clone/inside.h"
+#include "fs/jobs/clone/space.h"
 #include "fs/jobs/live_mount.h"
 #include "fs/os/unique_fd.h"
 
@@ -150,6 +151,8 @@ Outcome<std::string> PlaceOf(const Config& config) {
 
 Outcome<Ended> Run(const Config& config, const Request& request) {
   TIERFS_ASSIGN(const std::string place, PlaceOf(config));
+  SpaceDirectory space;  // outlives the processes of the clone
+  if (!request.space_directory.empty()) TIERFS_TRY(space.Make(request.space_directory));
   TIERFS_ASSIGN(Pair socket, MakeSocket());
   Pair output;
   if (request.output) {
@@ -166,7 +169,7 @@ Outcome<Ended> Run(const Config& config, const Request& request) {
   if (process == 0) {
     socket.ours.Reset();
     output.ours.Reset();
-    RunInside(config, request, place, std::move(socket.theirs), std::move(output.theirs));
+    RunInside(config, request, {place, space.path()}, std::move(socket.theirs), std::move(output.theirs));
   }
   Running running(request, process, std::move(socket.ours), std::move(output.ours));
   socket.theirs.Reset();

@@ -74,6 +74,9 @@ struct Request {
   std::chrono::milliseconds time_limit{};  // from the start of the command; 0: none
   // Bytes of memory for what the command and Layer::Made write; 0: half of the machine's.
   std::uint64_t space = 0;
+  // If set, an existing directory that holds that instead, beneath a name of its own. It is removed
+  // at the end; what a killed caller left there, by the next clone with this directory.
+  std::string space_directory;
   // Called with the output and the errors as they come. Without it the command has the caller's
   // input, output and errors; with it, no input.
   std::function<void(std::string_view bytes)> output;

@@ -97,12 +97,12 @@ int WaitFor(pid_t command, int caller, int children) {
 
 }  // namespace
 
-void RunInside(const Config& config, const Request& request, const std::string& place, UniqueFd caller, UniqueFd output) {
+void RunInside(const Config& config, const Request& request, const Places& places, UniqueFd caller, UniqueFd output) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   pollfd gone{caller.get(), 0, 0};
   if (::poll(&gone, 1, 0) != 0) ::_exit(1);  // the caller had ended before
   ResetSignals();
-  View view(config, request, place);
+  View view(config, request, places.mountpoint, places.space);
   if (const auto made = view.Make(); !made) GiveUp(caller.get(), made.error());
 
   sigset_t child_ended;

@@ -21,8 +21,13 @@ struct EndMessage {
 // The one message to it: end everything with SIGTERM.
 inline constexpr char kTerminate = 'T';
 
+struct Places {
+  std::string mountpoint;
+  std::string space;  // a directory for what is written; "" memory
+};
+
 // Runs as process 1 of the clone's pid namespace, and ends it. `caller` is a socket to the caller,
 // whose end of file ends the process too; `output` is where the command writes, or -1.
-[[noreturn]] void RunInside(const Config& config, const Request& request, const std::string& place, UniqueFd caller, UniqueFd output);
+[[noreturn]] void RunInside(const Config& config, const Request& request, const Places& places, UniqueFd caller, UniqueFd output);
 
 }  // namespace tierfs::clone
