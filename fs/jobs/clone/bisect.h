@@ -24,6 +24,7 @@ struct Request {
   std::chrono::milliseconds time_limit{};  // of one step; 0: none. A step that takes longer is bad.
   bool empty_state = false;                // tier 3 is empty
   bool network = false;                    // see clone::Request
+  std::string space_directory;             // see clone::Request
   std::vector<TierId> compared;            // the tiers that are hashed before and after
 };
 
