@@ -8,8 +8,8 @@
 
 namespace tierfs::clone {
 
-// A locked directory, which is removed with this object. Its lock tells those in use from those that
-// a killed caller left.
+// A locked directory, which is removed with this object. Its lock tells those in use from those
+// that a killed caller left.
 class SpaceDirectory {
  public:
   SpaceDirectory() = default;
