@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "fs/config/identity.h"
+#include "fs/jobs/gate/judge.h"
 #include "tools/history_init.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
@@ -21,6 +22,7 @@ std::vector<std::string> ProblemsOf(const std::string& file) {
     problems.push_back(identity.error().Render());
   }
   for (const auto& error : LoadPolicy(*config).errors) problems.push_back(error.Headline());
+  if (const auto judge = gate::Judge::Open(*config); !judge) problems.push_back(judge.error());
   return problems;
 }
 
