@@ -238,6 +238,9 @@ void AddBisect(CLI::App& app, Outcome& outcome) {
       ->check(CLI::PositiveNumber);
   verb->add_flag("--empty-state", request->search.empty_state, "with an empty tier 3");
   verb->add_flag("--network", request->search.network, "with the machine's network; otherwise a run has a loopback device of its own");
+  verb->add_option("--disk", request->search.space_directory,
+                   "a directory for what the command writes, instead of half of the machine's memory; emptied afterwards")
+      ->check(CLI::ExistingDirectory);
   verb->add_option("--hash", request->compared, "the tiers that are read and hashed before and after, such as 1,2,4; 0: none")
       ->delimiter(',')
       ->check(CLI::Range(0, 4))

@@ -2,6 +2,8 @@
 #include <iostream>
 
 #include "fs/config/identity.h"
+#include "fs/jobs/gate/judge.h"
+#include "tools/history_init.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
 #include "tools/verb.h"
@@ -20,7 +22,39 @@ std::vector<std::string> ProblemsOf(const std::string& file) {
     problems.push_back(identity.error().Render());
   }
   for (const auto& error : LoadPolicy(*config).errors) problems.push_back(error.Headline());
+  if (const auto judge = gate::Judge::Open(*config); !judge) problems.push_back(judge.error());
   return problems;
+}
+
+struct InitRequest {
+  std::string config;
+  bool adopt = false;
+  bool json = false;
+  RepositoryRequest repository;
+};
+
+void Init(const InitRequest& request, Outcome& outcome) {
+  const auto config = ConfigFor(request.config, outcome);
+  if (!config) return;
+  const bool dry_run = request.repository.dry_run;
+  // Both are checked before either changes anything.
+  auto steps = InitTiers(*config, request.adopt, true);
+  const auto repository = steps ? InitRepository(*config, request.repository) : RepositorySteps{};
+  if (steps && repository && !dry_run) steps = InitTiers(*config, request.adopt, false);
+  if (!steps || !repository) {
+    if (!steps) std::cerr << steps.error().Render() << "\n";
+    for (const std::string& line : repository ? std::vector<std::string>{} : repository.error()) std::cerr << line << "\n";
+    outcome.code = kCannot;
+    return;
+  }
+  std::vector<std::string> done;
+  for (const InitStep& step : *steps) done.push_back(step.what);
+  done.insert(done.end(), repository->begin(), repository->end());
+  if (request.json) PrintJson({{"dry_run", dry_run}, {"steps", done}});
+  for (const std::string& step : done) {
+    if (!request.json) std::cout << (dry_run ? "would " : "") << step << "\n";
+  }
+  if (!request.json && done.empty()) std::cout << "nothing to do: the tiers are there and marked\n";
 }
 
 }  // namespace
@@ -46,32 +80,20 @@ void AddConfig(CLI::App& app, Outcome& outcome) {
 }
 
 void AddInit(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("init", "Makes the tier directories of a config and marks them as its own");
-  auto file = std::make_shared<std::string>();
-  auto adopt = std::make_shared<bool>(false);
-  auto dry_run = std::make_shared<bool>(false);
-  auto json = std::make_shared<bool>(false);
-  verb->add_option("CONFIG", *file)->required();
-  verb->add_flag("--adopt", *adopt, "accept directories that already hold files, as they are");
-  verb->add_flag("-n,--dry-run", *dry_run, "only say what would be done");
-  verb->add_flag("--json", *json, "for programs");
-  verb->callback([=, &outcome] {
-    const auto config = ConfigFor(*file, outcome);
-    if (!config) return;
-    const auto steps = InitTiers(*config, *adopt, *dry_run);
-    if (!steps) {
-      std::cerr << steps.error().Render() << "\n";
-      outcome.code = kCannot;
-      return;
-    }
-    nlohmann::json done = nlohmann::json::array();
-    for (const InitStep& step : *steps) {
-      done.push_back(step.what);
-      if (!*json) std::cout << (*dry_run ? "would " : "") << step.what << "\n";
-    }
-    if (*json) PrintJson({{"dry_run", *dry_run}, {"steps", done}});
-    if (!*json && done.empty()) std::cout << "nothing to do: the tiers are there and marked\n";
-  });
+  auto* verb =
+      app.add_subcommand("init", "Makes the tier directories of a config, marks them as its own, and makes the repository of tier 1");
+  auto request = std::make_shared<InitRequest>();
+  RepositoryRequest& repository = request->repository;
+  verb->add_option("CONFIG", request->config)->required();
+  verb->add_flag("--adopt", request->adopt, "accept directories that already hold files, as they are");
+  auto* import = verb->add_option("--import-git", repository.import,
+                                  "take over the history of this git repository: a work tree, its .git, or a bare one (with [version])");
+  verb->add_option("--import-prefix", repository.prefix, "put its files beneath this path of the mount: etc, for etckeeper's /etc")
+      ->needs(import);
+  verb->add_flag("--import-findings", repository.findings, "take it over although the gate would have stopped files of it")->needs(import);
+  verb->add_flag("-n,--dry-run", repository.dry_run, "only say what would be done");
+  verb->add_flag("--json", request->json, "for programs");
+  verb->callback([request, &outcome] { Init(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

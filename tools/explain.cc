@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "tools/gate.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
 #include "tools/verb.h"
@@ -20,6 +21,7 @@ struct Question {
 // The policy to apply, and the path relative to the mount's root.
 struct Subject {
   policy::ParseResult policy;
+  std::optional<Config> config;  // none if a policy file was named
   std::string relative;
   bool is_dir;
 };
@@ -40,6 +42,7 @@ tl::expected<Subject, std::string> SubjectOf(const Question& question, const std
     }
     const auto config = FindConfig(question.config.empty() ? mount->config : question.config);
     if (!config) return tl::unexpected(config.error());
+    subject.config = *config;
     subject.policy = LoadPolicy(*config);
     const bool inside = mount && mount->config == config->file;
     subject.relative = inside ? absolute.substr(std::min(absolute.size(), mount->mountpoint.size())) : path;
@@ -66,6 +69,14 @@ nlohmann::json ToJson(const policy::Policy& policy, const policy::Policy::Explan
   return json;
 }
 
+// Adds why the gate made the rule, and what can be done, if it is one of the gate's.
+void AddGateReason(const Subject& subject, nlohmann::json& answer) {
+  if (!subject.config || answer["rule"].is_null()) return;
+  const std::string path = PathOnMount(*subject.config, subject.relative);
+  const auto reason = GateReason(*subject.config, answer["rule"]["rule"], path);
+  if (reason) answer["gate"] = {{"reason", *reason}, {"cure", GateCure(*subject.config, path)}};
+}
+
 void Print(const std::string& path, const nlohmann::json& answer) {
   std::cout << Printable(path) << "\n  tier " << answer["tier"] << "\n";
   if (answer["rule"].is_null()) {
@@ -73,6 +84,10 @@ void Print(const std::string& path, const nlohmann::json& answer) {
   } else {
     std::cout << "  by       " << Printable(answer["rule"]["rule"].get<std::string>()) << "   (matches "
               << Printable(answer["rule"]["matched"].get<std::string>()) << ")\n";
+  }
+  if (answer.contains("gate")) {
+    std::cout << "  gate     " << Printable(answer["gate"]["reason"].get<std::string>()) << "\n           "
+              << Printable(answer["gate"]["cure"].get<std::string>()) << "\n";
   }
   for (const auto& rule : answer["overrode"]) {
     std::cout << "  overrode " << Printable(rule["rule"].get<std::string>()) << "   (matches "
@@ -103,6 +118,7 @@ void AddExplain(CLI::App& app, Outcome& outcome) {
         return;
       }
       nlohmann::json answer = ToJson(*subject->policy.policy, subject->policy.policy->Explain(subject->relative, subject->is_dir));
+      AddGateReason(*subject, answer);
       if (!question->json) Print(path, answer);
       answer["path"] = path;
       all.push_back(std::move(answer));

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "tools/gate.h"
 #include "tools/mounts.h"
 #include "tools/output.h"
 #include "tools/verb.h"
@@ -20,6 +21,17 @@ tl::expected<std::string, int> OwnXattr(const std::string& path, const char* nam
   const ssize_t size = ::lgetxattr(path.c_str(), (std::string("security.tierfs.") + name).c_str(), value.data(), value.size());
   if (size < 0) return tl::unexpected(errno);
   return std::string(value.data(), static_cast<std::size_t>(size));
+}
+
+// Adds why the gate made the rule, and what can be done, if it is one of the gate's.
+void AddGateReason(const std::string& given, nlohmann::json& entry) {
+  const std::string absolute = AbsolutePath(given);
+  const auto mount = MountOf(absolute);
+  const auto config = mount ? FindConfig(mount->config) : tl::unexpected(std::string());
+  if (!config) return;
+  const std::string path = PathOnMount(*config, absolute.substr(mount->mountpoint.size()));
+  const auto reason = GateReason(*config, entry["rule"], path);
+  if (reason) entry["gate"] = {{"reason", *reason}, {"cure", GateCure(*config, path)}};
 }
 
 }  // namespace
@@ -43,6 +55,7 @@ void AddWhere(CLI::App& app, Outcome& outcome) {
         }
         entry[std::string(name) == "path" ? "backing" : name] = *value;
       }
+      if (entry.contains("rule")) AddGateReason(path, entry);
       if (entry.contains("error")) {
         std::cerr << "tierctl: " << Printable(path) << ": " << entry["error"].get<std::string>() << "\n";
         outcome.code = kCannot;
@@ -52,6 +65,9 @@ void AddWhere(CLI::App& app, Outcome& outcome) {
                   << "  tier     " << entry["tier"].get<std::string>() << (misplaced ? " (misplaced)" : "") << "\n"
                   << "  class    " << entry["class"].get<std::string>() << "\n"
                   << "  rule     " << Printable(entry["rule"].get<std::string>()) << "\n"
+                  << (entry.contains("gate") ? "  gate     " + Printable(entry["gate"]["reason"].get<std::string>()) + "\n           " +
+                                                   Printable(entry["gate"]["cure"].get<std::string>()) + "\n"
+                                             : std::string())
                   << "  layer    " << entry["layer"].get<std::string>() << "\n"
                   << "  backing  " << Printable(entry["backing"].get<std::string>()) << "\n";
       }

@@ -227,9 +227,6 @@ TEST_F(Gate, FindsCredentialsEverywhereAndNamesThemWithoutThem) {
 TEST_F(Gate, BinaryAndOversizeFilesDoNotPass) {
   EXPECT_EQ(Judged("x", std::string("a\0b", 3)).Reason(), "binary");
   EXPECT_EQ(Judged("x", "", {}, true).Reason(), "larger than 1.0 MiB");
-  config_.gate.on_finding = GateConfig::OnFinding::kOff;
-  EXPECT_TRUE(Judged("x", kKey).Passes());
-  EXPECT_EQ(Judged("x", std::string("a\0b", 3)).Reason(), "binary");
 }
 
 TEST_F(Gate, WhatIsAllowedPasses) {

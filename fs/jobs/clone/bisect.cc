@@ -154,6 +154,7 @@ class SearchRun {
     clone.command = request_.command;
     clone.environment = {"TIERFS_REVISION=" + commit};
     clone.network = request_.network;
+    clone.space_directory = request_.space_directory;
     clone.time_limit = request_.time_limit;
     clone.cancelled = events_.cancelled;
     clone.output = [this, &output](std::string_view bytes) {
@@ -170,8 +171,9 @@ class SearchRun {
     if (ended.how == Ended::How::kCancelled) return Cannot("interrupted");
     if (ended.how == Ended::How::kTimedOut) return Verdict::kBad;
     const bool passed = ended.how == Ended::How::kExited && ended.code == 0;
-    if (!passed && ended.full)
-      return fail("the command used up the memory for its changes, half of the machine's, so its result means nothing");
+    if (!passed && ended.full) {
+      return fail("the space for what the command writes is used up, so its result means nothing; --disk gives it more");
+    }
     if (ended.how == Ended::How::kSignalled || ended.code > kLastBadCode) {
       return fail("the command ended with " + Describe(ended) +
                   ", which means neither good nor bad; let it exit with 1 to 127 if it fails");

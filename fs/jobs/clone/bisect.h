@@ -24,6 +24,7 @@ struct Request {
   std::chrono::milliseconds time_limit{};  // of one step; 0: none. A step that takes longer is bad.
   bool empty_state = false;                // tier 3 is empty
   bool network = false;                    // see clone::Request
+  std::string space_directory;             // see clone::Request
   std::vector<TierId> compared;            // the tiers that are hashed before and after
 };
 
@@ -99,8 +100,8 @@ struct Events {
 [[nodiscard]] tl::expected<Range, Failure> FindRange(const Config& config, const Request& request);
 
 // Runs the command with each end point, then halves the range until one commit is left. It asks no
-// daemon, writes nothing to the disk, and works on the commits that the revisions name now, whatever
-// is committed meanwhile. Environment of the command: TIERFS_REVISION, the commit.
+// daemon, writes nothing to the repository, and works on the commits that the revisions name now,
+// whatever is committed meanwhile. Environment of the command: TIERFS_REVISION, the commit.
 //
 // Exit codes of the command, as `git bisect run` has them: 0 good, 125 skip, 1 to 127 bad; anything
 // else, and a signal, ends the search with a failure.

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "fs/jobs/clone/inside.h"
+#include "fs/jobs/clone/space.h"
 #include "fs/jobs/live_mount.h"
 #include "fs/os/unique_fd.h"
 
@@ -56,13 +57,15 @@ class Running {
   Running& operator=(const Running&) = delete;
 
   Outcome<Ended> Wait() {
-    const auto deadline = Clock::now() + request_.time_limit;
     for (;;) {
       pollfd events[] = {{socket_.get(), POLLIN, 0}, {output_.get(), POLLIN, 0}};
       const int ready = ::poll(events, 2, kLookMs);
       if (ready > 0 && events[1].revents != 0) PassOutput();
-      if (ready > 0 && events[0].revents != 0) return Finish();
-      if (!early_ && request_.time_limit.count() > 0 && Clock::now() >= deadline) End(Ended::How::kTimedOut);
+      if (ready > 0 && events[0].revents != 0) {
+        if (auto ended = Receive()) return std::move(*ended);
+      }
+      const bool limited = started_ && request_.time_limit.count() > 0;
+      if (!early_ && limited && Clock::now() - *started_ >= request_.time_limit) End(Ended::How::kTimedOut);
       if (!early_ && request_.cancelled != nullptr && *request_.cancelled) End(Ended::How::kCancelled);
       if (early_ && Clock::now() - told_ > kGrace) return Ended{*early_, 0, false};
     }
@@ -86,17 +89,22 @@ class Running {
     return got > 0;
   }
 
-  Outcome<Ended> Finish() {
-    // What the command left running may hold the pipe, and may write for ever.
-    const auto enough = Clock::now() + kGrace;
-    while (output_ && PassOutput() && Clock::now() < enough) {
-    }
+  // Returns nothing if the command goes on.
+  std::optional<Outcome<Ended>> Receive() {
     char packet[4096];
     const ssize_t got = ::recv(socket_.get(), packet, sizeof packet, 0);
     if (got <= 0) return tl::unexpected(std::string("the process of the clone was killed"));
     if (packet[0] == kFailed) return tl::unexpected(std::string(packet + 1, static_cast<std::size_t>(got) - 1));
+    if (packet[0] == kStarted) {
+      started_ = Clock::now();
+      return std::nullopt;
+    }
     EndMessage message;
     std::memcpy(&message, packet, sizeof message);
+    // What the command left running may hold the pipe, and may write for ever.
+    const auto enough = Clock::now() + kGrace;
+    while (output_ && PassOutput() && Clock::now() < enough) {
+    }
     if (early_) return Ended{*early_, 0, message.full};
     const bool exited = WIFEXITED(message.status);
     return Ended{exited ? Ended::How::kExited : Ended::How::kSignalled, exited ? WEXITSTATUS(message.status) : WTERMSIG(message.status),
@@ -107,6 +115,7 @@ class Running {
   const pid_t process_;
   const UniqueFd socket_;
   UniqueFd output_;
+  std::optional<Clock::time_point> started_;
   std::optional<Ended::How> early_;
   Clock::time_point told_;
 };
@@ -142,6 +151,8 @@ Outcome<std::string> PlaceOf(const Config& config) {
 
 Outcome<Ended> Run(const Config& config, const Request& request) {
   TIERFS_ASSIGN(const std::string place, PlaceOf(config));
+  SpaceDirectory space;  // outlives the processes of the clone
+  if (!request.space_directory.empty()) TIERFS_TRY(space.Make(request.space_directory));
   TIERFS_ASSIGN(Pair socket, MakeSocket());
   Pair output;
   if (request.output) {
@@ -158,7 +169,7 @@ Outcome<Ended> Run(const Config& config, const Request& request) {
   if (process == 0) {
     socket.ours.Reset();
     output.ours.Reset();
-    RunInside(config, request, place, std::move(socket.theirs), std::move(output.theirs));
+    RunInside(config, request, {place, space.path()}, std::move(socket.theirs), std::move(output.theirs));
   }
   Running running(request, process, std::move(socket.ours), std::move(output.ours));
   socket.theirs.Reset();

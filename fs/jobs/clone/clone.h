@@ -1,8 +1,8 @@
 // A clone of a mount: the mount as it is, with some layers replaced, on which a command may do what
 // it likes. What the command changes there is thrown away, and the live data cannot be written.
 //
-// The clone stands at the mountpoint itself, in a private mount namespace: a kernel overlayfs of the
-// tier trees and the lower layers, with a throw-away upper directory. In that namespace
+// The clone stands at the mountpoint itself, in a private mount namespace: a kernel overlayfs of
+// the tier trees and the lower layers, with a throw-away upper directory. In that namespace
 //
 // - the trees, the lower layers and the history are read-only, and the state directory is empty, so
 //   that no command reaches the daemon;
@@ -59,18 +59,24 @@ class Layer {
 struct Layers {
   std::array<Layer, kTierCount> tiers;
   std::vector<std::string> lower;  // uppermost first
-  bool over = false;               // what the mountpoint holds beneath the mount is the lowest layer
+  bool over = false;               // the directory beneath the mount is the lowest layer
 };
 // The layers of the mount as it is.
 [[nodiscard]] Layers LayersOf(const Config& config);
 
 struct Request {
   Layers layers;
-  std::vector<std::string> command;        // the program, found through PATH, and its arguments
-  std::vector<std::string> environment;    // NAME=VALUE, in addition to the caller's own
-  bool network = false;                    // the machine's network; else a loopback device of its own
-  std::chrono::milliseconds time_limit{};  // 0: none
-  std::uint64_t space = 0;                 // bytes for what the command and Layer::Made write, in memory; 0: half of it
+  // The program, found through PATH, and its arguments.
+  std::vector<std::string> command;
+  std::vector<std::string> environment;  // NAME=VALUE, in addition to the caller's own
+  // The machine's network; otherwise a loopback device of its own and nothing else.
+  bool network = false;
+  std::chrono::milliseconds time_limit{};  // from the start of the command; 0: none
+  // Bytes of memory for what the command and Layer::Made write; 0: half of the machine's.
+  std::uint64_t space = 0;
+  // If set, an existing directory that holds that instead, beneath a name of its own. It is removed
+  // at the end; what a killed caller left there, by the next clone with this directory.
+  std::string space_directory;
   // Called with the output and the errors as they come. Without it the command has the caller's
   // input, output and errors; with it, no input.
   std::function<void(std::string_view bytes)> output;
@@ -85,9 +91,9 @@ struct Ended {
   bool full = false;  // the space was used up when the command ended
 };
 
-// Runs the command in a clone, with the mountpoint as its working directory, until the command ends.
-// Whatever it left running is then killed. The caller has a single thread, and CAP_SYS_ADMIN. Works
-// mounted and unmounted; the daemon is not asked.
+// Runs the command in a clone, with the mountpoint as its working directory, until the command
+// ends. Whatever it left running is then killed. The caller has a single thread, and CAP_SYS_ADMIN.
+// Works mounted and unmounted; the daemon is not asked.
 [[nodiscard]] Outcome<Ended> Run(const Config& config, const Request& request);
 
 // Where the clone of this config stands: at its mount, else where the config says. The error says

@@ -80,7 +80,8 @@ int WaitFor(pid_t command, int caller, int children) {
     if (::poll(events.data(), events.size(), -1) < 0) continue;
     if (events[0].revents != 0) {
       char message = 0;
-      if (::recv(caller, &message, 1, 0) <= 0) ::_exit(1);  // the caller is gone; the kernel kills the rest
+      // The caller is gone. The kernel kills the rest with this process.
+      if (::recv(caller, &message, 1, 0) <= 0) ::_exit(1);
       if (message == kTerminate) (void)::kill(-1, SIGTERM);
     }
     signalfd_siginfo ignored;
@@ -96,12 +97,12 @@ int WaitFor(pid_t command, int caller, int children) {
 
 }  // namespace
 
-void RunInside(const Config& config, const Request& request, const std::string& place, UniqueFd caller, UniqueFd output) {
+void RunInside(const Config& config, const Request& request, const Places& places, UniqueFd caller, UniqueFd output) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   pollfd gone{caller.get(), 0, 0};
   if (::poll(&gone, 1, 0) != 0) ::_exit(1);  // the caller had ended before
   ResetSignals();
-  View view(config, request, place);
+  View view(config, request, places.mountpoint, places.space);
   if (const auto made = view.Make(); !made) GiveUp(caller.get(), made.error());
 
   sigset_t child_ended;
@@ -113,6 +114,7 @@ void RunInside(const Config& config, const Request& request, const std::string& 
   if (command < 0) GiveUp(caller.get(), "fork of the command failed");
   if (command == 0) Become(request, output.get());
   output.Reset();
+  (void)::send(caller.get(), &kStarted, 1, MSG_NOSIGNAL);
   EndMessage message;
   message.status = WaitFor(command, caller.get(), children.get());
   message.full = view.IsFull();

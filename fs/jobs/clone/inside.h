@@ -10,8 +10,9 @@
 namespace tierfs::clone {
 
 // Messages of that process to the caller: one of these letters, then the rest of the packet.
-inline constexpr char kFailed = 'F';  // a line of text; nothing was run
-inline constexpr char kEnded = 'E';   // EndMessage
+inline constexpr char kFailed = 'F';   // a line of text; nothing was run
+inline constexpr char kStarted = 'S';  // the command runs
+inline constexpr char kEnded = 'E';    // EndMessage
 struct EndMessage {
   char kind = kEnded;
   bool full = false;
@@ -20,8 +21,13 @@ struct EndMessage {
 // The one message to it: end everything with SIGTERM.
 inline constexpr char kTerminate = 'T';
 
+struct Places {
+  std::string mountpoint;
+  std::string space;  // a directory for what is written; "" memory
+};
+
 // Runs as process 1 of the clone's pid namespace, and ends it. `caller` is a socket to the caller,
 // whose end of file ends the process too; `output` is where the command writes, or -1.
-[[noreturn]] void RunInside(const Config& config, const Request& request, const std::string& place, UniqueFd caller, UniqueFd output);
+[[noreturn]] void RunInside(const Config& config, const Request& request, const Places& places, UniqueFd caller, UniqueFd output);
 
 }  // namespace tierfs::clone

@@ -109,7 +109,6 @@ Outcome<void> View::OpenDirectories() {
 // A FUSE mount that is kept here would keep its daemon alive after an unmount outside.
 void View::DropFuse() {
   const auto is_needed = [&](const MountEntry& mount) {
-    if (mount.type == "fuse.tierfs") return false;
     const bool holds_place = mount.mountpoint != place_ && IsAtOrBeneath(place_, mount.mountpoint);
     return holds_place || std::any_of(protected_.begin(), protected_.end(), [&](const Protected& each) {
              std::error_code ignored;
@@ -132,7 +131,9 @@ void View::DropFuse() {
 // directory is needed, and the directory beneath the mount is out of reach.
 Outcome<void> View::MakeSpace() {
   const std::string options = "mode=0700,size=" + (request_.space > 0 ? std::to_string(request_.space) : "50%");
-  if (::mount("tierfs-clone", place_.c_str(), "tmpfs", 0, options.c_str()) != 0) return Problem("a tmpfs at " + place_);
+  const int mounted = space_directory_.empty() ? ::mount("tierfs-clone", place_.c_str(), "tmpfs", 0, options.c_str())
+                                               : ::mount(space_directory_.c_str(), place_.c_str(), nullptr, MS_BIND, nullptr);
+  if (mounted != 0) return Problem("a place for what is written, at " + place_);
   space_.Reset(::open(place_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return space_ ? Outcome<void>() : Problem(place_);
 }

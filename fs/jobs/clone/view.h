@@ -14,7 +14,9 @@ namespace tierfs::clone {
 // Turns this process's mount namespace, which has to be its own, into that of a clone.
 class View {
  public:
-  View(const Config& config, const Request& request, std::string place) : config_(config), request_(request), place_(std::move(place)) {}
+  // `space_directory` holds what is written; "" is memory.
+  View(const Config& config, const Request& request, std::string place, std::string space_directory)
+      : config_(config), request_(request), place_(std::move(place)), space_directory_(std::move(space_directory)) {}
 
   // Makes the clone and enters its mountpoint. Works in steps, each of which needs those before it.
   [[nodiscard]] Outcome<void> Make();
@@ -42,6 +44,7 @@ class View {
   const Config& config_;
   const Request& request_;
   const std::string place_;
+  const std::string space_directory_;
   unsigned long flags_ = 0;  // of the live mount: MS_NOSUID and the like
   std::vector<Protected> protected_;
   // The layers of the overlayfs; each descriptor belongs to another member.

@@ -56,7 +56,6 @@ std::string Verdict::Reason() const {
 }
 
 struct Judge::Impl {
-  bool scans = true;
   std::uint64_t max_file = 0;
   std::shared_ptr<const secrets::Rules> rules;
   AllowFile allowed;
@@ -85,7 +84,6 @@ struct Judge::Impl {
 
 Outcome<Judge> Judge::Open(const Config& config) {
   auto impl = std::make_shared<Impl>();
-  impl->scans = config.gate.on_finding != GateConfig::OnFinding::kOff;
   impl->max_file = config.gate.max_file;
   std::vector<secrets::RuleFile> files;
   // The stamp is taken first: a change while the file is read is then seen later.
@@ -114,7 +112,6 @@ Verdict Judge::Of(const Subject& subject) const {
   verdict.oversize = subject.oversize;
   const bool known = !subject.oversize && impl_->allowed.Content(subject.content);
   verdict.binary = !known && secrets::IsBinary(subject.content);
-  if (!impl_->scans) return verdict;
   // The content of a binary is not committed anyway; a rule may still go by the path.
   if (!known) impl_->FindInContent(subject.path, verdict.binary ? std::string_view() : subject.content, verdict.findings);
   for (const auto& [name, value] : subject.xattrs) {

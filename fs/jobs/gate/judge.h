@@ -49,10 +49,10 @@ struct Verdict {
 // Owns the rules and the list of what is allowed, as they were when it was opened. Thread-safe.
 class Judge {
  public:
-  // Reads gate.rules and gate.allow. The error names the file and the line. With gate.on_finding
-  // "off" no credentials are looked for.
+  // Reads gate.rules and gate.allow. The error names the file and the line.
   [[nodiscard]] static Outcome<Judge> Open(const Config& config);
 
+  // Goes by all rules, whatever gate.on_finding says.
   [[nodiscard]] Verdict Of(const Subject& subject) const;
   // Whether a file that this was read from has changed since.
   [[nodiscard]] bool Outdated() const;

@@ -77,6 +77,7 @@ class Committer {
     Done done;
     bool with_new_directories = false;
     std::set<std::string> new_directories;            // met, and left for later
+    std::vector<Batch> left;                          // the same, left to other commits
     std::vector<gate::Entry> found;                   // to be moved to tier 2
     std::vector<NewCommit> commits;                   // not yet in the repository
     std::uint64_t bytes = 0;                          // of content in them

@@ -1,0 +1,136 @@
+// tierctl restore: brings paths of tier 1 back to what a revision holds.
+#include "fs/jobs/history/restore.h"
+
+#include <fcntl.h>
+
+#include <cstring>
+#include <iostream>
+
+#include "fs/os/entries.h"
+#include "fs/os/paths.h"
+#include "tools/history.h"
+#include "tools/output.h"
+
+namespace tierfs::tools {
+namespace {
+
+using history::RestoreStep;
+
+struct Request {
+  std::string mount;
+  std::string revision;
+  std::vector<std::string> paths;
+  bool dry_run = false;
+  bool json = false;
+};
+
+// Where the policy puts what is written, if that is not tier 1.
+std::string Elsewhere(const policy::Policy& policy, const RestoreStep& step) {
+  if (step.what != RestoreStep::What::kWrite || step.item.IsDir()) return "";
+  const auto decision = policy.DecisionFor(step.path, false);
+  if (decision.tier == TierId::kBuild) return "";
+  const auto explanation = policy.Explain(step.path, false);
+  std::string text = "now belongs to tier " + std::to_string(NumberOf(decision.tier));
+  if (!explanation.matches.empty()) text += " by " + policy.RuleOf(explanation.matches.front().rule).Describe();
+  return text;
+}
+
+// Reports the steps as they are planned or taken.
+class Report {
+ public:
+  Report(const Request& request, const policy::Policy& policy) : request_(request), policy_(policy) {}
+
+  void Step(const RestoreStep& step) {
+    const std::string elsewhere = Elsewhere(policy_, step);
+    if (request_.json) {
+      const char* what = step.what == RestoreStep::What::kRemove  ? "remove"
+                         : step.what == RestoreStep::What::kWrite ? "write"
+                                                                  : "attributes";
+      nlohmann::json entry = {{"what", what}, {"path", step.path.empty() ? "." : step.path}};
+      if (!elsewhere.empty()) entry["note"] = elsewhere;
+      steps_.push_back(std::move(entry));
+    } else {
+      std::cout << (request_.dry_run ? "would " : "") << step.Describe() << (elsewhere.empty() ? "" : "  (" + elsewhere + ")") << "\n";
+    }
+    ++count_;
+  }
+  void Finish(const std::vector<std::string>& notes) const {
+    if (request_.json) return PrintJson({{"dry_run", request_.dry_run}, {"steps", steps_}, {"notes", notes}});
+    for (const std::string& note : notes) std::cout << "note: " << note << "\n";
+    if (count_ == 0) std::cout << "nothing to do: everything is as the revision has it\n";
+  }
+
+ private:
+  const Request& request_;
+  const policy::Policy& policy_;
+  nlohmann::json steps_ = nlohmann::json::array();
+  std::size_t count_ = 0;
+};
+
+tl::expected<std::vector<std::string>, std::string> PathsOf(const History& history, const Request& request) {
+  std::vector<std::string> paths;
+  for (const std::string& each : request.paths) {
+    auto path = PathInMount(history, each);
+    if (!path) return tl::unexpected(path.error());
+    paths.push_back(std::move(*path));
+  }
+  return paths;
+}
+
+void Restore(const Request& request, Outcome& outcome) {
+  const auto history = HistoryOf(request.mount, outcome);
+  if (!history) return;
+  const Config& config = history->config;
+  if (const auto live = Ask(config, protocol::Status{}); !live) {
+    std::cerr << live.error() << "\n";
+    outcome.code = kCannot;
+    return;
+  }
+  const auto policy = LoadPolicy(config);
+  if (!policy.policy) return CannotDo(config, FirstErrorOf(policy), outcome);
+  const auto paths = PathsOf(*history, request);
+  if (!paths) {
+    std::cerr << ErrorLine(config, paths.error()) << "\n";
+    outcome.code = kUsage;
+    return;
+  }
+  const auto id = history->repository.Resolve(request.revision);
+  if (!id) return CannotDo(config, id.error(), outcome);
+  const auto items = history->repository.Read(*id);
+  if (!items) return CannotDo(config, items.error(), outcome);
+  const auto mount = OpenDirectory(history->mountpoint, O_PATH);
+  const auto tree = OpenDirectory(config.tiers[0], O_PATH);
+  if (!mount) return CannotDo(config, history->mountpoint + " cannot be opened: " + std::strerror(mount.error().code), outcome);
+  if (!tree) return CannotDo(config, config.tiers[0] + " cannot be opened: " + std::strerror(tree.error().code), outcome);
+  const auto plan = history::PlanRestore(*items, *paths, mount->get(), tree->get());
+  if (!plan) return CannotDo(config, plan.error() + "; nothing was changed", outcome);
+  Report report(request, *policy.policy);
+  if (!plan->notes.empty()) outcome.code = kFindings;
+  if (request.dry_run) {
+    for (const RestoreStep& step : plan->steps) report.Step(step);
+    return report.Finish(plan->notes);
+  }
+  const auto done = history::Restore(history->repository, *plan, mount->get(), [&](const RestoreStep& step) { report.Step(step); });
+  if (!done) return CannotDo(config, "the restore ended early: " + done.error() + "; run the same command again to continue", outcome);
+  report.Finish(plan->notes);
+}
+
+}  // namespace
+
+void AddRestore(CLI::App& app, Outcome& outcome) {
+  auto* verb = app.add_subcommand("restore", "Brings paths of tier 1 back to what a revision holds, through the mount");
+  auto request = std::make_shared<Request>();
+  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
+  verb->add_option("REV", request->revision, "a commit, as git names it, or a time: '@{yesterday}'")->required();
+  verb->add_option("PATH", request->paths, "files, or directories with all beneath; relative to the mount, or absolute")->required();
+  verb->add_flag("-n,--dry-run", request->dry_run, "only say what would be done");
+  verb->add_flag("--json", request->json, "for programs");
+  verb->footer(
+      "Content, owner, mode, extended attributes and ACLs come back; what is as it was is left alone. What tier 1 has beneath a\n"
+      "restored directory and the revision does not have is removed; files of other tiers are not. A file is complete before it\n"
+      "replaces the old one. The restore is a change as any other and becomes a commit itself. Exit code 1: something could not\n"
+      "be brought back; the notes say what.");
+  verb->callback([request, &outcome] { Restore(*request, outcome); });
+}
+
+}  // namespace tierfs::tools
