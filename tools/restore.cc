@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
 
+#include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/paths.h"
 #include "tools/history.h"
@@ -77,6 +79,13 @@ tl::expected<std::vector<std::string>, std::string> PathsOf(const History& histo
   return paths;
 }
 
+bool IsInLower(const Config& config, const std::string& path) {
+  return std::any_of(config.lower.begin(), config.lower.end(), [&](const std::string& lower) {
+    const auto directory = OpenDirectory(lower, O_PATH);
+    return directory && OpenBeneath(directory->get(), path, O_PATH | O_NOFOLLOW);
+  });
+}
+
 void Restore(const Request& request, Outcome& outcome) {
   const auto history = HistoryOf(request.mount, outcome);
   if (!history) return;
@@ -102,7 +111,8 @@ void Restore(const Request& request, Outcome& outcome) {
   const auto tree = OpenDirectory(config.tiers[0], O_PATH);
   if (!mount) return CannotDo(config, history->mountpoint + " cannot be opened: " + std::strerror(mount.error().code), outcome);
   if (!tree) return CannotDo(config, config.tiers[0] + " cannot be opened: " + std::strerror(tree.error().code), outcome);
-  const auto plan = history::PlanRestore(*items, *paths, mount->get(), tree->get());
+  const auto in_lower = [&](const std::string& path) { return IsInLower(config, path); };
+  const auto plan = history::PlanRestore(*items, *paths, mount->get(), tree->get(), in_lower);
   if (!plan) return CannotDo(config, plan.error() + "; nothing was changed", outcome);
   Report report(request, *policy.policy);
   if (!plan->notes.empty()) outcome.code = kFindings;

@@ -160,7 +160,7 @@ tl::expected<Words, std::string> Sort(const History& history, const std::vector<
 tl::expected<void, std::string> CheckPaths(const Pair& pair, const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     if (!pair.before_items.contains(path) && !pair.after_items.contains(path)) {
-      return tl::unexpected(Quoted(path) + " is neither a revision nor a path of tier 1 in these revisions");
+      return tl::unexpected("neither a revision, nor a path of tier 1 in what is compared: " + Quoted(path));
     }
   }
   return {};

@@ -53,7 +53,7 @@ const char* TypeOf(const Attributes& attributes) {
     case S_IFBLK:
       return "block device";
     case S_IFCHR:
-      return attributes.device == 0 ? "removed here" : "character device";
+      return attributes.device == 0 ? "whiteout" : "character device";
     default:
       return "file";
   }

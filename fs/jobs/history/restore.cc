@@ -32,7 +32,8 @@ bool IsWhiteoutItem(const Item& item) { return S_ISCHR(item.attributes.mode) && 
 // Collects the steps of one restore.
 class Planner {
  public:
-  Planner(const Items& items, int mount, int tree) : items_(items), mount_(mount), tree_(tree) {}
+  Planner(const Items& items, int mount, int tree, const std::function<bool(const std::string&)>& in_lower)
+      : items_(items), mount_(mount), tree_(tree), in_lower_(in_lower) {}
 
   Outcome<void> Add(const std::string& path) {
     bool found = false;
@@ -77,8 +78,9 @@ class Planner {
         [&](const WalkedEntry& entry) {
           const std::string whole = JoinPath(path, entry.path);
           if (items_.contains(whole)) return;
-          if (entry.whiteout) {
-            plan_.notes.push_back(Quoted(whole) + " was visible in a lower layer at that time and is deleted now: its deletion stays");
+          if (entry.whiteout || (!S_ISDIR(entry.st.st_mode) && in_lower_(whole))) {
+            plan_.notes.push_back(Quoted(whole) + " was that of a lower layer, which cannot be given back: it stays " +
+                                  (entry.whiteout ? "deleted" : "as it is"));
           } else {
             extra_.push_back(whole);
           }
@@ -166,6 +168,7 @@ class Planner {
   const Items& items_;
   const int mount_;
   const int tree_;
+  const std::function<bool(const std::string&)>& in_lower_;
   Items wanted_;
   Items above_;
   std::vector<std::string> extra_;
@@ -218,8 +221,9 @@ std::string RestoreStep::Describe() const {
   return verb + Quoted(path.empty() ? "." : path);
 }
 
-Outcome<RestorePlan> PlanRestore(const Items& items, const std::vector<std::string>& paths, int mount, int tree) {
-  Planner planner(items, mount, tree);
+Outcome<RestorePlan> PlanRestore(const Items& items, const std::vector<std::string>& paths, int mount, int tree,
+                                 const std::function<bool(const std::string& path)>& in_lower) {
+  Planner planner(items, mount, tree, in_lower);
   for (const std::string& path : paths) TIERFS_TRY(planner.Add(path));
   return planner.Plan();
 }

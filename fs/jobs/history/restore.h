@@ -1,6 +1,7 @@
 // Brings paths of tier 1 back to what a commit holds, through the mount.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,10 @@ struct RestorePlan {
 // What has to be done so that each of the paths (relative to the mount; "" is all of it) is what
 // `items` holds. `mount` is the mount's root, `tree` that of tier 1. What tier 1 has beneath a path
 // and the items do not have is removed; other tiers are left alone. Changes nothing. Fails if the
-// items lack a path, or if a directory that has to go holds files of other tiers.
-[[nodiscard]] Outcome<RestorePlan> PlanRestore(const Items& items, const std::vector<std::string>& paths, int mount, int tree);
+// items lack a path, or if a directory that has to go holds files of other tiers. A path that the
+// items leave to a lower layer (`in_lower`) cannot be given back to it: it is noted and left alone.
+[[nodiscard]] Outcome<RestorePlan> PlanRestore(const Items& items, const std::vector<std::string>& paths, int mount, int tree,
+                                               const std::function<bool(const std::string& path)>& in_lower);
 
 // Takes the steps, and calls `done` after each. A file is complete, and durable, before it gets its
 // name. The first error ends it; the same restore can be run again.

@@ -1,0 +1,218 @@
+// The verbs of the history: log, show, diff, restore, commit, push, git, and init with a history.
+#include <sys/xattr.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/mount/fixture.h"
+
+namespace tierfs::test {
+namespace {
+
+using nlohmann::json;
+
+class HistoryVerbs : public MountTest {
+ protected:
+  HistoryVerbs() { SetPolicy("1 /etc/\n3 *.tmp\n"); }
+  void Configure(const std::string& more = "") {
+    AddToConfig("[version]\nrepo = \"" + Base("tier1.git") + "\"\nsettle = \"10m\"\nat_most = \"20m\"\n" + more);
+  }
+  void Begin() {
+    Configure();
+    ASSERT_TRUE(Mount()) << Refusal();
+    MakeDirs(Mnt("etc"));
+  }
+  Ran Tierctl(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {TIERCTL_BINARY, arguments.front(), ConfigFile()});
+    arguments.erase(arguments.begin() + 3);
+    return Execute(arguments);
+  }
+  // Commits everything and returns the newest commit.
+  std::string Commit() const {
+    const Ran ran = Tierctl({"commit", "--json"});
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran.code == 0 ? json::parse(ran.out)["head"].get<std::string>() : "";
+  }
+};
+
+TEST_F(HistoryVerbs, LogAndShowTellContentAndAttributes) {
+  Begin();
+  WriteFile(Mnt("etc/a"), "one\n");
+  WriteFile(Mnt("etc/b"), "two\n");
+  Commit();
+  ASSERT_EQ(Shell("chmod 600 " + Mnt("etc/a")).code, 0);
+  const std::string second = Commit();
+  const json log = json::parse(Tierctl({"log", "--json", "etc/a"}).out)["commits"];
+  ASSERT_GE(log.size(), 2U) << log;
+  EXPECT_EQ(log[0]["id"], second);
+  EXPECT_EQ(log[0]["paths"], json({"etc/a"}));
+  EXPECT_EQ(log[0]["program"].get<std::string>().substr(0, 6), "chmod ");
+  EXPECT_NE(Tierctl({"log", "--count", "1"}).out.find("etc/a"), std::string::npos);
+  EXPECT_EQ(Tierctl({"log", "etc/none"}).code, 3);
+  const std::string shown = Tierctl({"show"}).out;
+  EXPECT_NE(shown.find("\netc/a: mode 0644 -> 0600\n"), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("meta.mtree"), std::string::npos) << shown;
+  EXPECT_EQ(json::parse(Tierctl({"show", "--json", second}).out)["changes"][0]["what"], "m");
+  EXPECT_NE(Tierctl({"git", "--", "cat-file", "-p", "HEAD:etc/b"}).out.find("two"), std::string::npos);
+}
+
+TEST_F(HistoryVerbs, DiffTellsWhatIsNotCommitted) {
+  Begin();
+  WriteFile(Mnt("etc/a"), "one\n");
+  WriteFile(Mnt("etc/b"), "two\n");
+  const std::string first = Commit();
+  EXPECT_EQ(Tierctl({"diff", "--exit-code"}).code, 0);
+  WriteFile(Mnt("etc/a"), "changed\n");
+  ASSERT_EQ(::unlink(Mnt("etc/b").c_str()), 0);
+  const Ran diff = Tierctl({"diff", "--exit-code"});
+  EXPECT_EQ(diff.code, 1);
+  EXPECT_NE(diff.out.find("\n-one\n+changed\n"), std::string::npos) << diff.out;
+  EXPECT_NE(diff.out.find("\n-two\n"), std::string::npos) << diff.out;
+  EXPECT_EQ(Tierctl({"diff", Mnt("etc/a")}).out.find("-two"), std::string::npos);
+  EXPECT_EQ(json::parse(Tierctl({"diff", "--json", "etc/b"}).out)["changes"].size(), 1U);
+  EXPECT_EQ(Tierctl({"diff", "none"}).code, 2);
+  EXPECT_EQ(Tierctl({"diff", "/etc/a"}).code, 2);
+  // Nothing of it is in the repository.
+  EXPECT_EQ(Tierctl({"git", "--", "rev-parse", "HEAD"}).out, first + "\n");
+  const std::string second = Commit();
+  EXPECT_EQ(Tierctl({"diff", "--exit-code"}).code, 0);
+  EXPECT_EQ(Tierctl({"diff", first, second}).out, diff.out);
+}
+
+TEST_F(HistoryVerbs, RestoreBringsEverythingBack) {
+  Begin();
+  const auto make = [&] {
+    WriteFile(Mnt("etc/file"), "content\n");
+    ASSERT_EQ(::chown(Mnt("etc/file").c_str(), 1, 33), 0);
+    ASSERT_EQ(::chmod(Mnt("etc/file").c_str(), 04640), 0);
+    ASSERT_EQ(::setxattr(Mnt("etc/file").c_str(), "user.k", "v", 1, 0), 0);
+    MakeDirs(Mnt("etc/empty"));
+    MakeDirs(Mnt("etc/dir"));
+    WriteFile(Mnt("etc/dir/inner"), "inner\n");
+    WriteFile(Mnt("etc/becomes-dir"), "file\n");
+    ASSERT_EQ(::symlink("target", Mnt("etc/link").c_str()), 0);
+    ASSERT_EQ(::mkfifo(Mnt("etc/pipe").c_str(), 0600), 0);
+    WriteFile(Mnt("etc/same"), "same\n");
+  };
+  make();
+  const std::string first = Commit();
+  const ino_t same = Stat(Mnt("etc/same")).st_ino;
+  for (const char* path : {"etc/file", "etc/becomes-dir", "etc/link", "etc/pipe", "etc/dir/inner"})
+    ASSERT_EQ(::unlink(Mnt(path).c_str()), 0);
+  for (const char* path : {"etc/empty", "etc/dir"}) ASSERT_EQ(::rmdir(Mnt(path).c_str()), 0);
+  WriteFile(Mnt("etc/dir"), "now a file\n");
+  MakeDirs(Mnt("etc/becomes-dir/deep"));
+  WriteFile(Mnt("etc/becomes-dir/deep/x"), "x\n");
+  WriteFile(Mnt("etc/extra"), "extra\n");
+  WriteFile(Mnt("etc/other.tmp"), "tier 3\n");
+  ASSERT_EQ(::symlink("/etc/passwd", Mnt("etc/file").c_str()), 0);
+  Commit();
+
+  const Ran dry = Tierctl({"restore", "-n", first, "etc"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_NE(dry.out.find("would remove etc/extra\n"), std::string::npos) << dry.out;
+  EXPECT_TRUE(Exists(Mnt("etc/extra")));
+  const Ran missing = Tierctl({"restore", first, "etc", "etc/none"});
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_TRUE(Exists(Mnt("etc/extra")));
+
+  const Ran restored = Tierctl({"restore", first, Mnt("etc")});
+  ASSERT_EQ(restored.code, 0) << restored.err << restored.out;
+  EXPECT_EQ(ReadFile(Mnt("etc/file")), "content\n");
+  EXPECT_EQ(Stat(Mnt("etc/file")).st_mode, S_IFREG | 04640U);
+  EXPECT_EQ(Stat(Mnt("etc/file")).st_gid, 33U);
+  EXPECT_EQ(Xattr(Mnt("etc/file"), "user.k"), "v");
+  EXPECT_TRUE(S_ISDIR(Stat(Mnt("etc/empty")).st_mode));
+  EXPECT_TRUE(S_ISFIFO(Stat(Mnt("etc/pipe")).st_mode));
+  EXPECT_TRUE(S_ISLNK(Stat(Mnt("etc/link")).st_mode));
+  EXPECT_EQ(ReadFile(Mnt("etc/dir/inner")), "inner\n");
+  EXPECT_EQ(ReadFile(Mnt("etc/becomes-dir")), "file\n");
+  EXPECT_FALSE(Exists(Mnt("etc/extra")));
+  EXPECT_EQ(ReadFile(Mnt("etc/other.tmp")), "tier 3\n");
+  EXPECT_EQ(Stat(Mnt("etc/same")).st_ino, same);
+  EXPECT_NE(Tierctl({"restore", first, "etc"}).out.find("nothing to do"), std::string::npos);
+  const std::string third = Commit();
+  EXPECT_EQ(Tierctl({"diff", "--exit-code", first, third}).code, 0);
+}
+
+TEST_F(HistoryVerbs, RestoreDoesNotTouchOtherTiersOrLowerLayers) {
+  MakeDirs(Base("low/etc"));
+  WriteFile(Base("low/etc/low"), "low\n");
+  AddToConfig("lower = [\"" + Base("low") + "\"]");
+  Begin();
+  WriteFile(Mnt("etc/a"), "1\n");
+  const std::string first = Commit();
+  WriteFile(Mnt("etc/low"), "changed\n");
+  ASSERT_EQ(::unlink(Mnt("etc/a").c_str()), 0);
+  MakeDirs(Mnt("etc/a"));
+  WriteFile(Mnt("etc/a/x.tmp"), "tier 3\n");
+  Commit();
+  const Ran refused = Tierctl({"restore", first, "etc/a"});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.err.find("etc/a/x.tmp in it is not of tier 1"), std::string::npos) << refused.err;
+  EXPECT_EQ(ReadFile(Mnt("etc/a/x.tmp")), "tier 3\n");
+  ASSERT_EQ(::unlink(Mnt("etc/a/x.tmp").c_str()), 0);
+  const Ran restored = Tierctl({"restore", first, "etc"});
+  EXPECT_EQ(restored.code, 1) << restored.err;
+  EXPECT_NE(restored.out.find("note: etc/low was that of a lower layer"), std::string::npos) << restored.out;
+  EXPECT_EQ(ReadFile(Mnt("etc/low")), "changed\n");
+  EXPECT_EQ(ReadFile(Mnt("etc/a")), "1\n");
+}
+
+TEST_F(HistoryVerbs, WithoutHistoryOrMountTheyRefuse) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  for (const char* verb : {"log", "show", "diff", "commit", "push"}) {
+    const Ran ran = Tierctl({verb});
+    EXPECT_EQ(ran.code, 2) << verb;
+    EXPECT_NE(ran.err.find("add [version]"), std::string::npos) << ran.err;
+  }
+  Unmount();
+  Configure();
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  EXPECT_EQ(Tierctl({"restore", "HEAD", "etc"}).code, 3);
+  EXPECT_EQ(Tierctl({"commit"}).code, 3);
+}
+
+TEST_F(HistoryVerbs, AHistoryIsTakenOver) {
+  const std::string git = "git -c user.name=x -c user.email=x@x -C " + Base("old") + " ";
+  ASSERT_EQ(Shell("git init -q -b trunk " + Base("old") + " && cd " + Base("old") +
+                  " && mkdir -p d && echo 1 > 'd/a b' && echo 2 > plain && " + git + "add . && " + git + "commit -qm one && " + git +
+                  "rm -q plain && echo 3 > '\"quoted' && " + git + "add . && " + git + "commit -qm 'two\n\ndata 9\n'")
+                .code,
+            0);
+  Configure();
+  WriteConfig();
+  const Ran plain = Execute({TIERCTL_BINARY, "init", ConfigFile(), "--import-git", Base("old"), "--import-prefix", "etc"});
+  ASSERT_EQ(plain.code, 0) << plain.err;
+  EXPECT_EQ(Tierctl({"git", "--", "ls-tree", "-r", "--name-only", "-z", "HEAD"}).out, std::string("etc/\"quoted\0etc/d/a b\0", 22));
+  EXPECT_EQ(Tierctl({"git", "--", "rev-list", "--count", "main"}).out, "2\n");
+  EXPECT_EQ(Tierctl({"git", "--", "fsck", "--strict"}).code, 0);
+  EXPECT_EQ(Execute({TIERCTL_BINARY, "init", ConfigFile(), "--import-git", Base("old")}).code, 3);
+}
+
+TEST_F(HistoryVerbs, AHistoryWithACredentialIsRefused) {
+  const std::string git = "git -c user.name=x -c user.email=x@x -C " + Base("old") + " ";
+  ASSERT_EQ(Shell("git init -q " + Base("old") + " && cd " + Base("old") +
+                  " && (echo '-----BEGIN OPENSSH PRIVATE KEY-----'; head -c 1500 /dev/urandom | base64; echo '-----END OPENSSH PRIVATE "
+                  "KEY-----') > key && " +
+                  git + "add . && " + git + "commit -qm one && " + git + "rm -q key && echo 1 > a && " + git + "add . && " + git +
+                  "commit -qm two")
+                .code,
+            0);
+  Configure();
+  WriteConfig();
+  const std::vector<std::string> command = {TIERCTL_BINARY, "init", ConfigFile(), "--import-git", Base("old")};
+  const Ran refused = Execute(command);
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.err.find("  key: "), std::string::npos) << refused.err;
+  EXPECT_FALSE(Exists(Base("tier1.git")));
+  EXPECT_FALSE(Exists(Tier(1)));
+  auto forced = command;
+  forced.emplace_back("--import-findings");
+  EXPECT_EQ(Execute(forced).code, 0);
+  // Without a prefix the commits keep their ids.
+  EXPECT_EQ(Tierctl({"git", "--", "rev-parse", "main"}).out, Shell(git + "rev-parse HEAD").out);
+}
+
+}  // namespace
+}  // namespace tierfs::test
