@@ -23,6 +23,7 @@ struct Request {
   std::string mount;
   std::vector<std::string> paths;
   std::string rule;
+  bool by_content = false;  // the default
   bool by_path = false;
   bool dry_run = false;
   bool json = false;
@@ -81,12 +82,19 @@ nlohmann::json Listed(const Config& config, const std::vector<gate::Entry>& entr
   }
   const auto daemon = Ask(config, protocol::Status{});
   list["mounted"] = daemon.has_value();
-  list["held_count"] = daemon ? daemon->history.held_count : 0;
+  std::uint64_t count = daemon ? daemon->history.held_count : 0;
   for (const protocol::HeldBack& held : daemon ? daemon->history.held : std::vector<protocol::HeldBack>()) {
+    // A file that is on its way to tier 2 is in the list already.
+    const bool listed = std::any_of(entries.begin(), entries.end(), [&](const gate::Entry& entry) { return entry.path == held.path; });
+    if (listed) {
+      --count;
+      continue;
+    }
     nlohmann::json each = PathToJson(held.path);
     each["reason"] = held.reason;
     list["held"].push_back(std::move(each));
   }
+  list["held_count"] = count;
   return list;
 }
 
@@ -305,7 +313,7 @@ void AddGate(CLI::App& app, Outcome& outcome) {
 
   auto* allow = AddSub(group, "allow", "Lets a path pass: by the content that it has now, by its name, or for one rule", request);
   allow->add_option("PATH", request->paths, "relative to the mount")->required()->expected(1);
-  auto* by_content = allow->add_flag("--content", "exactly the present content, anywhere; this is the default");
+  auto* by_content = allow->add_flag("--content", request->by_content, "exactly the present content, anywhere; this is the default");
   auto* by_path = allow->add_flag("--path", request->by_path, "this path, whatever it holds");
   auto* by_rule = allow->add_option("--rule", request->rule, "this path, for what this rule finds");
   by_content->excludes(by_path)->excludes(by_rule);
