@@ -258,7 +258,8 @@ void Service::StartHistory() {
 }
 
 void Service::Drain() {
-  control_.reset();  // no more requests from operators
+  if (history_) history_->EndOutbox();  // an operator may wait for a push, to a remote that does not answer
+  control_.reset();                     // no more requests from operators
   hangup_.Stop();
   settle_job_.reset();
   if (tree_) tree_->settle_queue().Stop();  // its thread tells the kernel of moves

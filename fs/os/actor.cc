@@ -81,18 +81,30 @@ pid_t ProcessOf(pid_t thread) {
   return process;
 }
 
-std::string UnitOf(pid_t pid) {
-  const std::string text = ReadProc(pid, "cgroup");
-  std::string_view line(text);
-  line = line.substr(0, line.find('\n'));
-  for (std::size_t end = line.size(); end != std::string_view::npos && end > 0;) {
-    const std::size_t slash = line.rfind('/', end - 1);
+// The innermost service or scope in the path of a cgroup; "" if there is none.
+std::string UnitIn(std::string_view path) {
+  for (std::size_t end = path.size(); end > 0;) {
+    const std::size_t slash = path.rfind('/', end - 1);
     if (slash == std::string_view::npos) break;
-    const std::string_view part = line.substr(slash + 1, end - slash - 1);
+    const std::string_view part = path.substr(slash + 1, end - slash - 1);
     if (part.ends_with(".service") || part.ends_with(".scope")) return std::string(part);
     end = slash;
   }
   return "";
+}
+
+// The file has a line a hierarchy (cgroups(7)): the unified one, which is 0, and of version 1 that
+// of systemd. The others, of one resource each, need not have a group for each unit.
+std::string UnitOf(pid_t pid) {
+  const std::string text = ReadProc(pid, "cgroup");
+  std::string unit;
+  for (std::size_t at = 0; at < text.size() && unit.empty();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    if (line.starts_with("0::") || line.find(":name=systemd:") != std::string_view::npos) unit = UnitIn(line);
+    at = end + 1;
+  }
+  return unit;
 }
 
 std::optional<uid_t> LoginOf(pid_t pid) {
@@ -127,19 +139,21 @@ pid_t JobOf(pid_t process) {
 // Owns what was read lately. Thread-safe.
 class Lately {
  public:
-  std::shared_ptr<const Actor> Find(pid_t thread, const std::string& name) {
+  std::shared_ptr<const Actor> Find(const Caller& caller, const std::string& name) {
     const Lock lock(mutex_);
-    const Known& known = known_[Slot(thread)];
-    return known.thread == thread && known.name == name && Clock::now() - known.at < kFresh ? known.actor : nullptr;
+    const Known& known = known_[Slot(caller.pid)];
+    const bool same = known.thread == caller.pid && known.uid == caller.uid && known.name == name;
+    return same && Clock::now() - known.at < kFresh ? known.actor : nullptr;
   }
-  void Remember(pid_t thread, const std::string& name, std::shared_ptr<const Actor> actor) {
+  void Remember(const Caller& caller, const std::string& name, std::shared_ptr<const Actor> actor) {
     const Lock lock(mutex_);
-    known_[Slot(thread)] = Known{thread, name, std::move(actor), Clock::now()};
+    known_[Slot(caller.pid)] = Known{caller.pid, caller.uid, name, std::move(actor), Clock::now()};
   }
 
  private:
   struct Known {
     pid_t thread = 0;
+    uid_t uid = 0;  // a file server works for many users in one thread
     std::string name;
     std::shared_ptr<const Actor> actor;
     Clock::time_point at;
@@ -158,10 +172,11 @@ std::shared_ptr<const Actor> ActorOf(const Caller& caller) {
   if (caller.pid <= 0) return nullptr;
   const std::string name = NameOf(caller.pid);
   if (name.empty()) return nullptr;
-  if (auto known = lately.Find(caller.pid, name)) return known;
-  const pid_t job = JobOf(ProcessOf(caller.pid));
+  if (auto known = lately.Find(caller, name)) return known;
+  const pid_t process = ProcessOf(caller.pid);
+  const pid_t job = JobOf(process);
   auto actor = std::make_shared<Actor>();
-  actor->uid = job == caller.pid ? caller.uid : OwnerOf(job).value_or(caller.uid);
+  actor->uid = job == process ? caller.uid : OwnerOf(job).value_or(caller.uid);
   actor->login = LoginOf(caller.pid);
   actor->pid = job;
   actor->program = NameOf(job);
@@ -169,7 +184,7 @@ std::shared_ptr<const Actor> ActorOf(const Caller& caller) {
   actor->unit = UnitOf(job);
   actor->works_as_a_whole = IsWholeJob(actor->program);
   if (const auto stat = StatOf(job)) actor->started = stat->started;
-  lately.Remember(caller.pid, name, actor);
+  lately.Remember(caller, name, actor);
   return actor;
 }
 

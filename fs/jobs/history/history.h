@@ -38,6 +38,9 @@ class History {
   // before the catalogue is stopped.
   void Stop();
 
+  // Ends pushes and commands that are under way, also for those who wait for them.
+  void EndOutbox() { outbox_.Stop(); }
+
   [[nodiscard]] protocol::HistoryStatus Now() const;
   // Commits everything now.
   [[nodiscard]] Outcome<protocol::Committed> CommitNow();
