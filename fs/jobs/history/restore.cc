@@ -141,8 +141,8 @@ class Planner {
   Outcome<void> CheckRemovals() {
     std::vector<std::string> stay;
     for (auto each = removals_.rbegin(); each != removals_.rend(); ++each) {
-      const auto& [path, directory] = *each;
-      if (!directory) continue;
+      const std::string& path = each->first;
+      if (!each->second) continue;
       const auto open = OpenBeneath(mount_, path, O_RDONLY | O_DIRECTORY);
       if (!open) return Broken(path, open.error());
       std::string other;
