@@ -28,7 +28,6 @@ class History : public MountTest {
   }
   bool Begin() {
     AddToConfig(version_);
-    Execute({"git", "init", "-q", "--bare", "-b", "main", Repo()});
     return Mount();
   }
 
@@ -45,10 +44,11 @@ class History : public MountTest {
     const Ran ran = Git({"rev-list", "--count", "main"});
     return ran.code == 0 ? std::stoi(ran.out) : 0;
   }
-  // Waits until there are this many commits.
-  [[nodiscard]] bool Await(int commits) const {
-    for (int i = 0; i < 200 && Commits() < commits; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    return Commits() == commits;
+  // Waits until the newest commit has the path with this content, and nothing else waits.
+  [[nodiscard]] bool Await(const std::string& path, const std::string& content) const {
+    const auto is_there = [&] { return Git({"cat-file", "-e", "main:" + path}).code == 0 && Show("main:" + path) == content; };
+    for (int i = 0; i < 300 && !(is_there() && Status()["waiting"] == 0); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return is_there();
   }
   [[nodiscard]] std::string Show(const std::string& what) const { return Git({"show", what}).out; }
   [[nodiscard]] std::string Message(const std::string& revision = "main") const {
@@ -81,9 +81,9 @@ TEST_F(History, ASettledChangeIsOneCommitWithItsProgram) {
   ASSERT_TRUE(Begin()) << Refusal();
   MakeDirs(Mnt("etc"));
   WriteFile(Mnt("etc/a"), "one\n");
-  ASSERT_TRUE(Await(1)) << Status();
+  ASSERT_TRUE(Await("etc/a", "one\n")) << Status();
   ASSERT_EQ(Shell("cp " + Mnt("etc/a") + " " + Mnt("etc/b")).code, 0);
-  ASSERT_TRUE(Await(2)) << Status();
+  ASSERT_TRUE(Await("etc/b", "one\n")) << Status();
   EXPECT_EQ(Paths(), (Lines{"A etc/b"}));
   EXPECT_EQ(Show("main:etc/b"), "one\n");
   const std::string message = Message();
@@ -98,16 +98,19 @@ TEST_F(History, AnEditorsSaveIsOneCommitOfOnePath) {
   ASSERT_TRUE(Begin()) << Refusal();
   MakeDirs(Mnt("etc"));
   WriteFile(Mnt("etc/conf"), "1\n");
-  ASSERT_TRUE(Await(1));
+  ASSERT_TRUE(Await("etc/conf", "1\n"));
+  const int first = Commits();
   WriteFile(Mnt("conf.tmp"), "2\n");  // tier 3
   ASSERT_EQ(::rename(Mnt("conf.tmp").c_str(), Mnt("etc/conf").c_str()), 0);
-  ASSERT_TRUE(Await(2));
+  ASSERT_TRUE(Await("etc/conf", "2\n"));
+  EXPECT_EQ(Commits(), first + 1);
   EXPECT_EQ(Paths(), (Lines{"M etc/conf"}));
   EXPECT_EQ(Show("main:etc/conf"), "2\n");
   // A temporary file in tier 1 that comes and goes leaves no trace.
   WriteFile(Mnt("etc/conf.new"), "3\n");
   ASSERT_EQ(::rename(Mnt("etc/conf.new").c_str(), Mnt("etc/conf").c_str()), 0);
-  ASSERT_TRUE(Await(3));
+  ASSERT_TRUE(Await("etc/conf", "3\n"));
+  EXPECT_EQ(Commits(), first + 2);
   EXPECT_EQ(Paths(), (Lines{"M etc/conf"}));
 }
 
@@ -118,7 +121,7 @@ TEST_F(History, OtherTiersAreNotInIt) {
   WriteFile(Mnt("data"), "2");
   MakeDirs(Mnt("usr"));
   WriteFile(Mnt("usr/x"), "4");
-  ASSERT_TRUE(Await(1));
+  ASSERT_TRUE(Await("etc/a", "1"));
   EXPECT_EQ(Git({"ls-tree", "-r", "--name-only", "main", "etc", "data", "usr"}).out, "etc/a\n");
 }
 
@@ -128,15 +131,16 @@ TEST_F(History, AFileThatIsOpenWaits) {
   ASSERT_TRUE(Begin()) << Refusal();
   MakeDirs(Mnt("etc"));
   WriteFile(Mnt("etc/first"), "1");
-  ASSERT_TRUE(Await(1));
+  ASSERT_TRUE(Await("etc/first", "1"));
+  const int first = Commits();
   UniqueFd open(::open(Mnt("etc/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644));
   ASSERT_TRUE(open);
   ASSERT_EQ(::write(open.get(), "half", 4), 4);
   std::this_thread::sleep_for(std::chrono::milliseconds(1200));
-  EXPECT_EQ(Commits(), 1);
+  EXPECT_EQ(Commits(), first);
   ASSERT_EQ(::write(open.get(), "half", 4), 4);
   open.Reset();
-  ASSERT_TRUE(Await(2));
+  ASSERT_TRUE(Await("etc/log", "halfhalf"));
   EXPECT_EQ(Show("main:etc/log"), "halfhalf");
 }
 
@@ -163,9 +167,9 @@ TEST_F(History, WhatGitDoesNotHoldIsInTheMetaFile) {
   ASSERT_EQ(::chmod(Mnt("etc/secretive").c_str(), 0640), 0);
   ASSERT_EQ(::chown(Mnt("etc/secretive").c_str(), 12, 34), 0);
   ASSERT_EQ(::setxattr(Mnt("etc/secretive").c_str(), "user.note", "hello", 5, 0), 0);
-  ASSERT_EQ(::symlink("secretive", Mnt("etc/link").c_str()), 0);
   ASSERT_EQ(::mkfifo(Mnt("etc/fifo").c_str(), 0600), 0);
-  ASSERT_TRUE(Await(1));
+  ASSERT_EQ(::symlink("secretive", Mnt("etc/link").c_str()), 0);
+  ASSERT_TRUE(Await("etc/link", "secretive"));
   const std::string meta = Show("main:.tierfs/meta.mtree");
   EXPECT_NE(meta.find("./etc/empty type=dir"), std::string::npos) << meta;
   EXPECT_NE(meta.find("./etc/secretive type=file uid=12 gid=34 mode=0640 xattr.user.note=aGVsbG8="), std::string::npos) << meta;
@@ -179,17 +183,16 @@ TEST_F(History, RemovalsRenamesAndTypesFollow) {
   ASSERT_TRUE(Begin()) << Refusal();
   MakeDirs(Mnt("etc/d/e"));
   for (const char* name : {"etc/d/one", "etc/d/e/two", "etc/file", "etc/gone"}) WriteFile(Mnt(name), name);
-  ASSERT_TRUE(Await(1));
+  ASSERT_TRUE(Await("etc/gone", "etc/gone"));
   ASSERT_EQ(::rename(Mnt("etc/d").c_str(), Mnt("etc/moved").c_str()), 0);
   ASSERT_EQ(::unlink(Mnt("etc/gone").c_str()), 0);
   ASSERT_EQ(::unlink(Mnt("etc/file").c_str()), 0);
   MakeDirs(Mnt("etc/file"));
   WriteFile(Mnt("etc/file/inside"), "now a directory");
-  ASSERT_TRUE(Await(2));
+  ASSERT_TRUE(Await("etc/file/inside", "now a directory"));
   EXPECT_EQ(Git({"ls-tree", "-r", "--name-only", "main", "etc"}).out, "etc/file/inside\netc/moved/e/two\netc/moved/one\n");
   ASSERT_EQ(Shell("rm -r " + Mnt("etc/file") + " && echo back > " + Mnt("etc/file")).code, 0);
-  ASSERT_TRUE(Await(3));
-  EXPECT_EQ(Show("main:etc/file"), "back\n");
+  ASSERT_TRUE(Await("etc/file", "back\n"));
 }
 
 TEST_F(History, EveryByteOfANameIsHeldOrNamed) {
@@ -197,16 +200,15 @@ TEST_F(History, EveryByteOfANameIsHeldOrNamed) {
   MakeDirs(Mnt("etc"));
   const Lines names = {"new\nline", "\xff\xfe", "-dash", "#hash", "\"quoted\"", "back\\slash", " blank ", std::string(255, 'n'), "a\tb"};
   for (const std::string& name : names) WriteFile(Mnt("etc/" + name), name);
-  ASSERT_TRUE(Await(1));
+  ASSERT_TRUE(Await("etc/a\tb", "a\tb"));
   for (const std::string& name : names) EXPECT_EQ(Show("main:etc/" + name), name);
   EXPECT_EQ(Git({"fsck", "--strict"}).code, 0);
   // Git cannot hold these.
   MakeDirs(Mnt("etc/.git"));
   WriteFile(Mnt("etc/.git/config"), "x");
   WriteFile(Mnt("etc/.GIT~"), "this one it can");
-  ASSERT_TRUE(Await(2));
-  std::this_thread::sleep_for(std::chrono::milliseconds(700));
-  EXPECT_EQ(Commits(), 2);
+  ASSERT_TRUE(Await("etc/.GIT~", "this one it can"));
+  EXPECT_EQ(Git({"ls-tree", "main:etc", ".git"}).out, "");
   const json status = Status();
   EXPECT_GE(status["held_count"], 1) << status;
   EXPECT_NE(status["held"].dump().find("etc/.git"), std::string::npos) << status;
@@ -217,25 +219,25 @@ TEST_F(History, ChangesWhileUnmountedOrKilledAreCaughtUpWith) {
   MakeDirs(Mnt("etc"));
   WriteFile(Mnt("etc/a"), "1");
   WriteFile(Mnt("etc/b"), "1");
-  ASSERT_TRUE(Await(1));
+  ASSERT_TRUE(Await("etc/b", "1"));
+  const int first = Commits();
   WriteFile(Mnt("etc/a"), "2");
   Unmount();  // the last changes are committed on the way out
-  EXPECT_EQ(Commits(), 2);
+  EXPECT_EQ(Commits(), first + 1);
   EXPECT_NE(Message().find("by mount_test"), std::string::npos) << Message();
   WriteFile(Tier(1, "etc/a"), "3");
   ASSERT_EQ(::unlink(Tier(1, "etc/b").c_str()), 0);
   ASSERT_TRUE(Mount()) << Refusal();
-  ASSERT_TRUE(Await(3));
+  ASSERT_TRUE(Await("etc/a", "3"));
   EXPECT_EQ(Paths(), (Lines{"M etc/a", "D etc/b"}));
   WriteFile(Mnt("etc/a"), "4");
   KillDaemon();
-  EXPECT_EQ(Commits(), 3);
   ASSERT_TRUE(Mount()) << Refusal();
-  ASSERT_TRUE(Await(4));
-  EXPECT_EQ(Show("main:etc/a"), "4");
+  ASSERT_TRUE(Await("etc/a", "4"));
+  EXPECT_EQ(Commits(), first + 3);
   Remount();
   std::this_thread::sleep_for(std::chrono::milliseconds(700));
-  EXPECT_EQ(Commits(), 4) << "nothing twice";
+  EXPECT_EQ(Commits(), first + 3) << "nothing twice";
 }
 
 TEST_F(History, CommitNowDoesNotWait) {

@@ -250,6 +250,7 @@ void Committer::Close(Draft& draft, const Batch& batch, const Tokens& tokens, Ru
   draft.commit.message = writing.text;
   draft.commit.author_name = writing.author_name;
   draft.commit.author_mail = writing.author_mail;
+  draft.commit.committer_mail = writing.committer_mail;
   draft.commit.time = Now();
   run.commits.push_back(std::move(draft.commit));
 }

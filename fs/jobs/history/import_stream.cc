@@ -25,12 +25,6 @@ std::string Person(const std::string& role, const std::string& name, const std::
          " +0000\n";
 }
 
-std::string HostName() {
-  char name[256] = "";
-  if (::gethostname(name, sizeof name - 1) != 0 || *name == '\0') return "localhost";
-  return name;
-}
-
 void PutFile(ImportStream& stream, const char* mode, std::string_view path, std::string_view content) {
   stream.Put(std::string("M ") + mode + " inline " + GitQuoted(path) + "\n");
   stream.PutData(content);
@@ -91,7 +85,7 @@ Outcome<int> ImportStream::Finish() {
 void PutCommit(ImportStream& stream, const NewCommit& commit, std::size_t mark, const std::string& parent) {
   stream.Put(std::string("commit ") + Repository::kRef + "\nmark :" + std::to_string(mark) + "\n");
   stream.Put(Person("author", commit.author_name, commit.author_mail, commit.time));
-  stream.Put(Person("committer", "tierfs", "tierfs@" + HostName(), commit.time));
+  stream.Put(Person("committer", "tierfs", commit.committer_mail, commit.time));
   std::string message = commit.message;
   std::erase(message, '\0');
   stream.PutData(message);

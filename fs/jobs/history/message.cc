@@ -91,6 +91,7 @@ Writing Describe(const VersionConfig& version, const Actor* actor, const std::ve
   const std::string host = named ? HostName() : "localhost";
   writing.author_name = "tierfs";
   writing.author_mail = "tierfs@" + host;
+  writing.committer_mail = writing.author_mail;
   if (named && actor != nullptr) {
     writing.text += "Process: " + actor->program + " (" + std::to_string(actor->pid) + ")\n";
     writing.text += "Actor-Uid: " + std::to_string(actor->uid) + "\n";

@@ -20,6 +20,7 @@ struct Writing {
   std::string text;
   std::string author_name;
   std::string author_mail;
+  std::string committer_mail;  // of tierfs itself
 };
 
 //   etc/nginx/nginx.conf: modified by vim

@@ -23,6 +23,7 @@ using Outcome = tl::expected<T, std::string>;  // the error is one line, without
 struct NewCommit {
   std::string author_name;
   std::string author_mail;
+  std::string committer_mail = "tierfs@localhost";
   std::int64_t time = 0;  // seconds since the epoch
   std::string message;
   std::vector<std::string> removed;  // paths of files and symlinks
