@@ -6,8 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "fs/jobs/history/noted_names.h"
 #include "fs/os/fault.h"
-#include "fs/os/paths.h"
 #include "fs/os/priority.h"
 
 namespace tierfs::history {
@@ -21,19 +21,6 @@ constexpr std::size_t kMaxHeld = 100;  // in a status
 std::string TextOf(const Catalog& catalog, const Error& error) {
   const std::string trouble = catalog.health().CurrentTrouble();
   return trouble.empty() ? std::string(error.step) + ": " + std::strerror(error.code) : trouble;
-}
-
-// The note that says who changed the path: its own, or that of a directory above that came or went
-// as a whole.
-const Noted* NoteOf(const std::map<std::string, Noted>& notes, const std::string& path) {
-  const auto own = notes.find(path);
-  if (own != notes.end()) return &own->second;
-  for (std::string above = path; !above.empty();) {
-    above = ParentOf(above);
-    const auto found = notes.find(above);
-    if (found != notes.end() && found->second.beneath) return &found->second;
-  }
-  return nullptr;
 }
 
 }  // namespace
@@ -186,9 +173,10 @@ std::vector<Batch> History::BatchesOf(const std::set<std::string>& paths, Extent
   std::vector<Batch> batches;
   std::map<Actor, std::size_t> by_actor;
   std::optional<std::size_t> unknown;
+  const NotedNames names(config_.tiers[0], notes, paths);
   for (const std::string& path : paths) {
-    const Noted* note = NoteOf(notes, path);
-    if (note != nullptr && extent == Extent::kSettled && !IsDue(*note, open.contains(path), now)) {
+    const auto [note, name] = names.Of(path);
+    if (note != nullptr && extent == Extent::kSettled && !IsDue(*note, open.contains(path) || open.contains(name), now)) {
       unsettled.insert(path);
       continue;
     }
