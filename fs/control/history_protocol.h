@@ -37,7 +37,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HistoryStatus, on, repository, t
 struct Committed {
   std::vector<std::string> commits;  // object ids, oldest first
   std::string head;                  // the newest commit
-  std::uint64_t waiting = 0;         // changed paths that are not committed: open for writing, or changing
+  std::uint64_t waiting = 0;         // changed paths that are not committed: open, or changing
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Committed, commits, head, waiting)
 

@@ -258,7 +258,7 @@ void Service::StartHistory() {
 }
 
 void Service::Drain() {
-  if (history_) history_->EndOutbox();  // an operator may wait for a push, to a remote that does not answer
+  if (history_) history_->EndOutbox();  // an operator may wait for a push that hangs
   control_.reset();                     // no more requests from operators
   hangup_.Stop();
   settle_job_.reset();

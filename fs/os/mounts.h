@@ -16,8 +16,8 @@ namespace tierfs {
 // CAP_SYS_ADMIN.
 [[nodiscard]] Result<UniqueFd> CloneNoatime(int root);
 
-// Returns a private copy of the mount of the directory, and of all mounts beneath it, that cannot be
-// written through. Needs CAP_SYS_ADMIN.
+// Returns a private copy of the mount of the directory, and of all mounts beneath it, that cannot
+// be written through. Needs CAP_SYS_ADMIN.
 [[nodiscard]] Result<UniqueFd> CloneReadOnly(int directory);
 // Puts such a copy over the directory `place`, which may be an O_PATH descriptor.
 [[nodiscard]] Status MountOver(int copy, int place);

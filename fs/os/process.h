@@ -24,7 +24,7 @@ struct Command {
   std::function<void(const std::string& line)> error;
   // If set, called with the bytes of the output as they come, instead of `output`.
   std::function<void(std::string_view bytes)> raw_output = {};
-  std::vector<std::string> environment = {};  // NAME=VALUE, in addition to the caller's own; NAME alone removes it
+  std::vector<std::string> environment = {};  // NAME=VALUE, added to the caller's; NAME removes
   // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
   const std::atomic<bool>* cancelled = nullptr;
   std::chrono::milliseconds patience = {};  // 0: without end

@@ -13,7 +13,7 @@ struct Attributes {
   mode_t mode = 0;  // type and permission bits
   uid_t uid = 0;
   gid_t gid = 0;
-  dev_t device = 0;                           // of a device node; a whiteout is the character device 0:0
+  dev_t device = 0;                           // of a device node; a whiteout is 0:0
   std::map<std::string, std::string> xattrs;  // ACLs too; by name
   bool operator==(const Attributes&) const = default;
 };

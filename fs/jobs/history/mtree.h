@@ -25,7 +25,8 @@ namespace tierfs::history {
 // attributes. Adds directories and special files. The error names the line.
 [[nodiscard]] tl::expected<void, std::string> ApplyMeta(const std::string& text, Items& items);
 
-// The attributes of a path that has no line. `mode` holds the type, and 0111 for an executable file.
+// The attributes of a path that has no line. `mode` holds the type, and 0111 for an executable
+// file.
 [[nodiscard]] Attributes DefaultAttributes(mode_t mode);
 
 }  // namespace tierfs::history

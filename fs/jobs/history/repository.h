@@ -87,7 +87,8 @@ class Repository {
   [[nodiscard]] Outcome<void> TidyUp(const std::atomic<bool>& cancelled) const;
   // Pushes the branch. May take long; ends early when `cancelled` is set.
   [[nodiscard]] Outcome<void> Push(const std::string& remote, const std::atomic<bool>& cancelled) const;
-  // The number of commits that the last push to the remote did not have, and the time of the oldest.
+  // The number of commits that the last push to the remote did not have, and the time of the
+  // oldest.
   struct Unpushed {
     std::uint64_t commits = 0;
     std::int64_t since = 0;
