@@ -65,6 +65,8 @@ void LiftSizeLimit() {
 }
 
 constexpr int kLockPatienceMs = 10'000;
+// A daemon that keeps a history commits the last changes before it ends.
+constexpr int kHistoryPatienceMs = 60'000;
 constexpr int kLockStepMs = 20;
 // A daemon that ends closes its connection before it unmounts.
 constexpr int kUnmountMs = 500;
@@ -89,11 +91,14 @@ tl::expected<UniqueFd, std::string> TakeLock(const Config& config) {
   }
   // A daemon unmounted a moment ago may still be closing its files. A daemon that serves a mount is
   // in the mount table.
-  for (int patience = kLockPatienceMs; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
-    if (patience <= 0 || (patience <= kLockPatienceMs - kUnmountMs && IsMounted(config))) {
-      return tl::unexpected(
-          ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' is mounted already; `tierctl status` shows where"}
-              .Render());
+  const int longest = config.version ? kHistoryPatienceMs : kLockPatienceMs;
+  for (int patience = longest; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; patience -= kLockStepMs) {
+    const bool mounted = patience <= longest - kUnmountMs && IsMounted(config);
+    if (mounted || patience <= 0) {
+      const std::string why = mounted ? "is mounted already; `tierctl status` shows where"
+                                      : "is unmounted, but its daemon has not ended yet; `journalctl -t tierfs/" + config.name +
+                                            "` may say why; try again later";
+      return tl::unexpected(ConfigError{config.file, config.LineOf("name"), "'" + config.name + "' " + why}.Render());
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(kLockStepMs));
   }
@@ -258,8 +263,8 @@ void Service::StartHistory() {
 }
 
 void Service::Drain() {
-  if (history_) history_->EndOutbox();  // an operator may wait for a push that hangs
-  control_.reset();                     // no more requests from operators
+  if (history_) history_->EndWaiting();  // an operator may wait for a push that hangs
+  control_.reset();                      // no more requests from operators
   hangup_.Stop();
   settle_job_.reset();
   if (tree_) tree_->settle_queue().Stop();  // its thread tells the kernel of moves

@@ -20,9 +20,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Names of at most 15 bytes, as the kernel cuts them.
-constexpr std::array<std::string_view, 19> kWholeJobs = {
-    "apt",    "apt-get", "aptitude", "unattended-upgr", "dpkg", "ucf",      "update-alternat", "rpm", "dnf", "yum", "zypper", "apk",
-    "pacman", "pip",     "npm",      "cargo",           "gem",  "composer", "ansible-playbo"};
+constexpr std::array<std::string_view, 20> kWholeJobs = {
+    "apt", "apt-get", "aptitude", "unattended-upgr", "dpkg", "ucf",      "update-alternat", "rpm", "dnf", "yum", "zypper", "apk", "pacman",
+    "pip", "pip3",    "npm",      "cargo",           "gem",  "composer", "ansible-playboo"};
+constexpr char kBlank = '_';      // in place of a byte that is not printable
 constexpr int kGenerations = 24;  // how far up to look
 // A process that stays the same for this long is not read again.
 constexpr auto kFresh = std::chrono::milliseconds(200);
@@ -40,7 +41,7 @@ std::string NameOf(pid_t pid) {
   std::string name = ReadProc(pid, "comm");
   while (!name.empty() && name.back() == '\n') name.pop_back();
   for (char& c : name) {
-    if (static_cast<unsigned char>(c) < 0x21 || static_cast<unsigned char>(c) > 0x7E) c = '_';
+    if (static_cast<unsigned char>(c) < 0x21 || static_cast<unsigned char>(c) > 0x7E) c = kBlank;
   }
   return name;
 }
@@ -121,7 +122,11 @@ std::optional<uid_t> OwnerOf(pid_t pid) {
   return st.st_uid;
 }
 
-bool IsWholeJob(std::string_view name) { return std::find(kWholeJobs.begin(), kWholeJobs.end(), name) != kWholeJobs.end(); }
+// Some programs put more into their name: "npm install".
+bool IsWholeJob(std::string_view name) {
+  const std::string_view word = name.substr(0, name.find(kBlank));
+  return std::find(kWholeJobs.begin(), kWholeJobs.end(), word) != kWholeJobs.end();
+}
 
 // The highest package manager or configuration tool at or above the process, or the process.
 pid_t JobOf(pid_t process) {

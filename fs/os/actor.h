@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "fs/os/caller.h"
 
@@ -23,8 +24,9 @@ struct Actor {
   bool works_as_a_whole = false;
   std::uint64_t started = 0;  // of the process, in clock ticks since the boot
 
-  bool operator==(const Actor&) const = default;
-  auto operator<=>(const Actor&) const = default;
+  [[nodiscard]] auto Key() const { return std::tie(uid, login, pid, program, unit, started); }
+  bool operator==(const Actor& other) const { return Key() == other.Key(); }
+  bool operator<(const Actor& other) const { return Key() < other.Key(); }
 };
 
 // Reads /proc, so call it while the caller waits. A package manager or a configuration tool above

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +86,7 @@ int Become(const Command& command, const Vectors& vectors, const Streams& stream
   ::dup2(streams.input, STDIN_FILENO);
   ::dup2(streams.output, STDOUT_FILENO);
   ::dup2(streams.error, STDERR_FILENO);
+  if (command.umask) ::umask(*command.umask);
   if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) return errno;
   ::execvpe(vectors.arguments()[0], vectors.arguments(), vectors.environment());
   return errno;

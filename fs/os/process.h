@@ -1,9 +1,12 @@
 // Runs another program and reads its output.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +28,7 @@ struct Command {
   // If set, called with the bytes of the output as they come, instead of `output`.
   std::function<void(std::string_view bytes)> raw_output = {};
   std::vector<std::string> environment = {};  // NAME=VALUE, added to the caller's; NAME removes
+  std::optional<mode_t> umask = {};           // the caller's own if not set
   // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
   const std::atomic<bool>* cancelled = nullptr;
   std::chrono::milliseconds patience = {};  // 0: without end

@@ -76,6 +76,15 @@ class HandleTable {
     for (const auto& [id, file] : files_) all.push_back(file);
     return all;
   }
+  // Those that can write.
+  [[nodiscard]] std::vector<std::shared_ptr<OpenFile>> Writers() const {
+    const Lock lock(mutex_);
+    std::vector<std::shared_ptr<OpenFile>> writers;
+    for (const auto& [id, file] : files_) {
+      if (file->writer) writers.push_back(file);
+    }
+    return writers;
+  }
 
  private:
   mutable Mutex mutex_;

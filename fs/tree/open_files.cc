@@ -219,16 +219,16 @@ void OpenFiles::LookForMapping(const NodePtr& node) {
 
 std::set<std::string> OpenFiles::WrittenIn(LayerIndex layer) {
   std::set<std::string> paths;
-  for (const auto& file : handles_.All()) {
-    if (!file->writer || !file->node->Parts().Has(layer)) continue;
+  for (const auto& file : handles_.Writers()) {
+    if (!file->node->Parts().Has(layer)) continue;
     if (auto path = nodes_.PathOf(*file->node)) paths.insert(std::move(*path));
   }
   return paths;
 }
 
 void OpenFiles::ReportWriters() {
-  for (const auto& file : handles_.All()) {
-    if (!file->writer || !reporter_.Tracks(*file->node)) continue;
+  for (const auto& file : handles_.Writers()) {
+    if (!reporter_.Tracks(*file->node)) continue;
     Feed::Change change = Feed::Change::kContent;
     if (MayMapForWriting(*file)) {
       // After the pages are written out, the next store into a mapping updates the times of the

@@ -1,32 +1,27 @@
 #include "fs/jobs/history/actor_log.h"
 
+#include <utility>
+
 namespace tierfs::history {
+
+void Noted::Add(const Noted& later) {
+  if (later.actor) actor = later.actor;
+  last = later.last;
+  beneath = beneath || later.beneath;
+}
 
 void ActorLog::Note(const std::string& path, std::shared_ptr<const Actor> actor, bool beneath) {
   const auto now = Clock::now();
+  const Noted noted{std::move(actor), now, now, beneath};
   const Lock lock(mutex_);
   if (notes_.size() >= kLimit) notes_.clear();
-  Noted& noted = notes_.try_emplace(path, Noted{nullptr, now, now, false}).first->second;
-  if (actor) noted.actor = std::move(actor);
-  noted.last = now;
-  noted.beneath = noted.beneath || beneath;
+  const auto [at, added] = notes_.try_emplace(path, noted);
+  if (!added) at->second.Add(noted);
 }
 
-std::map<std::string, Noted> ActorLog::Now() const {
+std::map<std::string, Noted> ActorLog::Take() {
   const Lock lock(mutex_);
-  return notes_;
-}
-
-void ActorLog::Forget(const std::string& path, Clock::time_point seen) {
-  const Lock lock(mutex_);
-  const auto found = notes_.find(path);
-  if (found != notes_.end() && found->second.last <= seen) notes_.erase(found);
-}
-
-void ActorLog::Restart(const std::string& path) {
-  const Lock lock(mutex_);
-  const auto found = notes_.find(path);
-  if (found != notes_.end()) found->second.first = Clock::now();
+  return std::exchange(notes_, {});
 }
 
 std::size_t ActorLog::size() const {

@@ -19,22 +19,21 @@ struct Noted {
   Clock::time_point first;             // of the changes that are not committed
   Clock::time_point last;
   bool beneath = false;  // a directory that came or went with everything beneath it
+
+  // Takes in a later note of the same path. One without an actor keeps the earlier actor.
+  void Add(const Noted& later);
 };
 
-// Owns the notes until they are taken. Thread-safe; the mutex is a leaf. Bounded: past kLimit paths
-// it forgets who changed them. The feed still records the changes themselves.
+// Owns the notes until they are taken, which is soon, so that a caller never waits for long. Thread-safe; the mutex is a leaf. Bounded:
+// past kLimit paths it forgets who changed them. The feed still records the changes themselves.
 class ActorLog {
  public:
   static constexpr std::size_t kLimit = 200'000;
 
   // Without an actor (a close, a settled file) the path keeps the one that it has.
   void Note(const std::string& path, std::shared_ptr<const Actor> actor, bool beneath);
-  // A copy of the notes.
-  [[nodiscard]] std::map<std::string, Noted> Now() const;
-  // Removes the note of the path, unless the path changed after `seen`.
-  void Forget(const std::string& path, Clock::time_point seen);
-  // The changes of the path until now are committed, although more are under way.
-  void Restart(const std::string& path);
+  // Removes the notes and returns them.
+  [[nodiscard]] std::map<std::string, Noted> Take();
   [[nodiscard]] std::size_t size() const;
 
  private:

@@ -36,10 +36,10 @@ bool IsInGit(const Item& item) { return item.IsFile() || item.IsLink(); }
 
 }  // namespace
 
-Committer::Committer(const Config& config, const TreeHost& host)
+Committer::Committer(const Config& config, const TreeHost& host, const std::atomic<bool>& cancelled)
     : config_(config),
       host_(host),
-      repository_(config.version->repo),
+      repository_(config.version->repo, &cancelled),
       gate_file_(config),
       root_(::open(config.tiers[0].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
@@ -57,6 +57,8 @@ Outcome<void> Committer::OpenGate() {
 Outcome<void> Committer::Load() {
   if (!root_) return tl::unexpected("tier 1 at " + config_.tiers[0] + " cannot be opened");
   if (auto gate = OpenGate(); !gate) return gate;
+  // An earlier attempt may have written rules that did not come into force.
+  if (auto applied = host_.apply_gate_rules(); !applied) return applied;
   if (auto usable = repository_.Check(); !usable) return usable;
   for (const std::string& line : repository_.RemoveStaleLocks()) spdlog::warn("history: {}", line);
   auto head = repository_.Head();
@@ -138,11 +140,11 @@ void Committer::Remove(const std::string& path, const std::string& reason, Run& 
   Put(path, std::nullopt, run);
 }
 
-bool Committer::ExceedsGrowth(std::uint64_t bytes) {
+bool Committer::ExceedsGrowth(std::uint64_t bytes, const Run& run) {
   if (!head_) return false;  // the first commit holds all that is there
   while (!grown_.empty() && grown_.front().first < Now() - kDay) grown_.pop_front();
   const auto add = [](std::uint64_t sum, const std::pair<std::int64_t, std::uint64_t>& each) { return sum + each.second; };
-  return std::accumulate(grown_.begin(), grown_.end(), bytes, add) > config_.gate.max_growth;
+  return std::accumulate(grown_.begin(), grown_.end(), bytes + run.grown, add) > config_.gate.max_growth;
 }
 
 std::string Committer::StoppedBy(const std::string& path, const Captured& captured, Run& run) {
@@ -170,7 +172,7 @@ void Committer::Take(const std::string& path, Captured captured, Run& run, Draft
     if (IsInGit(item)) {
       const bool executable = (item.attributes.mode & S_IXUSR) != 0;
       run.bytes += captured.content.size();
-      if (!same_content) grown_.emplace_back(Now(), captured.content.size());
+      if (!same_content) run.grown += captured.content.size();
       draft.commit.changed.push_back({path, item.IsLink(), executable, std::move(captured.content)});
     } else if (old && IsInGit(*old)) {
       draft.commit.removed.push_back(path);
@@ -218,7 +220,7 @@ void Committer::Look(const std::string& path, Run& run, Draft& draft) {
   if (const std::string reason = StoppedBy(path, *captured, run); !reason.empty()) return hold(reason);
   const auto known = items_.find(path);
   const bool unchanged = known != items_.end() && known->second.blob == captured->item.blob;
-  if (!unchanged && ExceedsGrowth(captured->content.size())) {
+  if (!unchanged && ExceedsGrowth(captured->content.size(), run)) {
     run.done.again.insert(path);
     return hold("more new content in a day than gate.max_growth allows");
   }
@@ -236,7 +238,18 @@ void Committer::ListDirectories(Draft& draft) {
   }
 }
 
-void Committer::Close(Draft& draft, const Batch& batch, const Tokens& tokens, Run& run) {
+Writing Committer::Write(const Actor* actor, const std::vector<ChangedPath>& paths) const {
+  const auto passes = [&](const Writing& writing) {
+    return config_.gate.on_finding == GateConfig::OnFinding::kOff || judge_->Of({"", writing.text, {}, false}).Passes();
+  };
+  Writing writing = Describe(*config_.version, actor, paths);
+  // A program may call itself anything.
+  if (!passes(writing)) writing = Describe(*config_.version, nullptr, paths);
+  if (!passes(writing)) writing = Describe(*config_.version, nullptr, {});
+  return writing;
+}
+
+void Committer::Close(Draft& draft, const Batch& batch, Run& run) {
   ListDirectories(draft);
   std::string meta = RenderMeta(items_);
   if (meta != meta_) draft.commit.meta = meta;
@@ -245,8 +258,7 @@ void Committer::Close(Draft& draft, const Batch& batch, const Tokens& tokens, Ru
   std::sort(draft.listed.begin(), draft.listed.end(), [](const ChangedPath& a, const ChangedPath& b) { return a.path < b.path; });
   // An empty directory that got its first file, and the like.
   if (draft.listed.empty()) draft.listed.push_back({'m', draft.directories.empty() ? "" : draft.directories.begin()->first, ""});
-  const bool complete = !tokens.others_wait && run.done.again.empty();
-  const Writing writing = Describe(*config_.version, batch.actor.get(), draft.listed, complete ? tokens.complete : tokens.before);
+  const Writing writing = Write(batch.actor.get(), draft.listed);
   draft.commit.message = writing.text;
   draft.commit.author_name = writing.author_name;
   draft.commit.author_mail = writing.author_mail;
@@ -268,8 +280,8 @@ Outcome<void> Committer::MoveFound(Run& run) {
   }
   if (auto applied = host_.apply_gate_rules(); !applied) return applied;
   Fault::Here("gate.applied");
+  MoveWhatIsGated();
   for (const gate::Entry& entry : found) {
-    host_.settle(entry.path);
     held_[entry.path] = "waits to be moved to tier 2: " + entry.reason;
   }
   return {};
@@ -288,8 +300,13 @@ void Committer::Undo(Run& run) {
   meta_ = RenderMeta(items_);
 }
 
-Outcome<void> Committer::Append(Run& run) {
+Outcome<void> Committer::Append(const Tokens& tokens, bool last, Run& run) {
   if (run.commits.empty()) return {};
+  const bool complete = last && !tokens.others_wait && run.done.again.empty();
+  for (NewCommit& commit : run.commits) {
+    const std::string& token = complete && &commit == &run.commits.back() ? tokens.complete : tokens.before;
+    if (!token.empty()) commit.message += TokenLine(token);
+  }
   Fault::Here("history.appending");
   const auto ids = repository_.Append(head_ ? head_->id : "", run.commits);
   if (!ids) {
@@ -298,10 +315,11 @@ Outcome<void> Committer::Append(Run& run) {
   }
   Fault::Here("history.appended");
   run.done.commits.insert(run.done.commits.end(), ids->begin(), ids->end());
-  head_ = CommitInfo{ids->back(), run.token, run.commits.back().time};
+  head_ = CommitInfo{ids->back(), "", run.commits.back().time};
+  grown_.emplace_back(Now(), run.grown);
   run.commits.clear();
   run.undo.clear();
-  run.bytes = 0;
+  run.bytes = run.grown = 0;
   return {};
 }
 
@@ -310,8 +328,8 @@ Outcome<void> Committer::CommitBatch(const Batch& batch, const std::vector<Batch
   for (const std::string& path : batch.paths) {
     Look(path, run, draft);
     if (run.bytes < kMaxBytes) continue;
-    Close(draft, batch, tokens, run);
-    if (auto done = Append(run); !done) return done;
+    Close(draft, batch, run);
+    if (auto done = Append(tokens, false, run); !done) return done;
     draft = {};
   }
   Batch left{batch.actor, {}};
@@ -325,7 +343,7 @@ Outcome<void> Committer::CommitBatch(const Batch& batch, const std::vector<Batch
   }
   run.with_new_directories = false;
   if (!left.paths.empty()) run.left.push_back(std::move(left));
-  Close(draft, batch, tokens, run);
+  Close(draft, batch, run);
   // The rules must be durable before anything else happens to the files.
   if (const auto moved = MoveFound(run); !moved) run.done.trouble = moved.error();
   return {};
@@ -336,7 +354,6 @@ Outcome<Committer::Done> Committer::Commit(const std::vector<Batch>& batches, co
     if (auto gate = OpenGate(); !gate) return tl::unexpected(gate.error());
   }
   Run run;
-  run.token = tokens.before;
   for (const Batch& batch : batches) {
     if (auto done = CommitBatch(batch, batches, tokens, run); !done) return tl::unexpected(done.error());
   }
@@ -344,7 +361,7 @@ Outcome<Committer::Done> Committer::Commit(const std::vector<Batch>& batches, co
   for (const Batch& batch : std::exchange(run.left, {})) {
     if (auto done = CommitBatch(batch, {}, tokens, run); !done) return tl::unexpected(done.error());
   }
-  if (auto done = Append(run); !done) return tl::unexpected(done.error());
+  if (auto done = Append(tokens, true, run); !done) return tl::unexpected(done.error());
   return std::move(run.done);
 }
 

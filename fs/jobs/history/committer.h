@@ -1,6 +1,7 @@
 // Turns paths of tier 1 that changed into commits. Nothing passes without the gate's consent.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -41,13 +42,15 @@ struct Batch {
 // Owns what the newest commit holds, in memory, and the gate. One thread uses it.
 class Committer {
  public:
-  Committer(const Config& config, const TreeHost& host);
+  // Git ends early once `cancelled` is set.
+  Committer(const Config& config, const TreeHost& host, const std::atomic<bool>& cancelled);
 
   // Reads the newest commit, the rules of the gate, and what it lets pass. Moves what the gate put
   // into tier 2 and is still in tier 1. Call it first, and after an error.
   [[nodiscard]] Outcome<void> Load();
 
-  // The feed tokens that a commit may carry: `complete` if every path is committed, else `before`.
+  // The feed tokens that a commit may carry: the last one `complete` if every path is committed,
+  // every other `before`. A commit with an empty token has none.
   struct Tokens {
     std::string before;
     std::string complete;
@@ -81,8 +84,8 @@ class Committer {
     std::vector<gate::Entry> found;                   // to be moved to tier 2
     std::vector<NewCommit> commits;                   // not yet in the repository
     std::uint64_t bytes = 0;                          // of content in them
+    std::uint64_t grown = 0;                          // of new content in them
     std::map<std::string, std::optional<Item>> undo;  // the items as they were
-    std::string token;
   };
   // One commit in the making.
   struct Draft {
@@ -101,7 +104,9 @@ class Committer {
   void LookAbove(const std::string& path, Run& run, Draft& draft);
   // Why the entry must not be committed; "" if it may. Notes what has to be moved.
   [[nodiscard]] std::string StoppedBy(const std::string& path, const Captured& captured, Run& run);
-  [[nodiscard]] bool ExceedsGrowth(std::uint64_t bytes);
+  [[nodiscard]] bool ExceedsGrowth(std::uint64_t bytes, const Run& run);
+  // The message of a commit, in which the gate finds nothing.
+  [[nodiscard]] Writing Write(const Actor* actor, const std::vector<ChangedPath>& paths) const;
   void Take(const std::string& path, Captured captured, Run& run, Draft& draft);
   void Remove(const std::string& path, const std::string& reason, Run& run, Draft& draft);
   void RemoveBeneath(const std::string& path, Run& run, Draft& draft);
@@ -111,9 +116,10 @@ class Committer {
   // Looks at the paths of the batch and adds a draft, or several if they hold much.
   [[nodiscard]] Outcome<void> CommitBatch(const Batch& batch, const std::vector<Batch>& all, const Tokens& tokens, Run& run);
   // Adds the draft to the run, if it changes anything.
-  void Close(Draft& draft, const Batch& batch, const Tokens& tokens, Run& run);
+  void Close(Draft& draft, const Batch& batch, Run& run);
   [[nodiscard]] Outcome<void> MoveFound(Run& run);
-  [[nodiscard]] Outcome<void> Append(Run& run);
+  // Brings the commits into the repository. The last of all may say that everything is committed.
+  [[nodiscard]] Outcome<void> Append(const Tokens& tokens, bool last, Run& run);
   void Undo(Run& run);
 
   const Config& config_;

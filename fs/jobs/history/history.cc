@@ -16,7 +16,11 @@ namespace {
 constexpr auto kTick = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kFirstRetry{2};
 constexpr std::chrono::seconds kLastRetry{60};
-constexpr std::size_t kMaxHeld = 100;  // in a status
+// In a status, which is one line of JSON: an odd byte takes six.
+constexpr std::size_t kMaxHeld = 100;
+constexpr std::size_t kMaxHeldBytes = 100'000;
+// So long after the unmount git may work. The next mount commits the rest.
+constexpr std::chrono::seconds kGrace{20};
 
 std::string TextOf(const Catalog& catalog, const Error& error) {
   const std::string trouble = catalog.health().CurrentTrouble();
@@ -26,7 +30,12 @@ std::string TextOf(const Catalog& catalog, const Error& error) {
 }  // namespace
 
 History::History(const Config& config, Catalog& catalog, ActorLog& log, TreeHost host)
-    : config_(config), catalog_(catalog), log_(log), host_(std::move(host)), outbox_(config), committer_(config, host_) {
+    : config_(config),
+      catalog_(catalog),
+      host_(std::move(host)),
+      outbox_(config),
+      schedule_(*config.version, log),
+      committer_(config, host_, cancelled_) {
   status_.on = true;
   status_.repository = config.version->repo;
 }
@@ -37,12 +46,25 @@ void History::Start() {
 }
 
 void History::Stop() {
+  if (!thread_.joinable()) return;
+  EndWaiting();
   {
-    const Lock lock(mutex_);
+    Lock lock(mutex_);
     stopping_ = true;
     wake_.notify_all();
+    const auto limit = Clock::now() + kGrace;
+    while (!ended_ && Clock::now() < limit) answered_.wait_for(lock, limit - Clock::now());
   }
-  if (thread_.joinable()) thread_.join();
+  cancelled_ = true;
+  thread_.join();
+}
+
+void History::EndWaiting() {
+  {
+    const Lock lock(mutex_);
+    ending_ = true;
+    answered_.notify_all();
+  }
   outbox_.Stop();
 }
 
@@ -52,7 +74,7 @@ protocol::HistoryStatus History::Now() const {
     const Lock lock(mutex_);
     status = status_;
   }
-  status.waiting = std::max<std::uint64_t>(status.waiting, log_.size());
+  status.waiting = std::max<std::uint64_t>(status.waiting, schedule_.size());
   outbox_.Describe(status);
   return status;
 }
@@ -61,7 +83,7 @@ Outcome<protocol::Committed> History::CommitNow() {
   Lock lock(mutex_);
   const std::uint64_t ticket = ++asked_;
   wake_.notify_all();
-  while (done_ < ticket && !stopping_) answered_.wait(lock);
+  while (done_ < ticket && !ending_) answered_.wait(lock);
   if (done_ < ticket) return tl::unexpected(std::string("the mount is ending"));
   return answer_;
 }
@@ -79,6 +101,7 @@ History::Task History::WaitForTask() {
   Lock lock(mutex_);
   if (!stopping_ && asked_ == done_ && !gate_changed_) wake_.wait_for(lock, kTick);
   if (asked_ != done_) return Task::kCommit;
+  if (gate_changed_ && !stopping_) return Task::kGate;
   return stopping_ ? Task::kStop : Task::kLook;
 }
 
@@ -101,51 +124,30 @@ Outcome<void> History::Ready() {
   return {};
 }
 
-void History::SeeWholeJobs(const std::map<std::string, Noted>& notes) {
-  whole_jobs_.clear();
-  for (const auto& [path, noted] : notes) {
-    if (!noted.actor || !noted.actor->works_as_a_whole) continue;
-    auto& last = whole_jobs_.try_emplace(*noted.actor, noted.last).first->second;
-    last = std::max(last, noted.last);
-  }
-  // A job that runs may change something at any moment.
-  for (auto& [actor, last] : whole_jobs_) {
-    if (IsRunning(actor)) last = Clock::time_point::max();
-  }
-}
-
-bool History::IsDue(const Noted& noted, bool open, Clock::time_point now) const {
-  const VersionConfig& version = *config_.version;
-  if (noted.actor && noted.actor->works_as_a_whole) {
-    const auto job = whole_jobs_.find(*noted.actor);
-    if (now - noted.first >= kWholeJobLimit) return true;
-    if (job != whole_jobs_.end() && (job->second == Clock::time_point::max() || now - job->second < version.settle)) return false;
-    return !open;
-  }
-  if (now - noted.first >= version.at_most) return true;
-  return !open && now - noted.last >= version.settle;
-}
-
 bool History::SomethingIsDue(Clock::time_point now) {
   if (now < not_before_) return false;
   if (!loaded_ || compare_ || (now >= next_look_ && SomethingIsNew(now))) return true;
-  const auto notes = log_.Now();
-  if (notes.empty()) return false;
-  SeeWholeJobs(notes);
-  const auto open = host_.open_for_writing();
-  return std::any_of(notes.begin(), notes.end(), [&](const auto& each) { return IsDue(each.second, open.contains(each.first), now); });
+  schedule_.Update();
+  return !schedule_.notes().empty() && schedule_.SomethingIsDue(host_.open_for_writing(), now);
 }
 
 bool History::SomethingIsNew(Clock::time_point now) {
   next_look_ = now + std::max<Clock::duration>(config_.version->at_most, std::chrono::seconds(1));
   if (!unsettled_.empty()) return true;
-  Sequence seq = 0;
-  const Status read = catalog_.database().Read([&](Connection& connection) { seq = MetaNumber(connection, "seq"); });
-  if (!read || !listed_ || seq != listed_->seq) return true;
-  const auto head = committer_.repository().Head();
-  if (head && head->has_value() == committer_.head().has_value() && (!*head || (*head)->id == committer_.head()->id)) return false;
+  Token token;
+  const Status read = catalog_.database().Read([&](Connection& connection) {
+    token = Token{DatabaseId(connection), MetaNumber(connection, "seq")};
+  });
+  if (!read || !listed_ || token.database != listed_->database || token.seq != listed_->seq) return true;
+  if (!HeadMoved()) return false;
   loaded_ = false;
   return true;
+}
+
+bool History::HeadMoved() const {
+  const auto head = committer_.repository().Head();
+  if (!head) return true;
+  return head->has_value() != committer_.head().has_value() || (*head && (*head)->id != committer_.head()->id);
 }
 
 Outcome<std::set<std::string>> History::Changed() {
@@ -165,18 +167,17 @@ Outcome<std::set<std::string>> History::Changed() {
   return paths;
 }
 
-std::vector<Batch> History::BatchesOf(const std::set<std::string>& paths, Extent extent, Clock::time_point now,
-                                      std::set<std::string>& unsettled) {
-  const auto notes = log_.Now();
-  SeeWholeJobs(notes);
-  const auto open = host_.open_for_writing();
+std::vector<Batch> History::BatchesOf(const std::set<std::string>& paths, const std::set<std::string>& open, Extent extent,
+                                      Clock::time_point now, std::set<std::string>& unsettled) const {
   std::vector<Batch> batches;
   std::map<Actor, std::size_t> by_actor;
   std::optional<std::size_t> unknown;
-  const NotedNames names(config_.tiers[0], notes, paths);
+  const NotedNames names(config_.tiers[0], schedule_.notes(), paths);
   for (const std::string& path : paths) {
     const auto [note, name] = names.Of(path);
-    if (note != nullptr && extent == Extent::kSettled && !IsDue(*note, open.contains(path) || open.contains(name), now)) {
+    const bool is_open = open.contains(path) || open.contains(name);
+    const bool due = extent == Extent::kSettled ? note == nullptr || schedule_.IsDue(*note, is_open, now) : !is_open;
+    if (!due) {
       unsettled.insert(path);
       continue;
     }
@@ -189,19 +190,6 @@ std::vector<Batch> History::BatchesOf(const std::set<std::string>& paths, Extent
   return batches;
 }
 
-void History::ForgetNotes(const std::set<std::string>& unsettled, Clock::time_point before) {
-  const auto open = host_.open_for_writing();
-  for (const auto& [path, note] : log_.Now()) {
-    if (unsettled.contains(path)) continue;
-    if (!open.contains(path)) {
-      // A note without a change: the file was opened and closed, or made and removed.
-      if (IsDue(note, false, before) || note.last <= before) log_.Forget(path, before);
-    } else if (before - note.first >= config_.version->at_most) {
-      log_.Restart(path);
-    }
-  }
-}
-
 Outcome<std::vector<std::string>> History::Pass(Extent extent) {
   if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
   const auto now = Clock::now();
@@ -212,13 +200,15 @@ Outcome<std::vector<std::string>> History::Pass(Extent extent) {
   listed_ = *token;     // changes that came meanwhile are listed once more
   unsettled_ = *paths;  // until they are committed
   std::set<std::string> unsettled;
-  const auto batches = BatchesOf(*paths, extent, now, unsettled);
+  schedule_.Update();
+  const auto open = host_.open_for_writing();
+  const auto batches = BatchesOf(*paths, open, extent, now, unsettled);
   Fault::Here("history.listed");
-  const auto done = committer_.Commit(batches, {covered_.empty() ? listed_->Render() : covered_, listed_->Render(), !unsettled.empty()});
+  const auto done = committer_.Commit(batches, {covered_, listed_->Render(), !unsettled.empty()});
   if (!done) return tl::unexpected(done.error());
   compare_ = false;
   unsettled.insert(done->again.begin(), done->again.end());
-  ForgetNotes(unsettled, now);
+  schedule_.Committed(unsettled, open, now);
   unsettled_ = std::move(unsettled);
   if (unsettled_.empty()) covered_ = listed_->Render();
   made_ += done->commits.size();
@@ -240,8 +230,22 @@ void History::Publish(const std::string& trouble) {
   }
   status_.held.clear();
   status_.held_count = committer_.held().size();
+  std::size_t bytes = 0;
   for (const auto& [path, reason] : committer_.held()) {
-    if (status_.held.size() < kMaxHeld) status_.held.push_back({path, reason});
+    bytes += path.size() + reason.size();
+    if (status_.held.size() < kMaxHeld && bytes < kMaxHeldBytes) status_.held.push_back({path, reason});
+  }
+}
+
+Outcome<std::vector<std::string>> History::TryPass(Extent extent) {
+  // An exception would end the daemon, and the mount with it.
+  try {
+    auto commits = Pass(extent);
+    if (commits || !loaded_ || !HeadMoved()) return commits;
+    loaded_ = false;  // another program has changed the repository
+    return Pass(extent);
+  } catch (const std::exception& problem) {
+    return tl::unexpected(std::string(problem.what()));
   }
 }
 
@@ -256,26 +260,20 @@ void History::Run() {
       const Lock lock(mutex_);
       ticket = asked_;
     }
-    const Extent extent = task == Task::kLook ? Extent::kSettled : Extent::kAll;
-    auto commits = Pass(extent);
-    if (!commits) {
-      loaded_ = false;  // another program may have changed the repository
-      commits = Pass(extent);
-    }
-    retry_ = commits ? kFirstRetry : std::min(retry_ * 2, kLastRetry);
-    if (!commits) {
-      loaded_ = false;
-      not_before_ = Clock::now() + retry_;
-    }
+    const auto commits = TryPass(task == Task::kCommit || task == Task::kStop ? Extent::kAll : Extent::kSettled);
+    retry_ = commits ? std::chrono::seconds(0) : std::clamp(retry_ * 2, kFirstRetry, kLastRetry);
+    if (!commits) loaded_ = false;
+    not_before_ = Clock::now() + retry_;
     Publish(commits ? "" : commits.error());
-    if (task == Task::kStop) return;
     const Lock lock(mutex_);
     if (task == Task::kCommit) {
       answer_ = commits ? Outcome<protocol::Committed>(protocol::Committed{*commits, status_.head, unsettled_.size()})
                         : tl::unexpected(commits.error());
+      done_ = ticket;
     }
-    if (task == Task::kCommit) done_ = ticket;
+    ended_ = task == Task::kStop;
     answered_.notify_all();
+    if (ended_) return;
   }
 }
 

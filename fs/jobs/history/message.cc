@@ -62,7 +62,9 @@ std::string CommonDirectory(const std::vector<ChangedPath>& paths) {
 
 std::string Subject(const Actor* actor, const std::vector<ChangedPath>& paths, bool named) {
   std::string subject;
-  if (paths.size() == 1) {
+  if (paths.empty()) {
+    subject = "changes";
+  } else if (paths.size() == 1) {
     const ChangedPath& only = paths.front();
     subject = Quoted(only.path.empty() ? "." : only.path) + ": " + (only.reason.empty() ? Verb(only.what) : "moved to tier 2");
   } else {
@@ -76,7 +78,7 @@ std::string Subject(const Actor* actor, const std::vector<ChangedPath>& paths, b
 
 }  // namespace
 
-Writing Describe(const VersionConfig& version, const Actor* actor, const std::vector<ChangedPath>& paths, const std::string& token) {
+Writing Describe(const VersionConfig& version, const Actor* actor, const std::vector<ChangedPath>& paths) {
   using Author = VersionConfig::Author;
   const bool named = version.author != Author::kNone;
   Writing writing;
@@ -101,8 +103,9 @@ Writing Describe(const VersionConfig& version, const Actor* actor, const std::ve
     writing.author_name = version.author == Author::kLogin ? UserName(author) : "uid-" + std::to_string(author);
     writing.author_mail = writing.author_name + "@" + host;
   }
-  writing.text += "Tierfs-Token: " + token + "\n";
   return writing;
 }
+
+std::string TokenLine(const std::string& token) { return "Tierfs-Token: " + token + "\n"; }
 
 }  // namespace tierfs::history

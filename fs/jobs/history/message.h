@@ -31,10 +31,10 @@ struct Writing {
 //   Actor-Uid: 0
 //   Login-Uid: 1000
 //   Unit: session-3.scope
-//   Tierfs-Token: 5f3a-112
 //
-// Without an actor the program is unknown. With author = "none" only the token is kept.
-[[nodiscard]] Writing Describe(const VersionConfig& version, const Actor* actor, const std::vector<ChangedPath>& paths,
-                               const std::string& token);
+// Without an actor the program is unknown. With author = "none" no trailer says who it was.
+[[nodiscard]] Writing Describe(const VersionConfig& version, const Actor* actor, const std::vector<ChangedPath>& paths);
+// The trailer with the token of the change feed, up to which everything is committed.
+[[nodiscard]] std::string TokenLine(const std::string& token);
 
 }  // namespace tierfs::history

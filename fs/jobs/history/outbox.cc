@@ -42,17 +42,18 @@ void Outbox::Committed(const std::vector<std::string>& commits) {
 Outcome<protocol::Pushed> Outbox::PushNow() {
   const std::string& remote = config_.version->remote;
   if (remote.empty()) return tl::unexpected("no remote to push to; add to [version] in " + config_.file + ": remote = \"...\"");
+  if (commanding_) return tl::unexpected(std::string("on_commit runs; what it leaves is pushed afterwards"));
   Lock lock(mutex_);
   const std::uint64_t ticket = ++asked_;
   wake_.notify_all();
   while (done_ < ticket && !stopping_) answered_.wait(lock);
   if (stopping_) return tl::unexpected(std::string("the mount is ending"));
   if (!trouble_.empty()) return tl::unexpected(trouble_);
-  return protocol::Pushed{remote, pushed_};
+  return protocol::Pushed{WithoutPassword(remote), pushed_};
 }
 
 void Outbox::Describe(protocol::HistoryStatus& status) const {
-  status.remote = config_.version->remote;
+  status.remote = WithoutPassword(config_.version->remote);
   status.in_backup = config_.version->in_backup;
   const Lock lock(mutex_);
   status.push_trouble = trouble_;
@@ -66,9 +67,12 @@ void Outbox::RunCommand(const std::string& commit) {
   command.environment = {"TIERFS_COMMIT=" + commit, "TIERFS_MOUNT=" + config_.name, "TIERFS_REPO=" + repository_.directory()};
   std::string last;
   command.error = [&last](const std::string& line) { last = line; };
+  command.umask = 077;  // the daemon itself has none
   command.cancelled = &stopping_;
   command.patience = kCommandPatience;
+  commanding_ = true;
   const auto code = RunProcess(command);
+  commanding_ = false;
   if (!code) {
     spdlog::error("history: on_commit: {}: {}", command.arguments.front(), std::strerror(code.error().code));
   } else if (*code != 0) {
@@ -96,14 +100,14 @@ void Outbox::Push(bool asked) {
   Count();
   const Lock lock(mutex_);
   if (pushed) {
-    if (!trouble_.empty()) spdlog::info("history: pushed to {} again", config_.version->remote);
+    if (!trouble_.empty()) spdlog::info("history: pushed to {} again", WithoutPassword(config_.version->remote));
     trouble_.clear();
     delay_ = {};
     pushed_ = waiting.commits;
     next_push_ = Clock::now() + config_.version->push_every;
     return;
   }
-  if (trouble_ != pushed.error()) spdlog::error("history: push to {}: {}", config_.version->remote, pushed.error());
+  if (trouble_ != pushed.error()) spdlog::error("history: push to {}: {}", WithoutPassword(config_.version->remote), pushed.error());
   trouble_ = pushed.error();
   delay_ = delay_.count() == 0 ? kFirstDelay : std::min<std::chrono::milliseconds>(delay_ * 2, kLongestDelay);
   next_push_ = Clock::now() + std::max(delay_, config_.version->push_every);
@@ -112,7 +116,11 @@ void Outbox::Push(bool asked) {
 void Outbox::Run() {
   NameThread("tierfs-outbox");
   StepAside();
-  Count();
+  try {
+    Count();
+  } catch (const std::exception& problem) {
+    spdlog::error("history: {}", problem.what());
+  }
   while (!stopping_) {
     std::vector<std::string> commits;
     std::uint64_t asked = 0;
@@ -124,25 +132,32 @@ void Outbox::Run() {
       asked = asked_;
       asked_now = asked_ != done_;
     }
-    if (!config_.version->on_commit.empty()) {
-      for (const std::string& commit : commits) {
-        if (!stopping_) RunCommand(commit);
-      }
+    // An exception would end the daemon, and the mount with it.
+    try {
+      Work(commits, asked_now);
+    } catch (const std::exception& problem) {
+      spdlog::error("history: after a commit: {}", problem.what());
     }
-    if (stopping_) return;
-    if (!commits.empty() || asked_now) Count();
-    if (!config_.version->remote.empty()) Push(asked_now);
-    {
-      const Lock lock(mutex_);
-      done_ = asked;
-    }
+    const Lock lock(mutex_);
+    done_ = asked;
     answered_.notify_all();
-    since_tidy_ += commits.size();
-    if (since_tidy_ < kTidyEvery) continue;
-    since_tidy_ = 0;
-    if (const auto tidied = repository_.TidyUp(stopping_); !tidied && !stopping_)
-      spdlog::warn("history: git gc in {}: {}", repository_.directory(), tidied.error());
   }
+}
+
+void Outbox::Work(const std::vector<std::string>& commits, bool asked) {
+  if (!config_.version->on_commit.empty()) {
+    for (const std::string& commit : commits) {
+      if (!stopping_) RunCommand(commit);
+    }
+  }
+  if (stopping_) return;
+  if (!commits.empty() || asked) Count();
+  if (!config_.version->remote.empty()) Push(asked);
+  since_tidy_ += commits.size();
+  if (since_tidy_ < kTidyEvery || stopping_) return;
+  since_tidy_ = 0;
+  if (const auto tidied = repository_.TidyUp(stopping_); !tidied && !stopping_)
+    spdlog::warn("history: git gc in {}: {}", repository_.directory(), tidied.error());
 }
 
 }  // namespace tierfs::history

@@ -36,6 +36,7 @@ class Outbox {
 
  private:
   void Run();
+  void Work(const std::vector<std::string>& commits, bool asked) EXCLUDES(mutex_);
   void RunCommand(const std::string& commit);
   void Push(bool asked) EXCLUDES(mutex_);
   void Count() EXCLUDES(mutex_);
@@ -44,6 +45,7 @@ class Outbox {
   const Repository repository_;
   std::thread thread_;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> commanding_ = false;  // on_commit runs
 
   // Used by the thread only.
   Clock::time_point next_push_;

@@ -1,0 +1,56 @@
+#include "fs/jobs/history/schedule.h"
+
+#include <algorithm>
+
+namespace tierfs::history {
+
+void Schedule::Update() {
+  count_ = notes_.size() + log_.size();  // never less than there are while some are taken
+  auto fresh = log_.Take();
+  if (notes_.size() >= ActorLog::kLimit) notes_.clear();
+  for (auto& [path, noted] : fresh) {
+    const auto [at, added] = notes_.try_emplace(path, noted);
+    if (!added) at->second.Add(noted);
+  }
+  count_ = notes_.size();
+
+  jobs_.clear();
+  for (const auto& [path, noted] : notes_) {
+    if (!noted.actor || !noted.actor->works_as_a_whole) continue;
+    Job& job = jobs_.try_emplace(*noted.actor, Job{noted.first, noted.last, false}).first->second;
+    job.first = std::min(job.first, noted.first);
+    job.last = std::max(job.last, noted.last);
+  }
+  for (auto& [actor, job] : jobs_) job.running = IsRunning(actor);
+}
+
+bool Schedule::IsDue(const Noted& noted, bool open, Clock::time_point now) const {
+  const auto job = noted.actor ? jobs_.find(*noted.actor) : jobs_.end();
+  if (job != jobs_.end()) {
+    if (now - job->second.first >= kWholeJobLimit) return true;
+    return !open && !job->second.running && now - job->second.last >= version_.settle;
+  }
+  return now - noted.first >= version_.at_most || (!open && now - noted.last >= version_.settle);
+}
+
+bool Schedule::SomethingIsDue(const std::set<std::string>& open, Clock::time_point now) const {
+  return std::any_of(notes_.begin(), notes_.end(), [&](const auto& each) { return IsDue(each.second, open.contains(each.first), now); });
+}
+
+void Schedule::Committed(const std::set<std::string>& unsettled, const std::set<std::string>& open, Clock::time_point before) {
+  for (auto each = notes_.begin(); each != notes_.end();) {
+    auto& [path, note] = *each;
+    if (unsettled.contains(path) || note.last > before) {
+      ++each;
+    } else if (open.contains(path)) {
+      // The opener goes on changing it. A note without a change waits for the close.
+      if (IsDue(note, true, before)) note.first = before;
+      ++each;
+    } else {
+      each = notes_.erase(each);
+    }
+  }
+  count_ = notes_.size();
+}
+
+}  // namespace tierfs::history
