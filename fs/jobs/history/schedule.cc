@@ -40,11 +40,13 @@ bool Schedule::SomethingIsDue(const std::set<std::string>& open, Clock::time_poi
 void Schedule::Committed(const std::set<std::string>& unsettled, const std::set<std::string>& open, Clock::time_point before) {
   for (auto each = notes_.begin(); each != notes_.end();) {
     auto& [path, note] = *each;
-    if (unsettled.contains(path) || note.last > before) {
+    if (unsettled.contains(path)) {
       ++each;
     } else if (open.contains(path)) {
       // The opener goes on changing it. A note without a change waits for the close.
       if (IsDue(note, true, before)) note.first = before;
+      ++each;
+    } else if (note.last > before) {
       ++each;
     } else {
       each = notes_.erase(each);
