@@ -54,7 +54,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(GateChanged, settling)
 
 // --- requests
 
-// Commits the changes of tier 1 now, whether or not they are settled.
+// Commits the changes of tier 1 now, settled or not, but for what is open for writing.
 struct Commit {
   static constexpr const char* kVerb = "commit";
   using Reply = Committed;
