@@ -51,7 +51,7 @@ class Repository {
   static constexpr const char* kBranch = "main";
   static constexpr const char* kRef = "refs/heads/main";
 
-  explicit Repository(std::string directory) : directory_(std::move(directory)) {}
+  explicit Repository(std::string directory, const std::atomic<bool>* cancelled = nullptr) : directory_(std::move(directory)), cancelled_(cancelled) {}
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
   // Makes an empty repository, readable by its owner only. Fails if the directory exists and is not
@@ -103,8 +103,10 @@ class Repository {
 
  private:
   const std::string directory_;
+  const std::atomic<bool>* cancelled_;
 };
 
+[[nodiscard]] inline std::string WithoutPassword(const std::string& s) { return s; }
 // Why no commit can hold the path: a few words that go on from "it"; null if a commit can.
 [[nodiscard]] const char* WhyGitCannotHold(const std::string& path);
 
