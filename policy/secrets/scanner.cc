@@ -69,8 +69,10 @@ class Scanner {
     });
   }
 
-  std::vector<Finding> Run() {
-    for (const Rule& rule : rules_.rules) Try(rule);
+  std::vector<Finding> Run(const Skip& skip) {
+    for (const Rule& rule : rules_.rules) {
+      if (!skip || !skip(rule.id)) Try(rule);
+    }
     std::stable_sort(findings_.begin(), findings_.end(), [](const Finding& a, const Finding& b) { return a.line < b.line; });
     if (findings_.size() > kMaxFindings) findings_.resize(kMaxFindings);
     return std::move(findings_);
@@ -177,16 +179,43 @@ class Scanner {
   std::vector<Finding> findings_;
 };
 
+// Returns the length of the UTF-8 sequence of several bytes at the start; 0 if there is none.
+std::size_t Utf8Length(std::string_view text) {
+  const auto at = [&text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const unsigned lead = at(0);
+  const std::size_t length = lead >= 0xF5 ? 0 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xC0U) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates, and what is above the last code point.
+  const bool wrong =
+      (lead == 0xE0 && at(1) < 0xA0) || (lead == 0xED && at(1) > 0x9F) || (lead == 0xF0 && at(1) < 0x90) || (lead == 0xF4 && at(1) > 0x8F);
+  return wrong ? 0 : length;
+}
+
 }  // namespace
 
-std::vector<Finding> Scan(const Rules& rules, std::string_view path, std::string_view content) {
+std::vector<Finding> Scan(const Rules& rules, std::string_view path, std::string_view content, const Skip& skip) {
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   if (content.starts_with(kByteOrderMark)) content.remove_prefix(kByteOrderMark.size());
   // A regex needs a place to search, also in nothing.
   if (content.data() == nullptr) content = "";
-  return Scanner(rules, path, content).Run();
+  return Scanner(rules, path, content).Run(skip);
 }
 
-bool IsBinary(std::string_view content) { return content.substr(0, 8000).find('\0') != std::string_view::npos; }
+bool IsBinary(std::string_view content) {
+  constexpr std::string_view kInText = "\t\n\v\f\r\b\x1B";
+  constexpr std::size_t kForeignShare = 4;
+  const std::size_t size = content.size();
+  std::size_t foreign = 0;
+  while (!content.empty()) {
+    const auto byte = static_cast<unsigned char>(content[0]);
+    if ((byte < 0x20 || byte == 0x7F) && kInText.find(content[0]) == std::string_view::npos) return true;
+    const std::size_t length = byte < 0x80 ? 1 : Utf8Length(content);
+    if (length == 0) ++foreign;
+    content.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return foreign * kForeignShare > size;
+}
 
 }  // namespace tierfs::secrets

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,11 +37,14 @@ struct RuleFile {
 [[nodiscard]] tl::expected<std::shared_ptr<const Rules>, std::string> Compile(const std::vector<RuleFile>& files, bool builtin = true);
 
 // Returns the findings in the order of their lines, each rule at most once a line, at most
-// kMaxFindings. `path` is relative to the mount. Time and memory are linear in the content,
-// whatever its bytes are.
-[[nodiscard]] std::vector<Finding> Scan(const Rules& rules, std::string_view path, std::string_view content);
+// kMaxFindings. A rule for which `skip` is true finds nothing, so that it hides no finding of
+// another. `path` is relative to the mount. Time and memory are linear in the content, whatever its
+// bytes are.
+using Skip = std::function<bool(const std::string& rule)>;
+[[nodiscard]] std::vector<Finding> Scan(const Rules& rules, std::string_view path, std::string_view content, const Skip& skip = {});
 
-// Whether there is a NUL in the first 8,000 bytes. This is git's test.
+// Whether it is no text: a control character anywhere, other than white space, backspace and escape,
+// or more than a quarter of bytes that are not UTF-8. Text in Latin-1 has fewer.
 [[nodiscard]] bool IsBinary(std::string_view content);
 
 // The TOML text of the built-in rules.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <random>
 #include <set>
 
 #include "tests/policy/planted_secrets.h"
@@ -149,12 +150,47 @@ TEST(Secrets, WhatIsPublicIsNotFound) {
   for (const auto& [path, content] : files) EXPECT_EQ(Found(path, content), "") << path << "\n" << content;
 }
 
-TEST(Secrets, BinaryIsANulAtTheBeginning) {
+TEST(Secrets, AValueMayStandOnTheNextLine) {
+  EXPECT_EQ(Found("a.conf", "password = \\\n  kelp7Drift\n"), "2:continued-assignment ");
+  EXPECT_EQ(Found("a.yaml", "db:\r\n  password: >-\r\n    kelp7Drift\r\n"), "3:continued-assignment ");
+  EXPECT_EQ(Found("a.yaml", "api_token: |2\n  kelp7Drift\n"), "2:continued-assignment ");
+  EXPECT_EQ(Found("a.yaml", "password:\n  file: x\n  length: 12\n"), "");
+  EXPECT_EQ(Found("a.yaml", "password: >-\n  {{ vault_password }}\n"), "");
+}
+
+TEST(Secrets, BinaryIsAControlCharacterAnywhere) {
   EXPECT_FALSE(IsBinary(""));
   EXPECT_FALSE(IsBinary("text\n"));
+  EXPECT_FALSE(IsBinary("\t\v\f\r\n\x1B[1mbold\x1B[0m a\ba\n"));
   EXPECT_TRUE(IsBinary(std::string_view("a\0b", 3)));
-  EXPECT_TRUE(IsBinary(std::string(7999, 'a') + '\0'));
-  EXPECT_FALSE(IsBinary(std::string(8000, 'a') + '\0'));
+  for (const char c : {'\0', '\x01', '\x0E', '\x1A', '\x7F'}) EXPECT_TRUE(IsBinary(std::string(20'000, 'a') + c)) << int{c};
+  std::string wide;
+  for (const char c : std::string("password=kelp7Drift")) wide += {c, '\0'};
+  EXPECT_TRUE(IsBinary(std::string(8400, 'a') + wide));
+}
+
+TEST(Secrets, BinaryIsWhatIsNotUtf8ButLatin1IsText) {
+  EXPECT_FALSE(
+      IsBinary("Gr\xC3\xBC\xC3\x9F"
+               "e \xE2\x82\xAC \xF0\x9F\x98\x80\n"));
+  EXPECT_FALSE(IsBinary("\xD0\x9F\xD0\xB0\xD1\x80\xD0\xBE\xD0\xBB\xD1\x8C"));
+  EXPECT_FALSE(
+      IsBinary("# Gr\xFC\xDF"
+               "e aus K\xF6ln\n"));
+  EXPECT_TRUE(
+      IsBinary("\xC3\xC3\xC3"
+               "a"));
+  EXPECT_TRUE(IsBinary("\xC0\x80\xED\xA0\x80\xF4\x90\x80\x80"));  // overlong, a surrogate, too large
+  // A key of 64 random bytes without a control character.
+  std::mt19937 random(1);
+  for (int round = 0; round < 1000; ++round) {
+    std::string key;
+    while (key.size() < 64) {
+      const auto byte = static_cast<unsigned char>(random());
+      if (byte >= 0x20 && byte != 0x7F) key += static_cast<char>(byte);
+    }
+    EXPECT_TRUE(IsBinary(key)) << round;
+  }
 }
 
 TEST(SecretRules, ARuleOfAFileIsAddedAndOneWithAKnownIdReplaces) {
@@ -163,6 +199,15 @@ TEST(SecretRules, ARuleOfAFileIsAddedAndOneWithAKnownIdReplaces) {
   const auto both = Compile({{"one", rule}, {"two", "[[rules]]\nid = \"badge\"\nregex = '''tag-[0-9]'''\n"}});
   ASSERT_TRUE(both) << both.error();
   EXPECT_EQ(Shown(Scan(**both, "a", "badge-1234\ntag-1\nPASSWORD=kelp7Drift\n")), "2:badge 3:password-assignment ");
+}
+
+TEST(SecretRules, ASkippedRuleHidesNoFindingOfAnother) {
+  std::string content;
+  for (int i = 0; i < 150; ++i) content += "password=kelp7Drift\n";
+  content += "token = \"q8Zt3LwYv5Rk2Xn7\"\n";
+  const auto found = Scan(Builtin(), "a", content, [](const std::string& rule) { return rule == "password-assignment"; });
+  EXPECT_FALSE(found.empty());
+  for (const Finding& finding : found) EXPECT_EQ(finding.line, 151U) << finding.rule;
 }
 
 TEST(SecretRules, AKeywordOfAUsersRuleMayStandInAnotherLine) {
