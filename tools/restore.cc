@@ -86,6 +86,59 @@ bool IsInLower(const Config& config, const std::string& path) {
   });
 }
 
+// What no commit holds could not be brought back by another restore. Returns false, and says why, if
+// not everything is committed.
+bool CommitFirst(const Config& config, Outcome& outcome) {
+  const auto reply = Ask(config, protocol::Commit{});
+  if (reply && reply->waiting == 0) return true;
+  std::cerr << (reply ? ErrorLine(config, std::to_string(reply->waiting) +
+                                              " changed paths could not be committed, since they are open for writing or changing: "
+                                              "close them and try again; nothing was changed")
+                      : reply.error())
+            << "\n";
+  outcome.code = kCannot;
+  return false;
+}
+
+// The items of the revision and of the newest commit.
+struct Revisions {
+  history::Items wanted;
+  history::Items newest;
+};
+history::Outcome<Revisions> ReadRevisions(const history::Repository& repository, const std::string& id) {
+  Revisions revisions;
+  TIERFS_ASSIGN(revisions.wanted, repository.Read(id));
+  TIERFS_ASSIGN(const auto head, repository.Head());
+  if (head) {
+    TIERFS_ASSIGN(revisions.newest, repository.Read(head->id));
+  }
+  return revisions;
+}
+
+void Carry(const Request& request, const History& history, const policy::Policy& policy, const std::vector<std::string>& paths,
+           const std::string& id, Outcome& outcome) {
+  const Config& config = history.config;
+  const auto revisions = ReadRevisions(history.repository, id);
+  if (!revisions) return CannotDo(config, revisions.error(), outcome);
+  const auto mount = OpenDirectory(history.mountpoint, O_PATH);
+  const auto tree = OpenDirectory(config.tiers[0], O_PATH);
+  if (!mount) return CannotDo(config, history.mountpoint + " cannot be opened: " + std::strerror(mount.error().code), outcome);
+  if (!tree) return CannotDo(config, config.tiers[0] + " cannot be opened: " + std::strerror(tree.error().code), outcome);
+  const auto in_lower = [&](const std::string& path) { return IsInLower(config, path); };
+  const auto plan =
+      history::PlanRestore({revisions->wanted, revisions->newest, mount->get(), tree->get(), in_lower, request.dry_run}, paths);
+  if (!plan) return CannotDo(config, plan.error() + "; nothing was changed", outcome);
+  Report report(request, policy);
+  if (!plan->notes.empty()) outcome.code = kFindings;
+  if (request.dry_run) {
+    for (const RestoreStep& step : plan->steps) report.Step(step);
+    return report.Finish(plan->notes);
+  }
+  const auto done = history::Restore(history.repository, *plan, mount->get(), [&](const RestoreStep& step) { report.Step(step); });
+  if (!done) return CannotDo(config, "the restore ended early: " + done.error() + "; run the same command again to continue", outcome);
+  report.Finish(plan->notes);
+}
+
 void Restore(const Request& request, Outcome& outcome) {
   const auto history = HistoryOf(request.mount, outcome);
   if (!history) return;
@@ -103,26 +156,11 @@ void Restore(const Request& request, Outcome& outcome) {
     outcome.code = kUsage;
     return;
   }
+  // The commit below moves the branch: "HEAD~1" is meant as it is now.
   const auto id = history->repository.Resolve(request.revision);
   if (!id) return CannotDo(config, id.error(), outcome);
-  const auto items = history->repository.Read(*id);
-  if (!items) return CannotDo(config, items.error(), outcome);
-  const auto mount = OpenDirectory(history->mountpoint, O_PATH);
-  const auto tree = OpenDirectory(config.tiers[0], O_PATH);
-  if (!mount) return CannotDo(config, history->mountpoint + " cannot be opened: " + std::strerror(mount.error().code), outcome);
-  if (!tree) return CannotDo(config, config.tiers[0] + " cannot be opened: " + std::strerror(tree.error().code), outcome);
-  const auto in_lower = [&](const std::string& path) { return IsInLower(config, path); };
-  const auto plan = history::PlanRestore(*items, *paths, mount->get(), tree->get(), in_lower);
-  if (!plan) return CannotDo(config, plan.error() + "; nothing was changed", outcome);
-  Report report(request, *policy.policy);
-  if (!plan->notes.empty()) outcome.code = kFindings;
-  if (request.dry_run) {
-    for (const RestoreStep& step : plan->steps) report.Step(step);
-    return report.Finish(plan->notes);
-  }
-  const auto done = history::Restore(history->repository, *plan, mount->get(), [&](const RestoreStep& step) { report.Step(step); });
-  if (!done) return CannotDo(config, "the restore ended early: " + done.error() + "; run the same command again to continue", outcome);
-  report.Finish(plan->notes);
+  if (!request.dry_run && !CommitFirst(config, outcome)) return;
+  Carry(request, *history, *policy.policy, *paths, *id, outcome);
 }
 
 }  // namespace
@@ -137,9 +175,10 @@ void AddRestore(CLI::App& app, Outcome& outcome) {
   verb->add_flag("--json", request->json, "for programs");
   verb->footer(
       "Content, owner, mode, extended attributes and ACLs come back; what is as it was is left alone. What tier 1 has beneath a\n"
-      "restored directory and the revision does not have is removed; files of other tiers are not. A file is complete before it\n"
-      "replaces the old one. The restore is a change as any other and becomes a commit itself. Exit code 1: something could not\n"
-      "be brought back; the notes say what.");
+      "restored directory and the revision does not have is removed; files of other tiers are not. Everything is committed first;\n"
+      "what no commit holds, such as a file held back by the gate, or a .git directory, is left alone. A file is complete before\n"
+      "it replaces the old one. The restore is a change as any other and becomes a commit itself. Exit code 1: something could\n"
+      "not be brought back, or stays; the notes say what.");
   verb->callback([request, &outcome] { Restore(*request, outcome); });
 }
 

@@ -1,7 +1,13 @@
 // The verbs of the history: log, show, diff, restore, commit, push, git, and init with a history.
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
 
 #include "tests/mount/fixture.h"
 
@@ -156,6 +162,100 @@ TEST_F(HistoryVerbs, RestoreDoesNotTouchOtherTiersOrLowerLayers) {
   EXPECT_NE(restored.out.find("note: etc/low was that of a lower layer"), std::string::npos) << restored.out;
   EXPECT_EQ(ReadFile(Mnt("etc/low")), "changed\n");
   EXPECT_EQ(ReadFile(Mnt("etc/a")), "1\n");
+}
+
+// What no commit holds could not be brought back: it is neither removed nor replaced.
+TEST_F(HistoryVerbs, RestoreLeavesWhatIsNotCommitted) {
+  Configure("[gate]\non_finding = \"hold\"\n");
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("etc/dir"));
+  WriteFile(Mnt("etc/a"), "1\n");
+  WriteFile(Mnt("etc/held"), "harmless\n");
+  WriteFile(Mnt("etc/dir/x"), "x\n");
+  const std::string first = Commit();
+  MakeDirs(Mnt("etc/.git/objects"));
+  WriteFile(Mnt("etc/.git/objects/o"), "object\n");
+  const std::string secret =
+      "-----BEGIN OPENSSH PRIVATE KEY-----\n" + Shell("head -c 1500 /dev/urandom | base64").out + "-----END OPENSSH PRIVATE KEY-----\n";
+  WriteFile(Mnt("etc/key"), secret);
+  WriteFile(Mnt("etc/held"), secret);
+  WriteFile(Mnt("etc/a"), "not settled\n");
+  WriteFile(Mnt("etc/dir/new"), "not settled either\n");
+  const Ran dry = Tierctl({"restore", "-n", first, "etc"});
+  EXPECT_EQ(dry.code, 1);
+  EXPECT_NE(dry.out.find("would write etc/a\n"), std::string::npos) << dry.out;
+  EXPECT_NE(dry.out.find("note: etc/a is not committed as it is now"), std::string::npos) << dry.out;
+  {
+    const UniqueFd open(::open(Mnt("etc/a").c_str(), O_WRONLY | O_CLOEXEC));
+    const Ran refused = Tierctl({"restore", first, "etc"});
+    EXPECT_EQ(refused.code, 3);
+    EXPECT_NE(refused.err.find("changed paths could not be committed"), std::string::npos) << refused.err;
+    EXPECT_EQ(ReadFile(Mnt("etc/a")), "not settled\n");
+    EXPECT_TRUE(Exists(Mnt("etc/dir/new")));
+  }
+  const Ran restored = Tierctl({"restore", first, "etc"});
+  EXPECT_EQ(restored.code, 1) << restored.err;
+  for (const char* note :
+       {"note: etc/.git belongs to a git repository: it stays\n", "note: etc/key is not in the newest commit as it is now",
+        "note: etc/held is not in the newest commit as it is now"}) {
+    EXPECT_NE(restored.out.find(note), std::string::npos) << note << restored.out;
+  }
+  EXPECT_EQ(ReadFile(Mnt("etc/.git/objects/o")), "object\n");
+  EXPECT_EQ(ReadFile(Mnt("etc/key")), secret);
+  EXPECT_EQ(ReadFile(Mnt("etc/held")), secret);
+  EXPECT_EQ(ReadFile(Mnt("etc/a")), "1\n");
+  EXPECT_FALSE(Exists(Mnt("etc/dir/new")));
+  // What was not settled is in the commit that the restore made first.
+  const std::string second = json::parse(Tierctl({"log", "--json", "etc/dir/new"}).out)["commits"].back()["id"];
+  EXPECT_EQ(Tierctl({"git", "--", "cat-file", "-p", second + ":etc/a"}).out, "not settled\n");
+}
+
+// Whoever owns a directory may rename in it while root restores into it. No file of root's that he
+// puts in the place of a new one gets its mode.
+TEST_F(HistoryVerbs, RestoreChangesNoFileThatIsPutInItsPlace) {
+  Begin();
+  MakeDirs(Mnt("etc/users"));
+  for (int i = 0; i < 200; ++i) {
+    WriteFile(Mnt("etc/users/f" + std::to_string(i)), "x\n");
+    ASSERT_EQ(::chmod(Mnt("etc/users/f" + std::to_string(i)).c_str(), 04755), 0);
+  }
+  ASSERT_EQ(::chown(Mnt("etc/users").c_str(), 65534, 65534), 0);
+  const std::string first = Commit();
+  ASSERT_EQ(Shell("rm " + Mnt("etc/users/f*")).code, 0);
+  std::set<ino_t> secrets;
+  for (int i = 0; i < 50; ++i) {
+    const std::string path = Mnt("etc/users/secret" + std::to_string(i));
+    WriteFile(path, "root's\n");
+    ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+    secrets.insert(Stat(path).st_ino);
+  }
+  Commit();
+  std::atomic<bool> over = false;
+  std::thread hostile([&] {
+    // The ids of this thread only: the system call, not the function, which changes all threads.
+    ::syscall(SYS_setfsgid, 65534);
+    ::syscall(SYS_setfsuid, 65534);
+    int next = 0;
+    while (!over) {
+      for (const std::string& name : Names(Mnt("etc/users"))) {
+        if (!name.starts_with(".tierfs-restore-")) continue;
+        const std::string secret = Mnt("etc/users/secret" + std::to_string(next++ % 50));
+        for (const std::string& victim : {Mnt("etc/users/" + name), Mnt("etc/users/" + name + "/f" + std::to_string(next % 200))})
+          (void)::rename(secret.c_str(), victim.c_str());
+      }
+    }
+  });
+  const Ran restored = Tierctl({"restore", first, "etc/users"});
+  over = true;
+  hostile.join();
+  // The hostile renames may end it early; they must not get anything by it.
+  EXPECT_TRUE(restored.code == 0 || restored.code == 3) << restored.err;
+  for (const std::string& name : Names(Mnt("etc/users"))) {
+    const struct stat st = Stat(Mnt("etc/users/" + name));
+    if (secrets.contains(st.st_ino)) {
+      EXPECT_EQ(st.st_mode, S_IFREG | 0600U) << name;
+    }
+  }
 }
 
 TEST_F(HistoryVerbs, WithoutHistoryOrMountTheyRefuse) {

@@ -25,30 +25,34 @@ Status WriteAll(int file, std::string_view content) {
   return {};
 }
 
-Status MakeBare(int dir, const char* name, const Attributes& attributes, const std::string& content) {
+Result<UniqueFd> MakeBare(int dir, const char* name, const Attributes& attributes, const std::string& content) {
   switch (attributes.mode & S_IFMT) {
     case S_IFDIR:
-      return MakeDirectoryEntry(dir, name, 0700);
+      TIERFS_TRY(MakeDirectoryEntry(dir, name, 0700));
+      break;
     case S_IFLNK:
-      return MakeSymlinkEntry(content.c_str(), dir, name);
+      TIERFS_TRY(MakeSymlinkEntry(content.c_str(), dir, name));
+      break;
     case S_IFREG: {
-      TIERFS_ASSIGN(const UniqueFd file, OpenEntry(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
-      return WriteAll(file.get(), content);
+      TIERFS_ASSIGN(UniqueFd file, OpenEntry(dir, name, O_RDWR | O_CREAT | O_EXCL, 0600));
+      TIERFS_TRY(WriteAll(file.get(), content));
+      return file;
     }
     default:
-      return MakeNodeEntry(dir, name, (attributes.mode & S_IFMT) | 0600, attributes.device);
+      TIERFS_TRY(MakeNodeEntry(dir, name, (attributes.mode & S_IFMT) | 0600, attributes.device));
   }
+  return OpenEntry(dir, name, O_PATH | O_NOFOLLOW);
 }
 
 Status SetXattrs(const std::string& path, const std::map<std::string, std::string>& xattrs) {
-  TIERFS_ASSIGN(const auto present, ListXattrs(path, false));
+  TIERFS_ASSIGN(const auto present, ListXattrs(path, true));
   for (const std::string& name : present) {
     // A label of the system's own comes with the file; it goes only with it.
     if (xattrs.contains(name) || IsPrivateXattr(name) || IsShownOtherwise(name) || name == "security.selinux") continue;
-    if (::lremovexattr(path.c_str(), name.c_str()) != 0 && errno != ENODATA) return FailErrno("removal of an extended attribute");
+    if (::removexattr(path.c_str(), name.c_str()) != 0 && errno != ENODATA) return FailErrno("removal of an extended attribute");
   }
   for (const auto& [name, value] : xattrs) {
-    if (::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0) return FailErrno("extended attribute");
+    if (::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0) return FailErrno("extended attribute");
   }
   return {};
 }
@@ -68,24 +72,24 @@ Outcome<void> MakeAt(int directory, const std::string& path, const Attributes& a
 }
 
 Status FinishDirectory(int directory, const std::string& path, const Attributes& attributes) {
-  if (path.empty()) return SetAttributes(directory, ".", attributes);
-  TIERFS_ASSIGN(const UniqueFd parent, OpenParent(directory, path));
-  return SetAttributes(parent.get(), NameOf(path).c_str(), attributes);
+  TIERFS_ASSIGN(const UniqueFd entry, OpenBeneath(directory, path, O_PATH | O_DIRECTORY));
+  return SetAttributes(entry.get(), attributes);
 }
 
 }  // namespace
 
-Status SetAttributes(int dir, const char* name, const Attributes& attributes) {
+Status SetAttributes(int entry, const Attributes& attributes) {
   // A change of owner clears capabilities and set-id bits, so it comes first.
-  TIERFS_TRY(ChangeEntryOwner(dir, name, attributes.uid, attributes.gid));
-  TIERFS_TRY(SetXattrs(ProcPath(dir, name), attributes.xattrs));
+  TIERFS_TRY(ChangeEntryOwner(entry, "", attributes.uid, attributes.gid));
+  TIERFS_TRY(SetXattrs(ProcPath(entry), attributes.xattrs));
   if (S_ISLNK(attributes.mode)) return {};
-  return ChmodEntry(dir, name, attributes.mode & 07777);
+  return ChangeMode(entry, attributes.mode & 07777);
 }
 
-Status MakeItem(int dir, const char* name, const Attributes& attributes, const std::string& content) {
-  TIERFS_TRY(MakeBare(dir, name, attributes, content));
-  return SetAttributes(dir, name, attributes);
+Result<UniqueFd> MakeItem(int dir, const char* name, const Attributes& attributes, const std::string& content) {
+  TIERFS_ASSIGN(UniqueFd entry, MakeBare(dir, name, attributes, content));
+  TIERFS_TRY(SetAttributes(entry.get(), attributes));
+  return entry;
 }
 
 Outcome<void> Materialise(const Repository& repository, const Items& items, int directory) {

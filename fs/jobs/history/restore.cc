@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <set>
 
 #include "fs/jobs/history/capture.h"
@@ -29,15 +30,32 @@ tl::unexpected<std::string> Broken(const std::string& path, const Error& error) 
 
 bool IsWhiteoutItem(const Item& item) { return S_ISCHR(item.attributes.mode) && item.attributes.device == 0; }
 
+RestoreStep Step(What what, const std::string& path, const Item& item) {
+  RestoreStep step;
+  step.what = what;
+  step.path = path;
+  step.item = item;
+  return step;
+}
+
+RestoreStep Removal(const std::string& path, const Item& now) {
+  RestoreStep step;
+  step.what = What::kRemove;
+  step.path = path;
+  step.directory = now.IsDir();
+  step.present = true;
+  step.now = now;
+  return step;
+}
+
 // Collects the steps of one restore.
 class Planner {
  public:
-  Planner(const Items& items, int mount, int tree, const std::function<bool(const std::string&)>& in_lower)
-      : items_(items), mount_(mount), tree_(tree), in_lower_(in_lower) {}
+  explicit Planner(const RestoreInput& input) : input_(input) {}
 
   Outcome<void> Add(const std::string& path) {
     bool found = false;
-    for (auto each = items_.lower_bound(path); each != items_.end() && (found || each->first == path || path.empty()); ++each) {
+    for (auto each = input_.items.lower_bound(path); each != input_.items.end() && (found || each->first == path || path.empty()); ++each) {
       if (!IsAtOrBeneath(each->first, path)) {
         if (!each->first.starts_with(path)) break;
         continue;  // "a-b" stands between "a" and "a/b"
@@ -48,7 +66,7 @@ class Planner {
     if (!found) return tl::unexpected("the revision does not have " + Quoted(path));
     for (std::string above = path; !above.empty();) {  // the directories above, if they are gone
       above = ParentOf(above);
-      if (const auto item = items_.find(above); item != items_.end()) above_.emplace(above, item->second);
+      if (const auto item = input_.items.find(above); item != input_.items.end()) above_.emplace(above, item->second);
     }
     return ListExtra(path);
   }
@@ -60,10 +78,11 @@ class Planner {
     for (const auto& [path, item] : wanted_) TIERFS_TRY(Consider(path, item, false));
     for (const std::string& path : extra_) TIERFS_TRY(RemoveExtra(path));
     TIERFS_TRY(CheckRemovals());
-    // The inner ones first; what is beneath a path comes after it.
-    for (auto each = removals_.rbegin(); each != removals_.rend(); ++each)
-      plan_.steps.push_back({What::kRemove, each->first, {}, each->second});
-    for (RestoreStep& step : writes_) plan_.steps.push_back(std::move(step));
+    // Writes come first, so that a full disk loses nothing; but what has another type goes before.
+    AddWrites(false);
+    AddRemovals(true);
+    AddWrites(true);
+    AddRemovals(false);
     for (auto each = attributes_.rbegin(); each != attributes_.rend(); ++each) plan_.steps.push_back(std::move(*each));
     return std::move(plan_);
   }
@@ -71,85 +90,114 @@ class Planner {
  private:
   // What tier 1 has beneath the path and the items do not have.
   Outcome<void> ListExtra(const std::string& path) {
-    auto directory = OpenBeneath(tree_, path, O_PATH | O_DIRECTORY);
+    auto directory = OpenBeneath(input_.tree, path, O_PATH | O_DIRECTORY);
     if (!directory) return {};
     const Status walked = WalkTree(
         directory->get(),
         [&](const WalkedEntry& entry) {
           const std::string whole = JoinPath(path, entry.path);
-          if (items_.contains(whole)) return;
-          if (entry.whiteout || (!S_ISDIR(entry.st.st_mode) && in_lower_(whole))) {
+          if (input_.items.contains(whole)) return;
+          if (entry.whiteout || (!S_ISDIR(entry.st.st_mode) && input_.in_lower(whole))) {
             plan_.notes.push_back(Quoted(whole) + " was that of a lower layer, which cannot be given back: it stays " +
                                   (entry.whiteout ? "deleted" : "as it is"));
           } else {
             extra_.push_back(whole);
           }
         },
-        [](const WalkedEntry&) { return true; });
+        [&](const WalkedEntry& entry) { return WhyGitCannotHold(JoinPath(path, entry.path)) == nullptr; });
     if (!walked) return Broken(path, walked.error());
     return {};
   }
 
   Outcome<Captured> Now(const std::string& path) {
-    auto captured = Capture(mount_, path, std::numeric_limits<std::uint64_t>::max() - 1);
+    auto captured = Capture(input_.mount, path, std::numeric_limits<std::uint64_t>::max() - 1);
     if (!captured) return Broken(path, captured.error());
+    if (captured->item.IsFile() || captured->item.IsLink()) captured->item.blob = BlobId(captured->content);
+    captured->content.clear();
     return std::move(*captured);
+  }
+
+  // Whether what stands at the path must stay, since no commit holds it. Notes why.
+  bool Stays(const std::string& path, const Item& now) {
+    const char* never = path.empty() ? nullptr : WhyGitCannotHold(path);
+    const auto saved = input_.newest.find(path);
+    const bool is_saved = saved != input_.newest.end() && (now.IsDir() ? saved->second.IsDir() : saved->second == now);
+    if (never == nullptr && is_saved) return false;
+    const bool new_note = noted_.insert(path).second;
+    if (never == nullptr && input_.preview) {
+      if (new_note)
+        plan_.notes.push_back(Quoted(path) + " is not committed as it is now: it is committed first, and stays if it cannot be");
+      return false;
+    }
+    if (new_note)
+      plan_.notes.push_back(Quoted(path) + " " + (never != nullptr ? never : "is not in the newest commit as it is now") + ": it stays");
+    kept_.insert(path);
+    return true;
+  }
+
+  [[nodiscard]] static bool IsBeneathAny(const std::string& path, const std::set<std::string>& of) {
+    for (std::string each = path; !each.empty(); each = ParentOf(each)) {
+      if (of.contains(each)) return true;
+    }
+    return false;
+  }
+
+  void AddWrites(bool replacing) {
+    for (const RestoreStep& step : writes_) {
+      if (IsBeneathAny(step.path, replaced_) == replacing) plan_.steps.push_back(step);
+    }
+  }
+
+  // The inner ones first; what is beneath a path comes after it.
+  void AddRemovals(bool replacing) {
+    for (auto each = removals_.rbegin(); each != removals_.rend(); ++each) {
+      const auto& [path, now] = *each;
+      if (IsBeneathAny(path, replaced_) == replacing) plan_.steps.push_back(Removal(path, now));
+    }
   }
 
   // `only_present`: a directory above what is restored, which is made if it is gone and else left.
   Outcome<void> Consider(const std::string& path, const Item& item, bool only_present) {
-    TIERFS_ASSIGN(Captured now, Now(path));
-    if (IsWhiteoutItem(item)) return now.present ? Remove(path, now.item.IsDir()) : Outcome<void>{};
+    if (IsBeneathAny(ParentOf(path), kept_)) return {};
+    TIERFS_ASSIGN(const Captured now, Now(path));
+    if (!now.present && IsWhiteoutItem(item)) return {};
     if (now.present && now.item.IsDir() && item.IsDir()) {
-      if (!only_present && now.item.attributes != item.attributes) attributes_.push_back({What::kAttributes, path, item});
+      if (!only_present && now.item.attributes != item.attributes) attributes_.push_back(Step(What::kAttributes, path, item));
       return {};
     }
-    if (now.present && (now.item.IsFile() || now.item.IsLink())) now.item.blob = BlobId(now.content);
-    if (now.present && now.item == item) return {};
-    if (now.present && (now.item.IsDir() || item.IsDir())) TIERFS_TRY(Remove(path, now.item.IsDir()));
-    writes_.push_back({What::kWrite, path, item});
-    if (item.IsDir()) attributes_.push_back({What::kAttributes, path, item});
+    if (now.present && (now.item == item || Stays(path, now.item))) return {};
+    if (now.present && (now.item.IsDir() || item.IsDir() || IsWhiteoutItem(item))) removals_.emplace(path, now.item);
+    if (IsWhiteoutItem(item)) return {};
+    const bool replaces = removals_.contains(path);
+    if (replaces) replaced_.insert(path);
+    writes_.push_back(Step(What::kWrite, path, item));
+    writes_.back().present = now.present && !replaces;
+    if (writes_.back().present) writes_.back().now = now.item;
+    if (item.IsDir()) attributes_.push_back(Step(What::kAttributes, path, item));
     return {};
   }
 
   Outcome<void> RemoveExtra(const std::string& path) {
     TIERFS_ASSIGN(const Captured now, Now(path));
-    if (!now.present) return {};
-    if (!now.item.IsDir()) return Remove(path, false);
+    if (!now.present || Stays(path, now.item)) return {};
     // A directory of tier 1 stays where other tiers or a lower layer have files in it.
-    extra_directories_.insert(path);
-    return Remove(path, true);
-  }
-
-  // Plans the removal of the path, and of what tier 1 has beneath it.
-  Outcome<void> Remove(const std::string& path, bool directory) {
-    removals_.emplace(path, directory);
-    if (!directory) return {};
-    auto open = OpenBeneath(tree_, path, O_PATH | O_DIRECTORY);
-    if (!open) return {};
-    const Status walked = WalkTree(
-        open->get(),
-        [&](const WalkedEntry& entry) {
-          if (!entry.whiteout) removals_.emplace(JoinPath(path, entry.path), S_ISDIR(entry.st.st_mode));
-        },
-        [](const WalkedEntry&) { return true; });
-    if (!walked) return Broken(path, walked.error());
+    if (now.item.IsDir()) extra_directories_.insert(path);
+    removals_.emplace(path, now.item);
     return {};
   }
 
   // A directory that has to go must be empty then.
   Outcome<void> CheckRemovals() {
-    std::vector<std::string> stay;
+    std::set<std::string> stay;
     for (auto each = removals_.rbegin(); each != removals_.rend(); ++each) {
       const std::string& path = each->first;
-      if (!each->second) continue;
-      const auto open = OpenBeneath(mount_, path, O_RDONLY | O_DIRECTORY);
+      if (!each->second.IsDir()) continue;
+      const auto open = OpenBeneath(input_.mount, path, O_RDONLY | O_DIRECTORY);
       if (!open) return Broken(path, open.error());
       std::string other;
       const Status listed = ForEachEntry(open->get(), [&](const dirent64& entry) -> Status {
         const std::string beneath = JoinPath(path, entry.d_name);
-        const bool kept = std::find(stay.begin(), stay.end(), beneath) != stay.end();
-        if (other.empty() && (kept || !removals_.contains(beneath))) other = beneath;
+        if (other.empty() && (stay.contains(beneath) || !removals_.contains(beneath))) other = beneath;
         return {};
       });
       if (!listed) return Broken(path, listed.error());
@@ -157,62 +205,115 @@ class Planner {
       const bool optional = std::any_of(extra_directories_.begin(), extra_directories_.end(),
                                         [&, &name = path](const std::string& extra) { return IsAtOrBeneath(name, extra); });
       if (!optional) {
-        return tl::unexpected(Quoted(path) + " is a directory now, and " + Quoted(other) + " in it is not of tier 1: move that away first");
+        return tl::unexpected(Quoted(path) + " is a directory now, and " + Quoted(other) +
+                              " in it is not of tier 1, or not committed: move that away first");
       }
-      stay.push_back(path);
+      stay.insert(path);
     }
     for (const std::string& path : stay) removals_.erase(path);
     return {};
   }
 
-  const Items& items_;
-  const int mount_;
-  const int tree_;
-  const std::function<bool(const std::string&)>& in_lower_;
+  const RestoreInput& input_;
   Items wanted_;
   Items above_;
   std::vector<std::string> extra_;
   std::set<std::string> extra_directories_;
-  std::map<std::string, bool> removals_;  // and whether it is a directory
+  std::map<std::string, Item> removals_;  // and what stands there
+  std::set<std::string> replaced_;        // those of them that something of another type replaces
+  std::set<std::string> kept_;
+  std::set<std::string> noted_;
   std::vector<RestoreStep> writes_;
   std::vector<RestoreStep> attributes_;
   RestorePlan plan_;
 };
 
-// Makes the entry beside its place, durable, and gives it its name.
-Status Write(int parent, const std::string& name, const Item& item, const std::string& content) {
-  Attributes attributes = item.attributes;
-  if (item.IsDir()) {
-    attributes = Attributes{};
-    attributes.mode = S_IFDIR | 0700;  // its own come last, when it is full
-    attributes.uid = ::geteuid();
-    attributes.gid = ::getegid();
+// A private directory beside the place of a new entry. Another user may own the directory around
+// it, and rename it, but cannot enter it: what is made in it is not exchanged for another file.
+class Workplace {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Workplace>> Make(int parent, const std::string& entry) {
+    std::unique_ptr<Workplace> place(new Workplace(parent, entry));
+    TIERFS_TRY(MakeDirectoryEntry(parent, place->name_.c_str(), 0700));
+    TIERFS_ASSIGN(place->directory_, OpenEntry(parent, place->name_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    TIERFS_ASSIGN(const struct stat st, StatFd(place->directory_.get()));
+    if (st.st_uid == ::geteuid() && (st.st_mode & 077) == 0) return place;
+    place->directory_.Reset();
+    return Fail(EPERM, "somebody replaced the directory of the new file");
   }
-  const std::string temporary = ".tierfs-restore-" + RandomId(2);
-  Status made = MakeItem(parent, temporary.c_str(), attributes, content);
-  if (made && item.IsFile()) {
-    const auto file = OpenEntry(parent, temporary.c_str(), O_RDONLY);
-    made = file ? Sync(file->get()) : tl::unexpected(file.error());
+  ~Workplace() {
+    if (directory_ && !RemoveEntry(directory_.get(), entry_.c_str())) (void)RemoveDirectoryEntry(directory_.get(), entry_.c_str());
+    (void)RemoveDirectoryEntry(parent_, name_.c_str());
   }
-  if (made) made = RenameEntry(parent, temporary.c_str(), parent, name.c_str(), 0);
-  if (!made && !RemoveEntry(parent, temporary.c_str())) (void)RemoveDirectoryEntry(parent, temporary.c_str());
-  if (!made) return made;
-  return SyncDirectory(parent);
-}
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
 
-Status Take(const RestoreStep& step, const std::string& content, int mount) {
-  if (step.path.empty()) return SetAttributes(mount, ".", step.item.attributes);
-  TIERFS_ASSIGN(const UniqueFd parent, OpenBeneath(mount, ParentOf(step.path), O_PATH | O_DIRECTORY));
-  const std::string name = NameOf(step.path);
-  switch (step.what) {
-    case What::kRemove:
-      return step.directory ? RemoveDirectoryEntry(parent.get(), name.c_str()) : RemoveEntry(parent.get(), name.c_str());
-    case What::kAttributes:
-      return SetAttributes(parent.get(), name.c_str(), step.item.attributes);
-    default:
-      return Write(parent.get(), name, step.item, content);
+  [[nodiscard]] int directory() const { return directory_.get(); }
+
+ private:
+  Workplace(int parent, const std::string& entry) : parent_(parent), name_(".tierfs-restore-" + RandomId(2)), entry_(entry) {}
+
+  const int parent_;
+  const std::string name_;
+  const std::string& entry_;
+  UniqueFd directory_;
+};
+
+// Takes the steps of one restore.
+class Restorer {
+ public:
+  explicit Restorer(int mount) : mount_(mount) {}
+
+  Status Take(const RestoreStep& step, const std::string& content) {
+    if (step.what == What::kAttributes) return FinishDirectory(step);
+    if (!step.directory) TIERFS_TRY(CheckUnchanged(step));
+    TIERFS_ASSIGN(const UniqueFd parent, OpenBeneath(mount_, ParentOf(step.path), O_PATH | O_DIRECTORY));
+    const std::string name = NameOf(step.path);
+    if (step.what == What::kWrite) return Write(parent.get(), name, step, content);
+    return step.directory ? RemoveDirectoryEntry(parent.get(), name.c_str()) : RemoveEntry(parent.get(), name.c_str());
   }
-}
+
+ private:
+  using FileId = std::pair<dev_t, ino_t>;
+
+  [[nodiscard]] Status CheckUnchanged(const RestoreStep& step) const {
+    TIERFS_ASSIGN(Captured now, Capture(mount_, step.path, std::numeric_limits<std::uint64_t>::max() - 1));
+    if (now.item.IsFile() || now.item.IsLink()) now.item.blob = BlobId(now.content);
+    const bool same = step.present ? now.present && now.item == step.now : !now.present;
+    return same ? Status{} : Fail(EBUSY, "it changed meanwhile");
+  }
+
+  // Makes the entry beside its place, durable, and gives it its name.
+  Status Write(int parent, const std::string& name, const RestoreStep& step, const std::string& content) {
+    Attributes attributes = step.item.attributes;
+    if (step.item.IsDir()) {
+      attributes = Attributes{};
+      attributes.mode = S_IFDIR | 0700;  // its own come last, when it is full
+      attributes.uid = ::geteuid();
+      attributes.gid = ::getegid();
+    }
+    TIERFS_ASSIGN(const auto place, Workplace::Make(parent, name));
+    TIERFS_ASSIGN(const UniqueFd made, MakeItem(place->directory(), name.c_str(), attributes, content));
+    if (step.item.IsFile()) TIERFS_TRY(Sync(made.get()));
+    if (step.item.IsDir()) {
+      TIERFS_ASSIGN(const struct stat st, StatFd(made.get()));
+      made_[step.path] = {st.st_dev, st.st_ino};
+    }
+    TIERFS_TRY(RenameEntry(place->directory(), name.c_str(), parent, name.c_str(), 0));
+    return SyncDirectory(parent);
+  }
+
+  [[nodiscard]] Status FinishDirectory(const RestoreStep& step) const {
+    TIERFS_ASSIGN(const UniqueFd entry, OpenBeneath(mount_, step.path, O_PATH | O_DIRECTORY));
+    TIERFS_ASSIGN(const struct stat st, StatFd(entry.get()));
+    const auto made = made_.find(step.path);
+    if (made != made_.end() && made->second != FileId{st.st_dev, st.st_ino}) return Fail(EPERM, "somebody replaced the new directory");
+    return SetAttributes(entry.get(), step.item.attributes);
+  }
+
+  const int mount_;
+  std::map<std::string, FileId> made_;  // the new directories
+};
 
 }  // namespace
 
@@ -221,9 +322,8 @@ std::string RestoreStep::Describe() const {
   return verb + Quoted(path.empty() ? "." : path);
 }
 
-Outcome<RestorePlan> PlanRestore(const Items& items, const std::vector<std::string>& paths, int mount, int tree,
-                                 const std::function<bool(const std::string& path)>& in_lower) {
-  Planner planner(items, mount, tree, in_lower);
+Outcome<RestorePlan> PlanRestore(const RestoreInput& input, const std::vector<std::string>& paths) {
+  Planner planner(input);
   for (const std::string& path : paths) TIERFS_TRY(planner.Add(path));
   return planner.Plan();
 }
@@ -234,9 +334,10 @@ Outcome<void> Restore(const Repository& repository, const RestorePlan& plan, int
   for (const RestoreStep& step : plan.steps) {
     if (step.what == What::kWrite && !step.item.blob.empty()) ids.push_back(step.item.blob);
   }
+  Restorer restorer(mount);
   auto next = plan.steps.begin();
   const auto take = [&](const std::string& content) -> Outcome<void> {
-    if (const auto taken = Take(*next, content, mount); !taken) return Broken(next->path, taken.error());
+    if (const auto taken = restorer.Take(*next, content); !taken) return Broken(next->path, taken.error());
     done(*next++);
     return {};
   };
