@@ -207,11 +207,40 @@ TEST_F(HistoryVerbs, AHistoryWithACredentialIsRefused) {
   EXPECT_NE(refused.err.find("  key: "), std::string::npos) << refused.err;
   EXPECT_FALSE(Exists(Base("tier1.git")));
   EXPECT_FALSE(Exists(Tier(1)));
+  const Ran first = Shell(git + "log --reverse --format=%H | head -c 12");
+  EXPECT_EQ(refused.err.find(first.out + "  key: "), 0U) << refused.err;
   auto forced = command;
   forced.emplace_back("--import-findings");
   EXPECT_EQ(Execute(forced).code, 0);
   // Without a prefix the commits keep their ids.
   EXPECT_EQ(Tierctl({"git", "--", "rev-parse", "main"}).out, Shell(git + "rev-parse HEAD").out);
+}
+
+// Some rules go by the path, and one content can have a harmless path too.
+TEST_F(HistoryVerbs, AHistoryIsLookedAtUnderEachPathAndWithItsMessages) {
+  const std::string git = "git -c user.name=x -c user.email=x@x -C " + Base("old") + " ";
+  const std::string commit = git + "add . && " + git + "commit -qm ";
+  ASSERT_EQ(Shell("git init -q -b trunk " + Base("old")).code, 0);
+  MakeDirs(Base("old/exim4"));
+  WriteFile(Base("old/a plain name"), "kelp\n");
+  ASSERT_EQ(Shell(commit + "one").code, 0);
+  WriteFile(Base("old/exim4/client"), "kelp\n");
+  ASSERT_EQ(Shell(commit + "two").code, 0);
+  ASSERT_EQ(::rename(Base("old/exim4/client").c_str(), Base("old/exim4/new\nline").c_str()), 0);
+  ASSERT_EQ(Shell(git + "checkout -q -b side && " + commit + "side && " + git + "checkout -q trunk && " + git +
+                  "commit -q --allow-empty -m 'password = kelp7Drift9' && " + git + "merge -q -m merged side")
+                .code,
+            0);
+  Configure();
+  WriteFile(Base("own.toml"), "[[rules]]\nid = \"line\"\npath = \"(?s)new.line$\"\n[[rules]]\nid = \"client\"\npath = \"client$\"\n");
+  AddToConfig("[gate]\nrules = [\"" + Base("own.toml") + "\"]\n");
+  WriteConfig();
+  const Ran refused = Execute({TIERCTL_BINARY, "init", ConfigFile(), "--import-git", Base("old")});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.err.find("  \"exim4/new\\012line\": line\n"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("  exim4/client: client\n"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("  COMMIT_EDITMSG: password-assignment, line "), std::string::npos) << refused.err;
+  EXPECT_EQ(refused.err.find("a plain name"), std::string::npos) << refused.err;
 }
 
 }  // namespace
