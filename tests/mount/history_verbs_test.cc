@@ -173,6 +173,34 @@ TEST_F(HistoryVerbs, WithoutHistoryOrMountTheyRefuse) {
   EXPECT_EQ(Tierctl({"commit"}).code, 3);
 }
 
+// What is not committed may be secret.
+TEST_F(HistoryVerbs, ADiffLeavesNothingInMemory) {
+  Begin();
+  WriteFile(Mnt("etc/a"), "one\n");
+  Commit();
+  WriteFile(Mnt("etc/a"), "two\n");
+  const auto scratches = [this] {
+    return Shell("grep -ls '" + Base("tier1.git") + "' /dev/shm/tierfs-clone-*/present.git/objects/info/alternates").out;
+  };
+  // A git that takes its time.
+  MakeDirs(Base("bin"));
+  WriteFile(Base("bin/git"), "#!/bin/sh\ncase \"$*\" in *' diff '*) sleep 1;; esac\nPATH=${PATH#*:} exec git \"$@\"\n");
+  ASSERT_EQ(::chmod(Base("bin/git").c_str(), 0755), 0);
+  const std::string diff = "PATH=" + Base("bin") + ":$PATH exec " + TIERCTL_BINARY + " diff " + ConfigFile() + " etc/a";
+  const std::string wait = "for i in $(seq 200); do grep -qs '" + Base("tier1.git") +
+                           "' /dev/shm/tierfs-clone-*/present.git/objects/info/alternates && break; sleep 0.02; done\n";
+  for (const char* signal : {"TERM", "HUP"}) {
+    const Ran ran = Shell("(" + diff + ") & pid=$!\n" + wait + "kill -" + signal + " $pid; wait $pid; exit $?");
+    EXPECT_EQ(ran.code, signal == std::string("TERM") ? 128 + 15 : 128 + 1) << ran.out << ran.err;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(scratches(), "");
+  }
+  (void)Shell("(" + diff + ") & pid=$!\n" + wait + "kill -KILL $pid; wait $pid");
+  EXPECT_NE(scratches(), "");
+  EXPECT_EQ(Tierctl({"diff", "etc/a"}).code, 0);
+  EXPECT_EQ(scratches(), "");
+}
+
 TEST_F(HistoryVerbs, AHistoryIsTakenOver) {
   const std::string git = "git -c user.name=x -c user.email=x@x -C " + Base("old") + " ";
   ASSERT_EQ(Shell("git init -q -b trunk " + Base("old") + " && cd " + Base("old") +
