@@ -34,19 +34,6 @@ void Refuse(const std::string& error, int code, Outcome& outcome) {
   outcome.code = code;
 }
 
-// The tier whose tree holds the path; 0 for none.
-int TierWith(const Config& config, const std::string& path) {
-  for (int tier = 1; tier <= kTierCount; ++tier) {
-    const auto root = OpenDirectory(config.tiers[static_cast<std::size_t>(tier - 1)], O_PATH);
-    if (!root) continue;
-    const auto found = OpenBeneath(root->get(), path, O_PATH | O_NOFOLLOW);
-    if (!found) continue;
-    const auto st = StatFd(found->get());
-    if (st && !(S_ISCHR(st->st_mode) && st->st_rdev == 0)) return tier;
-  }
-  return 0;
-}
-
 // Reads the path as it is in the first tier that has it. The error is one line.
 tl::expected<history::Captured, std::string> Present(const Config& config, const std::string& path) {
   const int tier = TierWith(config, path);
@@ -56,6 +43,11 @@ tl::expected<history::Captured, std::string> Present(const Config& config, const
   if (!root) return tl::unexpected(where);
   auto captured = history::Capture(root->get(), path, config.gate.max_file);
   if (!captured) return tl::unexpected(Quoted(path) + ": " + captured.error().step + ": " + std::strerror(captured.error().code));
+  const mode_t mode = captured->item.attributes.mode;
+  if (!S_ISREG(mode) && !S_ISLNK(mode)) {
+    return tl::unexpected(Quoted(path) + " is " + (S_ISDIR(mode) ? "a directory" : "a special file") +
+                          "; --path allows it whatever it holds");
+  }
   if (captured->changing) return tl::unexpected(Quoted(path) + " is being written; try again");
   return std::move(*captured);
 }
@@ -120,14 +112,16 @@ void List(const Request& request, Outcome& outcome) {
   if (count == 0) {
     std::cout << config->name << ": the gate keeps nothing back\n";
   } else {
-    PrintCures(*config, count == 1 ? shown((list["paths"].empty() ? list["held"] : list["paths"])[0]) : "PATH");
+    PrintCures(*config, count == 1 ? (list["paths"].empty() ? list["held"] : list["paths"])[0]["path"].get<std::string>() : "");
   }
 }
 
 // --- release
 
-// Removes the rules for the paths. Returns the paths that had one.
-tl::expected<std::vector<std::string>, std::string> Release(const Config& config, const std::vector<std::string>& paths, bool dry_run) {
+// Removes the rules for the paths and what is beneath, or for exactly these paths. Returns the paths
+// that had one.
+tl::expected<std::vector<std::string>, std::string> Release(const Config& config, const std::vector<std::string>& paths, bool beneath,
+                                                            bool dry_run) {
   std::vector<std::string> released;
   const gate::GateFile file(config);
   const auto present = file.Read();
@@ -135,11 +129,11 @@ tl::expected<std::vector<std::string>, std::string> Release(const Config& config
   for (const std::string& path : paths) {
     if (dry_run) {
       for (const gate::Entry& entry : *present) {
-        if (path.empty() || entry.path == path || entry.path.starts_with(path + "/")) released.push_back(entry.path);
+        if (entry.path == path || (beneath && (path.empty() || entry.path.starts_with(path + "/")))) released.push_back(entry.path);
       }
       continue;
     }
-    auto removed = file.Remove(path);
+    auto removed = file.Remove(path, beneath);
     if (!removed) return removed;
     released.insert(released.end(), removed->begin(), removed->end());
   }
@@ -172,8 +166,13 @@ void RunRelease(const Request& request, Outcome& outcome) {
   const auto config = ConfigFor(request.mount, outcome);
   if (!config) return;
   std::vector<std::string> paths;
-  for (const std::string& given : request.paths) paths.push_back(PathOnMount(*config, given));
-  const auto released = Release(*config, paths, request.dry_run);
+  for (const std::string& given : request.paths) {
+    auto path = GivenPath(*config, given);
+    if (!path) return Refuse(path.error(), kUsage, outcome);
+    paths.push_back(std::move(*path));
+  }
+  if (const auto read = gate::GateFile(*config).Read(); !read) return Refuse(read.error(), kUsage, outcome);
+  const auto released = Release(*config, paths, true, request.dry_run);
   if (!released) return Refuse(released.error(), kCannot, outcome);
   tl::expected<std::string, std::string> next = "";
   if (!released->empty() && !request.dry_run) next = Apply(*config, *released);
@@ -203,6 +202,31 @@ tl::expected<std::string, std::string> AllowLine(const Config& config, const Req
   return gate::AllowContent(present->content, path);
 }
 
+// Whether what the request names is there. The error is one line.
+tl::expected<std::string, std::string> CheckAllow(const Config& config, const Request& request) {
+  auto path = GivenPath(config, request.paths.front());
+  if (!path) return path;
+  if (const auto read = gate::GateFile(config).Read(); !read) return tl::unexpected(read.error());
+  const auto judge = gate::Judge::Open(config);
+  if (!judge) return tl::unexpected(judge.error());
+  if (!request.rule.empty() && !judge->HasRule(request.rule)) {
+    return tl::unexpected("there is no rule " + Quoted(request.rule) + "; 'tierctl gate list " + config.name +
+                          "' names those that found something");
+  }
+  return path;
+}
+
+// Names the rules that stay beneath a path that is allowed.
+void PrintRulesBeneath(const Config& config, const std::string& path) {
+  const auto entries = gate::GateFile(config).Read();
+  if (!entries) return;
+  const auto beneath = [&](const gate::Entry& entry) { return path.empty() || entry.path.starts_with(path + "/"); };
+  const auto count = std::count_if(entries->begin(), entries->end(), beneath);
+  if (count == 0) return;
+  std::cout << "the gate's rules beneath it stay (" << count << "): tierctl gate release " << config.name << " " << ShellQuoted(path)
+            << "\n";
+}
+
 // Returns why the path is still kept back with the allow file as it is; "" if it passes.
 tl::expected<std::string, std::string> StillHeld(const Config& config, const std::string& path) {
   const auto judge = gate::Judge::Open(config);
@@ -215,7 +239,9 @@ tl::expected<std::string, std::string> StillHeld(const Config& config, const std
 void Allow(const Request& request, Outcome& outcome) {
   const auto config = ConfigFor(request.mount, outcome);
   if (!config) return;
-  const std::string path = PathOnMount(*config, request.paths.front());
+  const auto checked = CheckAllow(*config, request);
+  if (!checked) return Refuse(checked.error(), kUsage, outcome);
+  const std::string& path = *checked;
   const auto line = AllowLine(*config, request, path);
   if (!line) return Refuse(line.error(), kCannot, outcome);
   if (!request.dry_run) {
@@ -227,7 +253,7 @@ void Allow(const Request& request, Outcome& outcome) {
   const auto held = request.dry_run ? tl::expected<std::string, std::string>("") : StillHeld(*config, path);
   if (!held) return Refuse(held.error(), kCannot, outcome);
   tl::expected<std::vector<std::string>, std::string> released;
-  if (held->empty()) released = Release(*config, {path}, request.dry_run);
+  if (held->empty()) released = Release(*config, {path}, false, request.dry_run);
   if (!released) return Refuse(released.error(), kCannot, outcome);
   tl::expected<std::string, std::string> next = "";
   if (!request.dry_run) next = Apply(*config, {path});
@@ -240,6 +266,7 @@ void Allow(const Request& request, Outcome& outcome) {
                {"next", next ? *next : ""}});
   } else {
     for (const std::string& each : *released) std::cout << (request.dry_run ? "would release " : "released ") << Quoted(each) << "\n";
+    PrintRulesBeneath(*config, path);
     if (next && !next->empty()) std::cout << *next << "\n";
   }
   if (!held->empty()) Refuse("it is still kept back: " + *held + "; --path allows the path whatever it holds", kFindings, outcome);
@@ -254,6 +281,24 @@ CLI::App* AddSub(CLI::App* group, const char* name, const char* what, const std:
 }
 
 }  // namespace
+
+int TierWith(const Config& config, const std::string& path) {
+  for (int tier = 1; tier <= kTierCount; ++tier) {
+    const auto root = OpenDirectory(config.tiers[static_cast<std::size_t>(tier - 1)], O_PATH);
+    if (!root) continue;
+    const auto found = OpenBeneath(root->get(), path, O_PATH | O_NOFOLLOW);
+    if (!found) continue;
+    const auto st = StatFd(found->get());
+    if (st && !(S_ISCHR(st->st_mode) && st->st_rdev == 0)) return tier;
+  }
+  return 0;
+}
+
+tl::expected<std::string, std::string> GivenPath(const Config& config, const std::string& given) {
+  std::string path = PathOnMount(config, given);
+  if (path == ".." || path.starts_with("../")) return tl::unexpected(Quoted(given) + " is not in the mount");
+  return path;
+}
 
 std::string PathOnMount(const Config& config, const std::string& given) {
   std::string path = std::filesystem::path(given).lexically_normal().string();
@@ -276,11 +321,11 @@ std::optional<std::string> GateReason(const Config& config, const std::string& r
 }
 
 std::string GateCure(const Config& config, const std::string& path) {
-  return "to undo it: tierctl gate allow|release " + config.name + " " + Quoted(path);
+  return "to undo it: tierctl gate allow|release " + config.name + " " + ShellQuoted(path);
 }
 
 void PrintCures(const Config& config, const std::string& path) {
-  const std::string end = config.name + " " + Printable(path) + "\n";
+  const std::string end = config.name + " " + (path.empty() ? "PATH" : ShellQuoted(path)) + "\n";
   std::cout << "What can be done:\n"
             << "  keep it in tier 2   nothing to do; for a whole directory, '2 /DIRECTORY/' in the policy\n"
             << "  it is no secret     tierctl gate allow " << end  //
@@ -302,7 +347,7 @@ void AddGate(CLI::App& app, Outcome& outcome) {
   group->require_subcommand(1);
   group->footer(
       "A file of tier 1 in which the gate finds something is moved to tier 2 before it is committed (gate.on_finding). A rule in\n"
-      "STATE/gate.tiers says so, with the reason, until it is released. No message shows anything of what was found.\n"
+      "STATE/gate.tiers says so, with the reason, until it is released. Nothing that was found is shown, unless a path holds it.\n"
       "Exit codes: 0 nothing is found, or it is done; 1 findings; 2 wrong usage or a file with errors; 3 it could not be done.");
   auto request = std::make_shared<Request>();
 

@@ -14,6 +14,12 @@ namespace tierfs::tools {
 // mount.
 [[nodiscard]] std::string PathOnMount(const Config& config, const std::string& given);
 
+// The same for a path that leads out of the mount too: that is an error, in one line.
+[[nodiscard]] tl::expected<std::string, std::string> GivenPath(const Config& config, const std::string& given);
+
+// The first tier whose tree holds the path; 0 for none.
+[[nodiscard]] int TierWith(const Config& config, const std::string& path);
+
 // If the rule that decides about a path (as Rule::Describe shows it) is one of the gate's, returns
 // why the gate made it.
 [[nodiscard]] std::optional<std::string> GateReason(const Config& config, const std::string& rule, const std::string& path);
@@ -21,7 +27,7 @@ namespace tierfs::tools {
 // The commands that undo such a rule, on one line.
 [[nodiscard]] std::string GateCure(const Config& config, const std::string& path);
 
-// Prints all that can be done about a path that the gate has found. `path` may be a placeholder.
+// Prints all that can be done about a path that the gate has found; "" is any path.
 void PrintCures(const Config& config, const std::string& path);
 
 [[nodiscard]] nlohmann::json VerdictToJson(const gate::Verdict& verdict);

@@ -7,6 +7,7 @@
 #include "fs/jobs/gate/judge.h"
 #include "fs/jobs/history/capture.h"
 #include "fs/jobs/history/repository.h"
+#include "fs/jobs/history/scan.h"
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/tier/walk.h"
@@ -76,11 +77,21 @@ Answered<gate::Verdict> JudgePath(const gate::Judge& judge, int root, const std:
   return judge.Of({path, captured->content, captured->item.attributes.xattrs, captured->oversize});
 }
 
+bool IsAbsent(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
+
+// Says where a path is that tier 1 does not hold.
+std::string Elsewhere(const Config& config, const std::string& path) {
+  const int tier = TierWith(config, path);
+  if (tier == 0) return "no tier holds " + Quoted(path);
+  return Quoted(path) + " is in tier " + std::to_string(tier) + ", so it is not committed; 'tierctl gate list " + config.name +
+         "' says whether the gate put it there, and 'tierctl gate test FILE' looks at it where it is";
+}
+
 Answered<std::vector<Hit>> ScanTree(const Config& config, const gate::Judge& judge, const std::string& above, std::uint64_t& seen) {
   const auto root = OpenDirectory(config.tiers[0], O_PATH);
   if (!root) return tl::unexpected(Trouble(config.tiers[0], root.error()));
   const auto start = OpenBeneath(root->get(), above, O_PATH | O_NOFOLLOW);
-  if (!start) return tl::unexpected(Trouble(above, start.error()));
+  if (!start) return tl::unexpected(IsAbsent(start.error()) ? Elsewhere(config, above) : Trouble(above, start.error()));
   Progress progress("looking at tier 1 of " + config.name + ":");
   std::vector<Hit> hits;
   std::string trouble;
@@ -104,45 +115,18 @@ Answered<std::vector<Hit>> ScanTree(const Config& config, const gate::Judge& jud
   return hits;
 }
 
-struct Blob {
-  std::string id;
-  std::string path;  // in the first commit that was met
-};
-
-Answered<std::vector<Blob>> BlobsOf(const history::Repository& repository) {
-  auto listed = repository.Run({"rev-list", "--objects", "--filter=object:type=blob", "--filter-provided-objects", "--all"});
-  if (!listed) return tl::unexpected(listed.error());
-  std::vector<Blob> blobs;
-  for (std::string_view rest = *listed; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-    const std::size_t blank = std::min(line.find(' '), line.size());
-    if (blank != 0) blobs.push_back({std::string(line.substr(0, blank)), std::string(line.substr(std::min(blank + 1, line.size())))});
-  }
-  return blobs;
-}
-
 Answered<std::vector<Hit>> ScanHistory(const Config& config, const gate::Judge& judge, std::uint64_t& seen) {
   if (!config.version) return tl::unexpected(config.file + ": there is no [version], so there is no history");
   const history::Repository repository(config.version->repo);
-  const auto blobs = BlobsOf(repository);
-  if (!blobs) return tl::unexpected(config.version->repo + ": " + blobs.error());
-  std::vector<std::string> ids;
-  for (const Blob& blob : *blobs) ids.push_back(blob.id);
   Progress progress("looking at the history of " + config.name + ":");
+  const auto show = [&](std::uint64_t at, std::uint64_t of) {
+    if (++seen % 100 == 0) progress.Show(std::to_string(at) + " of " + std::to_string(of));
+  };
+  auto found = history::ScanHistory(repository, "--all", judge, config.gate.max_file, show);
+  if (!found) return tl::unexpected(config.version->repo + ": " + found.error());
   std::vector<Hit> hits;
-  const auto read = repository.ReadBlobs(ids, [&](std::size_t at, const std::string& content) -> Answered<void> {
-    if (++seen % 100 == 0) progress.Show(std::to_string(seen) + " of " + std::to_string(ids.size()));
-    gate::Verdict verdict = judge.Of({(*blobs)[at].path, content, {}, content.size() > config.gate.max_file});
-    if (!verdict.Passes()) hits.push_back({(*blobs)[at].path, std::move(verdict), ids[at]});
-    return {};
-  });
-  if (!read) return tl::unexpected(config.version->repo + ": " + read.error());
-  for (Hit& hit : hits) {
-    const auto commits = repository.Run({"log", "--all", "--format=%h", "--find-object=" + hit.commit});
-    if (!commits || commits->empty()) continue;
-    const std::string text = commits->substr(0, commits->find_last_not_of('\n') + 1);
-    hit.commit = text.substr(text.rfind('\n') + 1);
+  for (history::HistoryFinding& each : *found) {
+    hits.push_back({std::move(each.path), std::move(each.verdict), each.commit.empty() ? "a tag" : each.commit});
   }
   return hits;
 }
@@ -153,7 +137,9 @@ void Scan(const Request& request, Outcome& outcome) {
   const auto judge = gate::Judge::Open(*config);
   if (!judge) return Refuse(judge.error(), kUsage, outcome);
   std::uint64_t seen = 0;
-  auto hits = ScanTree(*config, *judge, PathOnMount(*config, request.path), seen);
+  const auto path = GivenPath(*config, request.path);
+  if (!path) return Refuse(path.error(), kUsage, outcome);
+  auto hits = ScanTree(*config, *judge, *path, seen);
   if (!hits) return Refuse(hits.error(), kCannot, outcome);
   const std::size_t now = hits->size();
   if (request.history) {
@@ -169,7 +155,7 @@ void Scan(const Request& request, Outcome& outcome) {
     for (const Hit& hit : *hits) Print(hit);
     if (config->gate.on_finding == GateConfig::OnFinding::kOff)
       std::cout << "the gate is off (gate.on_finding): all of this is committed\n";
-    if (now > 0) PrintCures(*config, now == 1 ? Quoted(hits->front().path) : "PATH");
+    if (now > 0) PrintCures(*config, now == 1 ? hits->front().path : "");
     if (hits->size() > now) {
       std::cout
           << "What is in the history stays there: replace the secret where it is used; only a rewrite (git filter-repo) removes it.\n";

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "fs/jobs/history/takeover.h"
+#include "fs/jobs/history/scan.h"
 #include "fs/jobs/live_mount.h"
 #include "fs/os/paths.h"
 #include "fs/os/random_id.h"
@@ -36,14 +36,14 @@ RepositorySteps Import(const Config& config, const RepositoryRequest& request) {
     return Refused(config, why);
   };
   if (const auto copied = repository.CreateFrom(request.import, request.prefix); !copied) return refuse(copied.error());
-  const auto findings = history::ScanHistory(repository, *judge, config.gate.max_file);
+  const auto findings = history::ScanHistory(repository, history::Repository::kRef, *judge, config.gate.max_file, [](auto, auto) {});
   if (!findings) return refuse(findings.error());
   if (!findings->empty() && !request.findings) {
     fs::remove_all(temporary, problem);
     std::vector<std::string> lines;
-    for (const auto& each : *findings) lines.push_back(each.commit + "  " + Quoted(each.path) + ": " + each.reason);
+    for (const auto& each : *findings) lines.push_back(each.commit + "  " + Quoted(each.path) + ": " + each.verdict.Reason());
     lines.push_back(ErrorLine(config, std::to_string(findings->size()) +
-                                          " files of that history would not pass the gate: remove them with "
+                                          " findings in that history: remove them with "
                                           "'git filter-repo', allow them in " +
                                           config.gate.allow + ", or give --import-findings; nothing was changed"));
     return tl::unexpected(std::move(lines));

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
+#include <cstring>
 
 namespace tierfs::tools {
 
@@ -43,6 +45,28 @@ std::string Printable(const std::string& path) {
     if (byte < 0x20 || byte == 0x7F) c = '?';
   }
   return text;
+}
+
+std::string ShellQuoted(const std::string& path) {
+  const auto all = [&path](auto is) { return std::all_of(path.begin(), path.end(), is); };
+  const bool plain = all([](unsigned char c) { return std::isalnum(c) != 0 || c >= 0x80 || std::strchr("/._-+,:@%=", c) != nullptr; });
+  const bool printable = all([](unsigned char c) { return c >= 0x20 && c != 0x7F; });
+  // A word that begins with a hyphen would be an option.
+  std::string text = path.starts_with('-') ? "./" : "";
+  if (plain && !path.empty()) return text + path;
+  text += printable ? "'" : "$'";
+  for (const char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    static constexpr char kOctal[] = "01234567";
+    if (printable) {
+      text += c == '\'' ? "'\\''" : std::string(1, c);
+    } else if (byte < 0x20 || byte == 0x7F || c == '\'' || c == '\\') {
+      text += {'\\', kOctal[byte >> 6], kOctal[(byte >> 3) & 7], kOctal[byte & 7]};
+    } else {
+      text += c;
+    }
+  }
+  return text + "'";
 }
 
 void PrintJson(const nlohmann::json& document) {

@@ -18,6 +18,9 @@ namespace tierfs::tools {
 // Replaces unprintable characters with '?', so that a file name cannot control the terminal.
 [[nodiscard]] std::string Printable(const std::string& path);
 
+// Returns the path as one word of a shell's command line, in printable characters.
+[[nodiscard]] std::string ShellQuoted(const std::string& path);
+
 // Prints one document on one line. Bytes that are not UTF-8 are replaced.
 void PrintJson(const nlohmann::json& document);
 

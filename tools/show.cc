@@ -1,12 +1,14 @@
 // tierctl show and diff: what a commit changed, and what differs between two states of tier 1.
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
+#include <optional>
 
+#include "fs/jobs/clone/space.h"
 #include "fs/os/entries.h"
 #include "fs/os/paths.h"
 #include "tools/history.h"
@@ -25,33 +27,43 @@ struct Request {
   bool json = false;
 };
 
+// Holds back the signals that end a program. The destructor lets them in.
+class SignalsHeld {
+ public:
+  SignalsHeld() {
+    sigset_t ends;
+    ::sigemptyset(&ends);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&ends, signal);
+    ::pthread_sigmask(SIG_BLOCK, &ends, &before_);
+  }
+  ~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 // A private repository in memory that borrows the objects of another. Holds what is not committed,
-// which the gate has not seen; the destructor removes it.
+// which the gate has not seen: nothing may be printed while there is one, since a reader that
+// leaves ends this process. The destructor removes it; after a kill the next one does.
 class Scratch {
  public:
   [[nodiscard]] static Outcome<std::unique_ptr<Scratch>> Make(const history::Repository& from) {
     std::error_code problem;
-    std::string above = fs::is_directory("/dev/shm", problem) ? "/dev/shm" : fs::temp_directory_path(problem).string();
-    above += "/tierctl-XXXXXX";
-    if (::mkdtemp(above.data()) == nullptr) return tl::unexpected("cannot make " + above + ": " + std::strerror(errno));
-    std::unique_ptr<Scratch> scratch(new Scratch(above));
-    TIERFS_TRY(scratch->repository_.Create());
-    std::ofstream(scratch->repository_.directory() + "/objects/info/alternates") << from.directory() << "/objects\n";
+    auto scratch = std::make_unique<Scratch>();
+    TIERFS_TRY(scratch->directory_.Make(fs::is_directory("/dev/shm", problem) ? "/dev/shm" : fs::temp_directory_path(problem).string()));
+    scratch->repository_.emplace(scratch->directory_.path() + "/present.git");
+    TIERFS_TRY(scratch->repository_->Create());
+    std::ofstream(scratch->repository_->directory() + "/objects/info/alternates") << from.directory() << "/objects\n";
     return scratch;
   }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(above_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  [[nodiscard]] const history::Repository& repository() const { return repository_; }
+  [[nodiscard]] const history::Repository& repository() const { return *repository_; }
 
  private:
-  explicit Scratch(const std::string& above) : above_(above), repository_(above + "/present.git") {}
-  const std::string above_;
-  const history::Repository repository_;
+  const SignalsHeld held_;
+  clone::SpaceDirectory directory_;
+  std::optional<history::Repository> repository_;
 };
 
 // Two states, as commits of one repository. `before` is empty if there is no commit before.
@@ -182,17 +194,19 @@ void Diff(const Request& request, tools::Outcome& outcome) {
     outcome.code = kUsage;
     return;
   }
-  const auto pair = PairFor(*history, *words);
+  auto pair = PairFor(*history, *words);
   if (!pair) return CannotDo(history->config, pair.error(), outcome);
   if (const auto known = CheckPaths(*pair, words->paths); !known) {
+    pair->scratch.reset();
     std::cerr << ErrorLine(history->config, known.error()) << "\n";
     outcome.code = kUsage;
     return;
   }
   const auto differences = DifferencesOf(*pair, words->paths);
+  const auto text = request.json ? Outcome<std::string>("") : Render(history->repository, *pair, words->paths);
+  pair->scratch.reset();
   if (request.exit_code && !differences.empty()) outcome.code = kFindings;
   if (request.json) return PrintJson({{"changes", ToJson(differences)}});
-  const auto text = Render(history->repository, *pair, words->paths);
   if (!text) return CannotDo(history->config, text.error(), outcome);
   Page(history->repository, *text);
 }

@@ -152,6 +152,70 @@ TEST_F(GateVerbs, AllowByRuleAndWhatIsNotEnough) {
   EXPECT_EQ(GateVerb("allow", {"etc/none"}).code, 3);
 }
 
+TEST_F(GateVerbs, AllowRefusesWhatItCannotMean) {
+  ASSERT_TRUE(Begin()) << Refusal();
+  MakeDirs(Mnt("etc/d/sub"));
+  WriteFile(Mnt("etc/d/key"), kKey);
+  WriteFile(Mnt("etc/d/sub/key"), "# another\n" + kKey);
+  ASSERT_TRUE(AwaitTier("etc/d/key", 2) && AwaitTier("etc/d/sub/key", 2));
+  const Ran directory = GateVerb("allow", {"etc/d"});
+  EXPECT_EQ(directory.code, 3);
+  EXPECT_NE(directory.err.find("etc/d is a directory; --path allows it whatever it holds"), std::string::npos) << directory.err;
+  EXPECT_FALSE(Exists(Base("test.allow")));
+  EXPECT_EQ(TreesWith("etc/d/key"), std::set<int>{2});
+  for (const char* path : {"..", "../../x", "etc/../../x"}) {
+    for (const std::vector<std::string>& how : {std::vector<std::string>{"-n", "--path"}, {}, {"--rule", "private-key"}}) {
+      std::vector<std::string> all = how;
+      all.emplace_back(path);
+      const Ran outside = GateVerb("allow", all);
+      EXPECT_EQ(outside.code, 2) << path;
+      EXPECT_NE(outside.err.find("is not in the mount"), std::string::npos) << outside.err;
+    }
+    EXPECT_EQ(GateVerb("release", {path}).code, 2);
+    EXPECT_EQ(GateVerb("scan", {path}).code, 2);
+  }
+  const Ran rule = GateVerb("allow", {"--rule", "nosuchrule", "etc/d/key"});
+  EXPECT_EQ(rule.code, 2);
+  EXPECT_NE(rule.err.find("there is no rule nosuchrule"), std::string::npos) << rule.err;
+  EXPECT_FALSE(Exists(Base("test.allow")));
+  const Ran moved = GateVerb("scan", {"etc/d/key"});
+  EXPECT_EQ(moved.code, 3);
+  EXPECT_NE(moved.err.find("etc/d/key is in tier 2, so it is not committed"), std::string::npos) << moved.err;
+  EXPECT_NE(GateVerb("scan", {"etc/none"}).err.find("no tier holds etc/none"), std::string::npos);
+  // A path lets what is beneath it pass, but the rules there are those who made them to remove.
+  const Ran all = GateVerb("allow", {"--path", "etc/d", "-n"});
+  EXPECT_EQ(all.code, 0) << all.err;
+  EXPECT_EQ(all.out.find("would release"), std::string::npos) << all.out;
+  EXPECT_NE(all.out.find("tierctl gate release test etc/d\n"), std::string::npos) << all.out;
+}
+
+TEST_F(GateVerbs, AFileWithErrorsIsWrongUsageForEachVerb) {
+  ASSERT_TRUE(Begin()) << Refusal();
+  WriteFile(Mnt("etc/x"), "fine\n");
+  Unmount();
+  const auto codes = [this] {
+    std::vector<int> all = {GateVerb("allow", {"etc/x"}).code, GateVerb("allow", {"--path", "etc/x"}).code};
+    all.push_back(GateVerb("allow", {"-n", "--rule", "private-key", "etc/x"}).code);
+    return all;
+  };
+  WriteFile(Base("test.allow"), "nonsense\n");
+  EXPECT_EQ(codes(), (std::vector<int>{2, 2, 2}));
+  EXPECT_EQ(GateVerb("scan").code, 2);
+  WriteFile(Base("test.allow"), "");
+  WriteFile(Rules(), "9 nonsense\n");
+  EXPECT_EQ(codes(), (std::vector<int>{2, 2, 2}));
+  EXPECT_EQ(GateVerb("list").code, 2);
+  EXPECT_EQ(GateVerb("release", {"etc/x"}).code, 2);
+}
+
+TEST_F(GateVerbs, CommandsArePrintedForAShell) {
+  ASSERT_TRUE(Begin()) << Refusal();
+  WriteFile(Mnt("etc/it's a $(key)"), kKey);
+  ASSERT_TRUE(AwaitTier("etc/it's a $(key)", 2));
+  const Ran list = GateVerb("list");
+  EXPECT_NE(list.out.find("tierctl gate allow test 'etc/it'\\''s a $(key)'\n"), std::string::npos) << list.out;
+}
+
 TEST_F(GateVerbs, NothingPlantedReachesTheRepository) {
   ASSERT_TRUE(Begin()) << Refusal();
   const auto planted = tierfs::testing::AllPlantedSecrets();

@@ -273,6 +273,34 @@ TEST_F(HistoryVerbs, WithoutHistoryOrMountTheyRefuse) {
   EXPECT_EQ(Tierctl({"commit"}).code, 3);
 }
 
+// What is not committed may be secret.
+TEST_F(HistoryVerbs, ADiffLeavesNothingInMemory) {
+  Begin();
+  WriteFile(Mnt("etc/a"), "one\n");
+  Commit();
+  WriteFile(Mnt("etc/a"), "two\n");
+  const auto scratches = [this] {
+    return Shell("grep -ls '" + Base("tier1.git") + "' /dev/shm/tierfs-clone-*/present.git/objects/info/alternates").out;
+  };
+  // A git that takes its time.
+  MakeDirs(Base("bin"));
+  WriteFile(Base("bin/git"), "#!/bin/sh\ncase \"$*\" in *' diff '*) sleep 1;; esac\nPATH=${PATH#*:} exec git \"$@\"\n");
+  ASSERT_EQ(::chmod(Base("bin/git").c_str(), 0755), 0);
+  const std::string diff = "PATH=" + Base("bin") + ":$PATH exec " + TIERCTL_BINARY + " diff " + ConfigFile() + " etc/a";
+  const std::string wait = "for i in $(seq 200); do grep -qs '" + Base("tier1.git") +
+                           "' /dev/shm/tierfs-clone-*/present.git/objects/info/alternates && break; sleep 0.02; done\n";
+  for (const char* signal : {"TERM", "HUP"}) {
+    const Ran ran = Shell("(" + diff + ") & pid=$!\n" + wait + "kill -" + signal + " $pid; wait $pid; exit $?");
+    EXPECT_EQ(ran.code, signal == std::string("TERM") ? 128 + 15 : 128 + 1) << ran.out << ran.err;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(scratches(), "");
+  }
+  (void)Shell("(" + diff + ") & pid=$!\n" + wait + "kill -KILL $pid; wait $pid");
+  EXPECT_NE(scratches(), "");
+  EXPECT_EQ(Tierctl({"diff", "etc/a"}).code, 0);
+  EXPECT_EQ(scratches(), "");
+}
+
 TEST_F(HistoryVerbs, AHistoryIsTakenOver) {
   const std::string git = "git -c user.name=x -c user.email=x@x -C " + Base("old") + " ";
   ASSERT_EQ(Shell("git init -q -b trunk " + Base("old") + " && cd " + Base("old") +
@@ -307,11 +335,40 @@ TEST_F(HistoryVerbs, AHistoryWithACredentialIsRefused) {
   EXPECT_NE(refused.err.find("  key: "), std::string::npos) << refused.err;
   EXPECT_FALSE(Exists(Base("tier1.git")));
   EXPECT_FALSE(Exists(Tier(1)));
+  const Ran first = Shell(git + "log --reverse --format=%H | head -c 12");
+  EXPECT_EQ(refused.err.find(first.out + "  key: "), 0U) << refused.err;
   auto forced = command;
   forced.emplace_back("--import-findings");
   EXPECT_EQ(Execute(forced).code, 0);
   // Without a prefix the commits keep their ids.
   EXPECT_EQ(Tierctl({"git", "--", "rev-parse", "main"}).out, Shell(git + "rev-parse HEAD").out);
+}
+
+// Some rules go by the path, and one content can have a harmless path too.
+TEST_F(HistoryVerbs, AHistoryIsLookedAtUnderEachPathAndWithItsMessages) {
+  const std::string git = "git -c user.name=x -c user.email=x@x -C " + Base("old") + " ";
+  const std::string commit = git + "add . && " + git + "commit -qm ";
+  ASSERT_EQ(Shell("git init -q -b trunk " + Base("old")).code, 0);
+  MakeDirs(Base("old/exim4"));
+  WriteFile(Base("old/a plain name"), "kelp\n");
+  ASSERT_EQ(Shell(commit + "one").code, 0);
+  WriteFile(Base("old/exim4/client"), "kelp\n");
+  ASSERT_EQ(Shell(commit + "two").code, 0);
+  ASSERT_EQ(::rename(Base("old/exim4/client").c_str(), Base("old/exim4/new\nline").c_str()), 0);
+  ASSERT_EQ(Shell(git + "checkout -q -b side && " + commit + "side && " + git + "checkout -q trunk && " + git +
+                  "commit -q --allow-empty -m 'password = kelp7Drift9' && " + git + "merge -q -m merged side")
+                .code,
+            0);
+  Configure();
+  WriteFile(Base("own.toml"), "[[rules]]\nid = \"line\"\npath = \"(?s)new.line$\"\n[[rules]]\nid = \"client\"\npath = \"client$\"\n");
+  AddToConfig("[gate]\nrules = [\"" + Base("own.toml") + "\"]\n");
+  WriteConfig();
+  const Ran refused = Execute({TIERCTL_BINARY, "init", ConfigFile(), "--import-git", Base("old")});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.err.find("  \"exim4/new\\012line\": line\n"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("  exim4/client: client\n"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("  COMMIT_EDITMSG: password-assignment, line "), std::string::npos) << refused.err;
+  EXPECT_EQ(refused.err.find("a plain name"), std::string::npos) << refused.err;
 }
 
 }  // namespace

@@ -73,8 +73,12 @@ TEST_F(Gate, ARuleIsAddedOnceAndStaysUntilItIsRemoved) {
 TEST_F(Gate, RemovesEverythingBeneathADirectory) {
   Add({{"a/b", "x"}, {"a/c/d", "x"}, {"ab", "x"}, {"e", "x"}});
   EXPECT_EQ(gate::GateFile(config_).Remove("a").value(), (std::vector<std::string>{"a/b", "a/c/d"}));
+  Add({{"e/f", "x"}});
+  EXPECT_EQ(gate::GateFile(config_).Remove("e", false).value(), std::vector<std::string>{"e"});
+  EXPECT_EQ(gate::GateFile(config_).Remove("e", false).value(), std::vector<std::string>());
+  EXPECT_EQ(gate::GateFile(config_).Remove("e").value(), std::vector<std::string>{"e/f"});
   EXPECT_EQ(gate::GateFile(config_).Remove("none").value(), std::vector<std::string>());
-  EXPECT_EQ(gate::GateFile(config_).Remove("").value(), (std::vector<std::string>{"ab", "e"}));
+  EXPECT_EQ(gate::GateFile(config_).Remove("").value(), std::vector<std::string>{"ab"});
   EXPECT_EQ(Text(), "");
 }
 
@@ -210,6 +214,10 @@ TEST_F(Gate, APathThatNoRuleCanHoldTakesItsDirectoryWithIt) {
   EXPECT_EQ(loaded.policy->DecisionFor(path, false).tier, TierId::kData);
   EXPECT_EQ(loaded.policy->DecisionFor("top/other", false).tier, TierId::kBuild);
   EXPECT_EQ(Read().at(0).path, path);
+  // What is allowed is not widened.
+  EXPECT_FALSE(gate::AllowPath(path));
+  EXPECT_FALSE(gate::AllowRule("private-key", path));
+  EXPECT_TRUE(gate::AllowPath(path.substr(0, 4000)));
 }
 
 TEST_F(Gate, FindsCredentialsEverywhereAndNamesThemWithoutThem) {
@@ -243,9 +251,18 @@ TEST_F(Gate, WhatIsAllowedPasses) {
   EXPECT_FALSE(Judged("anywhere", kKey, {{"user.key", kKey}}).Passes());
   Allow("rule private-key\n");
   EXPECT_TRUE(Judged("anywhere", kKey, {{"user.key", kKey}}).Passes());
-  Allow(gate::AllowPath("odd [name]*") + "\n");
+  Allow(gate::AllowPath("odd [name]*").value() + "\n");
   EXPECT_TRUE(Judged("odd [name]*", kKey).Passes());
   EXPECT_FALSE(Judged("odd nx", kKey).Passes());
+}
+
+TEST_F(Gate, ManyAllowedFindingsHideNoOther) {
+  std::string content;
+  for (int i = 0; i < 150; ++i) content += "password=kelp7Drift\n";
+  Allow("rule password-assignment\n");
+  EXPECT_EQ(Judged("etc/x", content).Reason(), "");
+  EXPECT_EQ(Judged("etc/x", content + kKey).Reason(), "private-key, line 151");
+  EXPECT_EQ(Judged("etc/x", "", {{"user.x", content + kKey}}).Reason(), "private-key, attribute user.x");
 }
 
 TEST_F(Gate, AnErrorInTheAllowFileIsNamedWithItsLine) {
@@ -263,7 +280,7 @@ TEST_F(Gate, AddsToTheAllowFileOnceAndKeepsItsOwnerAndMode) {
   Allow("# mine");
   ASSERT_EQ(::chmod(config_.gate.allow.c_str(), 0644), 0);
   ASSERT_EQ(::chown(config_.gate.allow.c_str(), 12, 34), 0);
-  const std::string line = gate::AllowPath("etc/x");
+  const std::string line = gate::AllowPath("etc/x").value();
   ASSERT_TRUE(gate::AddToAllowFile(config_, line));
   ASSERT_TRUE(gate::AddToAllowFile(config_, line));
   EXPECT_EQ(ReadFile(config_.gate.allow), "# mine\npath /etc/x\n");

@@ -1,4 +1,5 @@
-// The directory of a clone on a disk, for what its command writes.
+// A directory that does not outlive its process: of a clone on a disk, for what its command writes;
+// of other work that may not leave anything.
 #pragma once
 
 #include <string>

@@ -55,6 +55,13 @@ class Patterns {
   std::size_t line_ = 1;
 };
 
+// A wider pattern would let more pass than was meant.
+tl::expected<std::string, std::string> Entry(const std::string& kind, const std::string& path) {
+  const auto pattern = PatternFor(path);
+  if (!pattern) return tl::unexpected(std::string("the path is too long for an entry; --content allows what it holds now"));
+  return kind + *pattern;
+}
+
 bool Matches(const policy::Policy& patterns, std::string_view path) { return patterns.DecisionFor(path, false).rule != policy::kNoRule; }
 
 }  // namespace
@@ -114,8 +121,8 @@ bool AllowFile::Rule(const std::string& id, std::string_view path) const {
 
 bool AllowFile::Content(std::string_view content) const { return !contents_.empty() && contents_.contains(Sha256(content)); }
 
-std::string AllowPath(const std::string& path) { return "path " + PatternOf(path); }
-std::string AllowRule(const std::string& id, const std::string& path) { return "rule " + id + " " + PatternOf(path); }
+tl::expected<std::string, std::string> AllowPath(const std::string& path) { return Entry("path ", path); }
+tl::expected<std::string, std::string> AllowRule(const std::string& id, const std::string& path) { return Entry("rule " + id + " ", path); }
 std::string AllowContent(std::string_view content, const std::string& path) { return "content " + Sha256(content) + " # " + Quoted(path); }
 
 tl::expected<void, std::string> AddToAllowFile(const Config& config, const std::string& line) {

@@ -39,9 +39,9 @@ class AllowFile {
   std::set<std::string> contents_;                                      // SHA-256 in lower case
 };
 
-// The entries as lines of the file.
-[[nodiscard]] std::string AllowPath(const std::string& path);
-[[nodiscard]] std::string AllowRule(const std::string& id, const std::string& path);
+// The entries as lines of the file. There is none for a path that is longer than a pattern may be.
+[[nodiscard]] tl::expected<std::string, std::string> AllowPath(const std::string& path);
+[[nodiscard]] tl::expected<std::string, std::string> AllowRule(const std::string& id, const std::string& path);
 [[nodiscard]] std::string AllowContent(std::string_view content, const std::string& path);
 
 // Adds a line to the config's file, unless it holds it. Durable on return.

@@ -26,9 +26,9 @@ class GateFile {
   [[nodiscard]] Outcome<std::vector<Entry>> Read() const;
   // Adds a rule for each path that has none. Durable on return.
   [[nodiscard]] Outcome<void> Add(const std::vector<Entry>& entries) const;
-  // Removes the rule of the path, or those of everything beneath it. Durable on return. Returns the
-  // paths.
-  [[nodiscard]] Outcome<std::vector<std::string>> Remove(const std::string& path) const;
+  // Removes the rule of the path and, with `beneath`, those of everything beneath it. Durable on
+  // return. Returns the paths.
+  [[nodiscard]] Outcome<std::vector<std::string>> Remove(const std::string& path, bool beneath = true) const;
 
  private:
   const std::string path_;

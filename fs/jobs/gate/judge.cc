@@ -10,6 +10,7 @@
 
 #include "fs/jobs/gate/allow_file.h"
 #include "fs/jobs/gate/text_file.h"
+#include "policy/secrets/rules.h"
 
 namespace tierfs::gate {
 namespace {
@@ -61,19 +62,22 @@ struct Judge::Impl {
   AllowFile allowed;
   std::vector<std::pair<std::string, Stamp>> files;  // what this was read from
 
+  // The rules that may find what they like at the path.
+  [[nodiscard]] secrets::Skip Allowed(std::string_view path) const {
+    return [this, path](const std::string& rule) { return allowed.Rule(rule, path); };
+  }
   // Appends what the rules find in the content of a file.
   void FindInContent(std::string_view path, std::string_view content, std::vector<Finding>& findings) const {
-    for (const secrets::Finding& finding : secrets::Scan(*rules, path, content)) {
-      if (allowed.Rule(finding.rule, path)) continue;
+    for (const secrets::Finding& finding : secrets::Scan(*rules, path, content, Allowed(path))) {
       const std::string place = finding.line == 0 ? "" : "line " + std::to_string(finding.line);
       findings.push_back({OneLine(finding.rule), OneLine(finding.description), finding.line, place});
     }
   }
   // The same for another text that a commit holds of the file. Each rule is named once.
   void FindElsewhere(std::string_view path, std::string_view text, const std::string& place, std::vector<Finding>& findings) const {
-    for (const secrets::Finding& finding : secrets::Scan(*rules, path, text)) {
+    for (const secrets::Finding& finding : secrets::Scan(*rules, path, text, Allowed(path))) {
       // Line 0: the rule goes by the path alone. It belongs to the content.
-      if (finding.line == 0 || allowed.Rule(finding.rule, path)) continue;
+      if (finding.line == 0) continue;
       const std::string rule = OneLine(finding.rule);
       const bool known =
           std::any_of(findings.begin(), findings.end(), [&](const Finding& each) { return each.rule == rule && each.place == place; });
@@ -126,6 +130,11 @@ Verdict Judge::Of(const Subject& subject) const {
 
 bool Judge::Outdated() const {
   return std::any_of(impl_->files.begin(), impl_->files.end(), [](const auto& file) { return StampOf(file.first) != file.second; });
+}
+
+bool Judge::HasRule(const std::string& id) const {
+  const auto& rules = impl_->rules->rules;
+  return std::any_of(rules.begin(), rules.end(), [&](const secrets::Rule& rule) { return rule.id == id; });
 }
 
 }  // namespace tierfs::gate

@@ -41,8 +41,8 @@ struct Verdict {
   std::uint64_t limit = 0;  // gate.max_file, in bytes
 
   [[nodiscard]] bool Passes() const { return findings.empty() && !binary && !oversize; }
-  // One line that holds nothing of the content: "private-key, line 3"; "binary"; "larger than 1.0
-  // MiB". "" if it passes.
+  // One line that holds nothing of the content or of an attribute's value: "private-key, line 3";
+  // "binary"; "larger than 1.0 MiB". "" if it passes.
   [[nodiscard]] std::string Reason() const;
 };
 
@@ -56,6 +56,8 @@ class Judge {
   [[nodiscard]] Verdict Of(const Subject& subject) const;
   // Whether a file that this was read from has changed since.
   [[nodiscard]] bool Outdated() const;
+  // Whether there is a rule with this id.
+  [[nodiscard]] bool HasRule(const std::string& id) const;
 
  private:
   struct Impl;

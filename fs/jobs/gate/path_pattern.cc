@@ -30,10 +30,16 @@ std::string Escaped(const std::string& path, bool exactly) {
 
 }  // namespace
 
-std::string PatternOf(const std::string& path) {
+std::optional<std::string> PatternFor(const std::string& path) {
   std::string pattern = Escaped(path, true);
   if (pattern.size() > policy::kMaxPattern) pattern = Escaped(path, false);
-  return pattern.size() > policy::kMaxPattern ? PatternOf(ParentOf(path)) : pattern;
+  if (pattern.size() > policy::kMaxPattern) return std::nullopt;
+  return pattern;
+}
+
+std::string PatternOf(const std::string& path) {
+  const auto pattern = PatternFor(path);
+  return pattern ? *pattern : PatternOf(ParentOf(path));
 }
 
 std::string PathOf(const std::string& pattern) {

@@ -1,6 +1,7 @@
 // The patterns by which the gate's files name a path.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace tierfs::gate {
@@ -9,7 +10,11 @@ namespace tierfs::gate {
 // what is beneath it. It matches nothing else, with two exceptions:
 //   - a newline, or a carriage return at the end, becomes '?', because no line can hold it
 //   - if the pattern would be longer than a policy allows, '?' stands for each byte that needs an
-//     escape; if that is still too long, the pattern matches the nearest directory above that fits.
+//     escape.
+// None if that is still too long.
+[[nodiscard]] std::optional<std::string> PatternFor(const std::string& path);
+
+// The same, or the pattern of the nearest directory above that fits.
 [[nodiscard]] std::string PatternOf(const std::string& path);
 
 // Returns the path that a pattern names, as far as it names one: the pattern without its escapes.

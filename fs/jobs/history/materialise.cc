@@ -109,7 +109,7 @@ Outcome<void> Materialise(const Repository& repository, const Items& items, int 
       with_content.push_back(&each);
     }
   }
-  TIERFS_TRY(repository.ReadBlobs(ids, [&](std::size_t at, std::string content) {
+  TIERFS_TRY(repository.ReadBlobs(ids, [&](std::size_t at, const std::string& content) {
     return MakeAt(directory, with_content[at]->first, with_content[at]->second.attributes, content);
   }));
   // A directory that may not be written or entered gets its mode when it is full, the inner ones

@@ -1,5 +1,4 @@
-#include "fs/jobs/history/takeover.h"
-
+// Takes over the history of another git repository.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <filesystem>
 
 #include "fs/jobs/history/import_stream.h"
+#include "fs/jobs/history/repository.h"
 #include "fs/os/paths.h"
 
 namespace tierfs::history {
@@ -126,36 +126,6 @@ Outcome<void> Repository::CreateFrom(const std::string& other, const std::string
   TIERFS_ASSIGN(const std::string id, from.Run({"rev-parse", "--verify", branch + "^{commit}"}));
   TIERFS_TRY(Run({"update-ref", kRef, id.substr(0, 40)}));
   return {};
-}
-
-Outcome<std::vector<ImportFinding>> ScanHistory(const Repository& repository, const gate::Judge& judge, std::uint64_t max_file) {
-  // "ID PATH" for every tree and blob, each once.
-  TIERFS_ASSIGN(const std::string listing, repository.Run({"rev-list", "--objects", "--no-object-names", Repository::kRef, "--"}));
-  TIERFS_ASSIGN(const std::string kinds, repository.Run({"cat-file", "--batch-check=%(objectname) %(objecttype)", "--buffer"}, listing));
-  TIERFS_ASSIGN(const std::string named, repository.Run({"-c", "core.quotePath=false", "rev-list", "--objects", Repository::kRef, "--"}));
-  std::map<std::string, std::string> paths;
-  for (std::size_t at = 0; at < named.size(); at = std::min(named.find('\n', at), named.size()) + 1) {
-    const std::size_t stop = std::min(named.find('\n', at), named.size());
-    if (stop - at > 41) paths[named.substr(at, 40)] = named.substr(at + 41, stop - at - 41);
-  }
-  std::vector<std::string> ids;
-  for (std::size_t at = 0; at < kinds.size(); at = std::min(kinds.find('\n', at), kinds.size()) + 1) {
-    if (kinds.compare(at + 41, 4, "blob") == 0) ids.push_back(kinds.substr(at, 40));
-  }
-  std::vector<ImportFinding> findings;
-  const std::map<std::string, std::string> no_xattrs;
-  TIERFS_TRY(repository.ReadBlobs(ids, [&](std::size_t at, const std::string& content) -> Outcome<void> {
-    const std::string& path = paths[ids[at]];
-    const bool oversize = content.size() > max_file;
-    const gate::Subject subject{path, oversize ? std::string_view() : std::string_view(content), no_xattrs, oversize};
-    if (const gate::Verdict verdict = judge.Of(subject); !verdict.Passes()) findings.push_back({path, verdict.Reason(), ids[at]});
-    return {};
-  }));
-  for (ImportFinding& finding : findings) {
-    const auto commit = repository.Run({"log", "-1", "--format=%h", "--find-object=" + finding.commit, Repository::kRef, "--"});
-    finding.commit = commit ? commit->substr(0, commit->find('\n')) : "";
-  }
-  return findings;
 }
 
 }  // namespace tierfs::history
