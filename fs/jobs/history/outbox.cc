@@ -21,6 +21,7 @@ constexpr std::uint64_t kTidyEvery = 200;  // commits
 
 void Outbox::Start() {
   thread_ = std::thread([this] { Run(); });
+  if (!config_.version->remote.empty()) pushes_ = std::thread([this] { RunPushes(); });
 }
 
 void Outbox::Stop() {
@@ -31,6 +32,7 @@ void Outbox::Stop() {
     answered_.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  if (pushes_.joinable()) pushes_.join();
 }
 
 void Outbox::Committed(const std::vector<std::string>& commits) {
@@ -115,33 +117,46 @@ void Outbox::Run() {
   Count();
   while (!stopping_) {
     std::vector<std::string> commits;
-    std::uint64_t asked = 0;
-    bool asked_now = false;
     {
       Lock lock(mutex_);
-      if (commits_.empty() && asked_ == done_ && !stopping_) wake_.wait_for(lock, kLook);
+      if (commits_.empty() && !stopping_) wake_.wait_for(lock, kLook);
       commits = std::exchange(commits_, {});
-      asked = asked_;
-      asked_now = asked_ != done_;
     }
+    if (commits.empty()) continue;
+    Count();
     if (!config_.version->on_commit.empty()) {
       for (const std::string& commit : commits) {
         if (!stopping_) RunCommand(commit);
       }
     }
+    since_tidy_ += commits.size();
+    if (since_tidy_ < kTidyEvery || stopping_) continue;
+    since_tidy_ = 0;
+    if (const auto tidied = repository_.TidyUp(stopping_); !tidied && !stopping_)
+      spdlog::warn("history: git gc in {}: {}", repository_.directory(), tidied.error());
+  }
+}
+
+void Outbox::RunPushes() {
+  NameThread("tierfs-push");
+  StepAside();
+  while (!stopping_) {
+    std::uint64_t asked = 0;
+    bool asked_now = false;
+    {
+      Lock lock(mutex_);
+      if (asked_ == done_ && !stopping_) wake_.wait_for(lock, kLook);
+      asked = asked_;
+      asked_now = asked_ != done_;
+    }
     if (stopping_) return;
-    if (!commits.empty() || asked_now) Count();
-    if (!config_.version->remote.empty()) Push(asked_now);
+    if (asked_now) Count();
+    Push(asked_now);
     {
       const Lock lock(mutex_);
       done_ = asked;
     }
     answered_.notify_all();
-    since_tidy_ += commits.size();
-    if (since_tidy_ < kTidyEvery) continue;
-    since_tidy_ = 0;
-    if (const auto tidied = repository_.TidyUp(stopping_); !tidied && !stopping_)
-      spdlog::warn("history: git gc in {}: {}", repository_.directory(), tidied.error());
   }
 }
 
