@@ -233,6 +233,7 @@ Outcome<std::vector<std::string>> History::Pass(Extent extent) {
   ForgetNotes(unsettled, now);
   unsettled_ = std::move(unsettled);
   if (unsettled_.empty()) covered_ = listed_->Render();
+  Fault::Here("history.noted");
   made_ += done->commits.size();
   if (!done->commits.empty()) outbox_.Committed(done->commits);
   if (!done->trouble.empty()) return tl::unexpected(done->trouble);
@@ -274,7 +275,7 @@ void History::Run() {
       loaded_ = false;  // another program may have changed the repository
       commits = Pass(extent);
     }
-    retry_ = commits ? kFirstRetry : std::min(retry_ * 2, kLastRetry);
+    retry_ = commits ? std::chrono::seconds(0) : std::clamp(retry_ * 2, kFirstRetry, kLastRetry);
     if (!commits) {
       loaded_ = false;
       not_before_ = Clock::now() + retry_;
