@@ -73,6 +73,7 @@ Outcome<void> Committer::Load() {
   items_ = std::move(items);
   meta_ = RenderMeta(items_);
   held_.clear();
+  Fault::Here("history.loaded");
   MoveWhatIsGated();
   return {};
 }
@@ -98,6 +99,11 @@ std::string Committer::GatedFor(const std::string& path) const {
     if (each.empty()) break;
   }
   return "";
+}
+
+bool Committer::IsInTier2(const std::string& path) const {
+  struct stat st {};
+  return ::lstat((config_.tiers[1] + "/" + path).c_str(), &st) == 0 || errno == ENOTDIR;
 }
 
 bool Committer::HasChildren(const std::string& path) const {
@@ -141,7 +147,7 @@ void Committer::Remove(const std::string& path, const std::string& reason, Run& 
 }
 
 bool Committer::ExceedsGrowth(std::uint64_t bytes, const Run& run) {
-  if (!head_) return false;  // the first commit holds all that is there
+  if (run.first) return false;  // all that is there
   while (!grown_.empty() && grown_.front().first < Now() - kDay) grown_.pop_front();
   const auto add = [](std::uint64_t sum, const std::pair<std::int64_t, std::uint64_t>& each) { return sum + each.second; };
   return std::accumulate(grown_.begin(), grown_.end(), bytes + run.grown, add) > config_.gate.max_growth;
@@ -172,7 +178,7 @@ void Committer::Take(const std::string& path, Captured captured, Run& run, Draft
     if (IsInGit(item)) {
       const bool executable = (item.attributes.mode & S_IXUSR) != 0;
       run.bytes += captured.content.size();
-      if (!same_content) run.grown += captured.content.size();
+      if (!same_content && !run.first) run.grown += captured.content.size();
       draft.commit.changed.push_back({path, item.IsLink(), executable, std::move(captured.content)});
     } else if (old && IsInGit(*old)) {
       draft.commit.removed.push_back(path);
@@ -204,6 +210,7 @@ void Committer::Look(const std::string& path, Run& run, Draft& draft) {
   const std::string gated = GatedFor(path);
   if (!captured->present) return Remove(path, gated, run, draft);
   if (!gated.empty() && !captured->item.IsDir()) {
+    if (IsInTier2(path)) return hold("is in tier 1 and in tier 2, where the gate puts it (" + gated + "): remove one of them");
     host_.settle(path);
     return hold("waits to be moved to tier 2: " + gated);
   }
@@ -284,6 +291,7 @@ Outcome<void> Committer::MoveFound(Run& run) {
   for (const gate::Entry& entry : found) {
     held_[entry.path] = "waits to be moved to tier 2: " + entry.reason;
   }
+  Fault::Here("gate.asked");
   return {};
 }
 
@@ -319,7 +327,8 @@ Outcome<void> Committer::Append(const Tokens& tokens, bool last, Run& run) {
   grown_.emplace_back(Now(), run.grown);
   run.commits.clear();
   run.undo.clear();
-  run.bytes = run.grown = 0;
+  run.bytes = 0;
+  if (run.grown != 0) grown_.emplace_back(Now(), std::exchange(run.grown, 0));
   return {};
 }
 
@@ -354,6 +363,7 @@ Outcome<Committer::Done> Committer::Commit(const std::vector<Batch>& batches, co
     if (auto gate = OpenGate(); !gate) return tl::unexpected(gate.error());
   }
   Run run;
+  run.first = !head_;
   for (const Batch& batch : batches) {
     if (auto done = CommitBatch(batch, batches, tokens, run); !done) return tl::unexpected(done.error());
   }

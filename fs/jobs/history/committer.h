@@ -84,7 +84,8 @@ class Committer {
     std::vector<gate::Entry> found;                   // to be moved to tier 2
     std::vector<NewCommit> commits;                   // not yet in the repository
     std::uint64_t bytes = 0;                          // of content in them
-    std::uint64_t grown = 0;                          // of new content in them
+    std::uint64_t grown = 0;                          // of these, new content that counts for the gate
+    bool first = false;                               // nothing was committed before
     std::map<std::string, std::optional<Item>> undo;  // the items as they were
   };
   // One commit in the making.
@@ -98,6 +99,8 @@ class Committer {
   // The gate's reason to keep the path in tier 2; "" if there is none.
   [[nodiscard]] std::string GatedFor(const std::string& path) const;
   void MoveWhatIsGated();
+  // Whether something stands in the way there: somebody put a second entry beneath the mount.
+  [[nodiscard]] bool IsInTier2(const std::string& path) const;
   // A new directory is left for later: it belongs to the commit of what is put into it.
   void Look(const std::string& path, Run& run, Draft& draft);
   // Looks at the directories above the path that the newest commit does not have.

@@ -211,6 +211,7 @@ Outcome<std::vector<std::string>> History::Pass(Extent extent) {
   schedule_.Committed(unsettled, open, now);
   unsettled_ = std::move(unsettled);
   if (unsettled_.empty()) covered_ = listed_->Render();
+  Fault::Here("history.noted");
   made_ += done->commits.size();
   if (!done->commits.empty()) outbox_.Committed(done->commits);
   if (!done->trouble.empty()) return tl::unexpected(done->trouble);

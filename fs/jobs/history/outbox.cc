@@ -21,6 +21,7 @@ constexpr std::uint64_t kTidyEvery = 200;  // commits
 
 void Outbox::Start() {
   thread_ = std::thread([this] { Run(); });
+  if (!config_.version->remote.empty()) pushes_ = std::thread([this] { RunPushes(); });
 }
 
 void Outbox::Stop() {
@@ -31,6 +32,7 @@ void Outbox::Stop() {
     answered_.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  if (pushes_.joinable()) pushes_.join();
 }
 
 void Outbox::Committed(const std::vector<std::string>& commits) {
@@ -42,7 +44,6 @@ void Outbox::Committed(const std::vector<std::string>& commits) {
 Outcome<protocol::Pushed> Outbox::PushNow() {
   const std::string& remote = config_.version->remote;
   if (remote.empty()) return tl::unexpected("no remote to push to; add to [version] in " + config_.file + ": remote = \"...\"");
-  if (commanding_) return tl::unexpected(std::string("on_commit runs; what it leaves is pushed afterwards"));
   Lock lock(mutex_);
   const std::uint64_t ticket = ++asked_;
   wake_.notify_all();
@@ -70,9 +71,7 @@ void Outbox::RunCommand(const std::string& commit) {
   command.umask = 077;  // the daemon itself has none
   command.cancelled = &stopping_;
   command.patience = kCommandPatience;
-  commanding_ = true;
   const auto code = RunProcess(command);
-  commanding_ = false;
   if (!code) {
     spdlog::error("history: on_commit: {}: {}", command.arguments.front(), std::strerror(code.error().code));
   } else if (*code != 0) {
@@ -123,41 +122,58 @@ void Outbox::Run() {
   }
   while (!stopping_) {
     std::vector<std::string> commits;
-    std::uint64_t asked = 0;
-    bool asked_now = false;
     {
       Lock lock(mutex_);
-      if (commits_.empty() && asked_ == done_ && !stopping_) wake_.wait_for(lock, kLook);
+      if (commits_.empty() && !stopping_) wake_.wait_for(lock, kLook);
       commits = std::exchange(commits_, {});
-      asked = asked_;
-      asked_now = asked_ != done_;
     }
     // An exception would end the daemon, and the mount with it.
     try {
-      Work(commits, asked_now);
+      Work(commits);
     } catch (const std::exception& problem) {
       spdlog::error("history: after a commit: {}", problem.what());
     }
-    const Lock lock(mutex_);
-    done_ = asked;
-    answered_.notify_all();
   }
 }
 
-void Outbox::Work(const std::vector<std::string>& commits, bool asked) {
+void Outbox::Work(const std::vector<std::string>& commits) {
+  if (commits.empty()) return;
+  Count();
   if (!config_.version->on_commit.empty()) {
     for (const std::string& commit : commits) {
       if (!stopping_) RunCommand(commit);
     }
   }
-  if (stopping_) return;
-  if (!commits.empty() || asked) Count();
-  if (!config_.version->remote.empty()) Push(asked);
   since_tidy_ += commits.size();
   if (since_tidy_ < kTidyEvery || stopping_) return;
   since_tidy_ = 0;
   if (const auto tidied = repository_.TidyUp(stopping_); !tidied && !stopping_)
     spdlog::warn("history: git gc in {}: {}", repository_.directory(), tidied.error());
+}
+
+void Outbox::RunPushes() {
+  NameThread("tierfs-push");
+  StepAside();
+  while (!stopping_) {
+    std::uint64_t asked = 0;
+    bool asked_now = false;
+    {
+      Lock lock(mutex_);
+      if (asked_ == done_ && !stopping_) wake_.wait_for(lock, kLook);
+      asked = asked_;
+      asked_now = asked_ != done_;
+    }
+    if (stopping_) return;
+    try {
+      if (asked_now) Count();
+      Push(asked_now);
+    } catch (const std::exception& problem) {
+      spdlog::error("history: push: {}", problem.what());
+    }
+    const Lock lock(mutex_);
+    done_ = asked;
+    answered_.notify_all();
+  }
 }
 
 }  // namespace tierfs::history

@@ -16,8 +16,8 @@
 
 namespace tierfs::history {
 
-// Owns a thread, so that neither a slow network nor a slow command keeps a commit waiting.
-// Thread-safe.
+// Owns two threads, so that neither a slow command nor a slow network keeps a commit, or the other,
+// waiting. Thread-safe.
 class Outbox {
  public:
   explicit Outbox(const Config& config) : config_(config), repository_(config.version->repo) {}
@@ -35,8 +35,10 @@ class Outbox {
   void Describe(protocol::HistoryStatus& status) const;
 
  private:
+  // Runs the command, counts, and packs the repository.
   void Run();
-  void Work(const std::vector<std::string>& commits, bool asked) EXCLUDES(mutex_);
+  void RunPushes();
+  void Work(const std::vector<std::string>& commits) EXCLUDES(mutex_);
   void RunCommand(const std::string& commit);
   void Push(bool asked) EXCLUDES(mutex_);
   void Count() EXCLUDES(mutex_);
@@ -44,13 +46,14 @@ class Outbox {
   const Config& config_;
   const Repository repository_;
   std::thread thread_;
+  std::thread pushes_;
   std::atomic<bool> stopping_ = false;
-  std::atomic<bool> commanding_ = false;  // on_commit runs
 
-  // Used by the thread only.
+  // Used by the one thread.
+  std::uint64_t since_tidy_ = 0;  // commits
+  // Used by the other.
   Clock::time_point next_push_;
   std::chrono::milliseconds delay_{0};  // after a failed push
-  std::uint64_t since_tidy_ = 0;        // commits
 
   mutable Mutex mutex_;
   Wakeup wake_;

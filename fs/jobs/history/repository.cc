@@ -14,6 +14,7 @@
 
 #include "fs/jobs/history/import_stream.h"
 #include "fs/jobs/history/mtree.h"
+#include "fs/os/fault.h"
 #include "fs/os/paths.h"
 #include "fs/os/unique_fd.h"
 
@@ -325,8 +326,12 @@ Outcome<std::string> Repository::Resolve(const std::string& revision) const {
 }
 
 Outcome<Items> Repository::Read(const std::string& commit) const {
-  TIERFS_ASSIGN(const std::string listing, Run({"ls-tree", "-r", "-z", "--full-tree", commit}));
-  TIERFS_ASSIGN(Items items, ParseTree(listing));
+  const auto listing = Run({"ls-tree", "-r", "-z", "--full-tree", commit});
+  if (!listing) {
+    return tl::unexpected("commit " + commit.substr(0, 12) + " in " + directory_ + " cannot be read (" + listing.error() +
+                          "): restore the repository from the remote or a backup");
+  }
+  TIERFS_ASSIGN(Items items, ParseTree(*listing));
   std::string meta;
   if (const auto found = items.find(kMetaPath); found != items.end()) {
     TIERFS_TRY(ReadBlobs({found->second.blob}, [&](std::size_t, std::string content) -> Outcome<void> {
@@ -394,6 +399,7 @@ Outcome<std::vector<std::string>> Repository::Append(const std::string& parent, 
   std::vector<std::string> ids;
   for (std::size_t start = 0; start + 40 < answer.output.size(); start += 41) ids.push_back(answer.output.substr(start, 40));
   if (ids.size() != commits.size()) return tl::unexpected("git did not name the new commits of " + directory_);
+  Fault::Here("history.imported");
   TIERFS_TRY(SyncNames(directory_, begun));
   return ids;
 }

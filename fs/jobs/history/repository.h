@@ -51,7 +51,8 @@ class Repository {
   static constexpr const char* kBranch = "main";
   static constexpr const char* kRef = "refs/heads/main";
 
-  explicit Repository(std::string directory, const std::atomic<bool>* cancelled = nullptr) : directory_(std::move(directory)), cancelled_(cancelled) {}
+  explicit Repository(std::string directory, const std::atomic<bool>* cancelled = nullptr)
+      : directory_(std::move(directory)), cancelled_(cancelled) {}
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
   // Makes an empty repository, readable by its owner only. Fails if the directory exists and is not
