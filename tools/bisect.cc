@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <ctime>
 #include <iomanip>
@@ -59,6 +60,12 @@ std::string Seconds(double seconds) {
   return text.str();
 }
 
+// At least 1 ms, since 0 is no limit.
+std::chrono::milliseconds LimitOf(double seconds) {
+  constexpr double kMost = 1e9;  // a number, and infinity is one here, that fits
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil((seconds < kMost ? seconds : kMost) * 1000)));
+}
+
 const char* NameOf(Verdict verdict) {
   static constexpr const char* kNames[] = {"good", "bad", "skip"};
   return kNames[static_cast<int>(verdict)];
@@ -100,7 +107,7 @@ nlohmann::json ToJson(const Report& report) {
                              {"before", tier.before},
                              {"after", tier.after},
                              {"paths", tier.paths},
-                             {"changed_by_others", tier.changed}});
+                             {"changed_meanwhile", tier.changed}});
   }
   return json;
 }
@@ -119,6 +126,26 @@ void Print(const bisect::CommitDetails& commit) {
   if (!commit.program.empty()) std::cout << "  program  " << Printable(commit.program) << "\n";
   std::cout << "  subject  " << Printable(commit.subject) << "\n";
   for (const std::string& line : Lines(commit.stat)) std::cout << "  " << line << "\n";
+}
+
+// Says what was measured, and nothing of tiers that were not.
+void PrintComparisons(const Report& report, const Config& config) {
+  std::vector<std::string> same;
+  for (const auto& tier : report.comparisons) {
+    const std::string number = std::to_string(NumberOf(tier.tier));
+    std::cout << "tier " << number << " of " << config.name << ": ";
+    if (tier.before == tier.after) {
+      same.push_back(number);
+      std::cout << tier.paths << " paths, hash " << tier.after << "\n";
+    } else {
+      std::cout << tier.changed << " of " << tier.paths << " paths changed meanwhile; hash " << tier.before << ", then " << tier.after
+                << "\n";
+    }
+  }
+  if (same.empty()) return;
+  std::cout << (same.size() == 1 ? "tier " : "tiers ") << same.front();
+  for (std::size_t i = 1; i < same.size(); ++i) std::cout << (i + 1 == same.size() ? " and " : ", ") << same[i];
+  std::cout << (same.size() == 1 ? " is as it was\n" : " are as they were\n");
 }
 
 void Print(const Report& report, const Config& config) {
@@ -141,16 +168,7 @@ void Print(const Report& report, const Config& config) {
       break;
   }
   std::cout << report.steps.size() << " runs, " << Seconds(report.seconds) << "\n";
-  for (const auto& tier : report.comparisons) {
-    std::cout << "tier " << NumberOf(tier.tier) << " of " << config.name << ": ";
-    if (tier.before == tier.after) {
-      std::cout << "unchanged, " << tier.paths << " paths, hash " << tier.after << "\n";
-    } else {
-      std::cout << "changed meanwhile by others: " << tier.changed << " of " << tier.paths << " paths; hash " << tier.before << ", then "
-                << tier.after << "\n";
-    }
-  }
-  std::cout << "the live mount was not touched: the command had no way to write to it\n";
+  PrintComparisons(report, config);
 }
 
 void SayWhatIsPlanned(const bisect::Range& range, bool json) {
@@ -232,17 +250,18 @@ void AddBisect(CLI::App& app, Outcome& outcome) {
   verb->add_option("--good", request->search.good, "a revision with which the command succeeds")->required();
   verb->add_option("--bad", request->search.bad, "a later revision with which it fails")->required();
   verb->add_option_function<double>(
-          "--timeout",
-          [request](double seconds) { request->search.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000)); },
+          "--timeout", [request](double seconds) { request->search.time_limit = LimitOf(seconds); },
           "seconds for one run; one that takes longer is bad")
       ->check(CLI::PositiveNumber);
   verb->add_flag("--empty-state", request->search.empty_state, "with an empty tier 3");
-  verb->add_flag("--network", request->search.network, "with the machine's network; otherwise a run has a loopback device of its own");
+  verb->add_flag("--network", request->search.network,
+                 "with the machine's network and services; otherwise a run has a loopback device of its own");
   verb->add_option("--disk", request->search.space_directory,
                    "a directory for what the command writes, instead of half of the machine's memory; emptied afterwards")
       ->check(CLI::ExistingDirectory);
   verb->add_option("--hash", request->compared, "the tiers that are read and hashed before and after, such as 1,2,4; 0: none")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows is the command
       ->check(CLI::Range(0, 4))
       ->capture_default_str();
   verb->add_flag("-v,--verbose", request->verbose, "show the output of the command, on stderr");
@@ -252,10 +271,12 @@ void AddBisect(CLI::App& app, Outcome& outcome) {
   verb->footer(
       "Each run sees the mount, at its mountpoint, with tier 1 as it was at one commit (TIERFS_REVISION). The command starts in the\n"
       "mountpoint. It exits with 0 if all is well, 125 if it cannot tell, 1 to 127 if not; anything else ends the search. What it\n"
-      "changes in the mount is thrown away, and what it leaves running is killed. It is root without the right to mount; the rest of\n"
-      "the machine is as it is. Tier 2 is the live one: what programs change there while a run goes on may be seen half done.\n"
+      "changes in the mount is thrown away, and what it leaves running is killed. It is root without the rights to mount, to trace and\n"
+      "to make device files; without --network the sockets of systemd, D-Bus and Docker are not there. The rest of the machine is not\n"
+      "protected: device files of disks, a second path to a tier (a bind mount), sockets of other services. Tier 2 is the live one:\n"
+      "what programs change there while a run goes on may be seen half done.\n"
       "Revisions are as git knows them, and '@{yesterday}'. Exit code 1: the good revision fails too, the bad one passes, or only\n"
-      "skipped commits are left.");
+      "skipped commits are left. 3: nothing was found out.");
   verb->callback([request, &outcome] { Bisect(*request, outcome); });
 }
 

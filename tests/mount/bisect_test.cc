@@ -1,4 +1,5 @@
 // tierctl bisect on a real mount with a history of many commits.
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -89,12 +90,12 @@ TEST_F(Bisect, FindsTheCommit) {
   EXPECT_EQ(found["steps"][0]["output"], "live");
   for (const json& tier : found["tiers"]) {
     EXPECT_EQ(tier["before"], tier["after"]);
-    EXPECT_EQ(tier["changed_by_others"], 0);
+    EXPECT_EQ(tier["changed_meanwhile"], 0);
   }
   const Ran text = Run("c1", newest_, kCheck);
   EXPECT_EQ(text.code, 0) << text.err;
   for (const char* part : {"the first bad commit of 39:\n", "  author   Ann\n", "  program  sed\n", "etc/conf", "step 3 of about ",
-                           "tier 1 of test: unchanged", "tier 2 of test: unchanged", "the live mount was not touched"}) {
+                           "tier 1 of test: 4 paths, hash ", "\ntiers 1 and 2 are as they were\n"}) {
     EXPECT_NE(text.out.find(part), std::string::npos) << part << ":\n" << text.out;
   }
   EXPECT_EQ(ReadFile(Mnt("etc/conf")), "bad\n");
@@ -130,6 +131,63 @@ TEST_F(Bisect, SaysWhatIsWrongWithTheEndPoints) {
   EXPECT_EQ(dry.code, 0) << dry.err;
   EXPECT_NE(dry.out.find("7 commits; would run the command at most 5 times"), std::string::npos) << dry.out;
   EXPECT_FALSE(Exists(Base("ran")));
+}
+
+TEST_F(Bisect, AnEndPointThatCannotTellIsNoAnswer) {
+  MakeHistory(6, 4);
+  MountWithNewest();
+  const std::string number = "n=$(cat etc/number); ";
+  const auto error_of = [this](const std::string& line) {
+    const Ran ran = Run("c1", newest_, line);
+    EXPECT_EQ(ran.code, 3) << ran.out;
+    EXPECT_EQ(ran.out.find("tiers 1"), std::string::npos);
+    return ran.err;
+  };
+  EXPECT_EQ(error_of(number + "[ $n != 1 ] || exit 125; " + kCheck),
+            "tierctl: 'test': the command cannot tell (exit code 125) at the good revision: choose another\n");
+  EXPECT_EQ(error_of(number + "[ $n != 6 ] || exit 125; " + kCheck),
+            "tierctl: 'test': the command cannot tell (exit code 125) at the bad revision: choose another\n");
+  const std::string absent = error_of("no-such-program");
+  EXPECT_EQ(absent.find("tierctl: 'test': the command cannot be run (exit code 127) at the good revision: "), 0U) << absent;
+  EXPECT_NE(absent.find("no-such-program: not found\n"), std::string::npos) << absent;
+  EXPECT_EQ(error_of("exit 126"), "tierctl: 'test': the command cannot be run (exit code 126) at the good revision\n");
+  EXPECT_EQ(Json(number + "[ $n -lt 4 ] || exit 127")["culprits"][0]["commit"], Commit("c4")) << "what broke the program";
+}
+
+TEST_F(Bisect, OptionsMeanWhatTheySay) {
+  MakeHistory(4, 3);
+  MountWithNewest();
+  // The command is not part of the list, and what was not measured is not said.
+  const Ran none = Run("c1", newest_, kCheck, {"--hash", "0"});
+  EXPECT_EQ(none.code, 0) << none.err;
+  EXPECT_EQ(none.out.find("as they were"), std::string::npos) << none.out;
+  EXPECT_EQ(none.out.find("tier 1"), std::string::npos) << none.out;
+  EXPECT_NE(Run("c1", newest_, kCheck, {"--hash", "2"}).out.find("\ntier 2 is as it was\n"), std::string::npos);
+  EXPECT_NE(Run("c1", newest_, kCheck, {"--hash", "1,2,4"}).out.find("\ntiers 1, 2 and 4 are as they were\n"), std::string::npos);
+  const Ran slow = Run("c1", newest_, "sleep 0.5; " + std::string(kCheck), {"--timeout", "0.0001"});
+  EXPECT_NE(slow.out.find("no end within the time limit"), std::string::npos) << slow.out << slow.err;
+  const Ran inside = Run("c1", newest_, "touch " + Base("ran"), {"--disk", Tier(2)});
+  EXPECT_EQ(inside.code, 2);
+  EXPECT_EQ(inside.err, "tierctl: 'test': " + Tier(2) + " is in tier 2 at " + Tier(2) + ": choose a directory outside\n");
+  EXPECT_FALSE(Exists(Base("ran")));
+  // A run without space means nothing, even if it also took too long.
+  const Ran full = Run("c1", newest_, "ulimit -c 0; while :; do head -c 64M /dev/zero >>file; done 2>/dev/null",
+                       {"--timeout", "1", "--disk", MakeFileSystem(FileSystem::kTmpfs, 8)});
+  EXPECT_EQ(full.code, 3) << full.out;
+  EXPECT_NE(full.err.find("the space for what the command writes is used up"), std::string::npos) << full.err;
+}
+
+// Also what the command itself does, by a path to the tree that the clone does not know of.
+TEST_F(Bisect, SaysWhatHasChanged) {
+  MakeHistory(4, 3);
+  MountWithNewest();
+  MakeDirs(Base("second"));
+  ASSERT_EQ(::mount(Tier(1).c_str(), Base("second").c_str(), nullptr, MS_BIND, nullptr), 0);
+  const Ran ran = Run("c1", newest_, "echo x >" + Base("second") + "/new; " + kCheck);
+  ASSERT_EQ(::umount(Base("second").c_str()), 0);
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_NE(ran.out.find("tier 1 of test: 1 of 5 paths changed meanwhile; hash "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("\ntier 2 is as it was\n"), std::string::npos) << ran.out;
 }
 
 TEST_F(Bisect, ATimeOnTheBranchIsARevision) {
@@ -196,8 +254,8 @@ TEST_F(Bisect, WorksWhileProgramsWriteAndNewCommitsAppear) {
   ::waitpid(writer, nullptr, 0);
   EXPECT_EQ(found["answer"], "found") << found;
   EXPECT_EQ(found["culprits"][0]["commit"], Commit("c11"));
-  EXPECT_GT(found["tiers"][0]["changed_by_others"], 0);
-  EXPECT_GT(found["tiers"][1]["changed_by_others"], 0);
+  EXPECT_GT(found["tiers"][0]["changed_meanwhile"], 0);
+  EXPECT_GT(found["tiers"][1]["changed_meanwhile"], 0);
   EXPECT_EQ(ReadFile(Mnt("etc/conf")), "bad\n");
 }
 

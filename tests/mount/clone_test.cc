@@ -2,7 +2,10 @@
 #include "fs/jobs/clone/clone.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -237,6 +240,80 @@ TEST_F(Clone, ACommandCannotReachTheTrees) {
   EXPECT_EQ(ReadFile(Mnt("data")), "live");
 }
 
+// Links in /proc open a file anew, on the mount that its descriptor is on.
+TEST_F(Clone, NoDescriptorLeadsToTheTrees) {
+  UseOver();
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("data"), "live");
+  MakeDirs(Base("disk"));
+  const UniqueFd left_open(::open(Tier(2).c_str(), O_RDONLY | O_DIRECTORY));  // by the caller
+  const std::string before = Hashes();
+  clone::Request request =
+      For("for p in 1 self $$; do for f in /proc/$p/fd/* /proc/$p/cwd /proc/$p/root/" + Tier(1) + " /proc/$p/root/" + Tier(2) + "; do" +
+          " [ -d $f ] && echo x >$f/ESCAPED && echo $(readlink -f $f); done; done 2>/dev/null; ls -l /proc/1/fd/ 2>&1");
+  request.space_directory = Base("disk");
+  const std::string escaped = Run(request).out;
+  EXPECT_NE(escaped.find("Permission denied"), std::string::npos) << escaped;
+  EXPECT_EQ(escaped.find(Base("tier")), std::string::npos) << escaped;
+  EXPECT_EQ(Hashes(), before);
+  EXPECT_EQ(Names(Base("mnt")), std::set<std::string>{"data"});
+  // Nor is there one for a command that could look.
+  const pid_t runner = ::fork();
+  if (runner == 0) {
+    request.command = {"/bin/sh", "-c", "touch " + Base("ready") + "; sleep 100"};
+    (void)Run(request);
+    ::_exit(0);
+  }
+  ASSERT_TRUE(Soon([this] { return Exists(Base("ready")); }));
+  const std::string first = "$(pgrep -P " + std::to_string(runner) + ")";
+  const std::string open = Shell("for f in /proc/" + first + "/fd/*; do [ ${f##*/} -le 2 ] || readlink $f; done").out;
+  EXPECT_NE(open.find("socket:"), std::string::npos) << open;
+  EXPECT_EQ(open.find('/'), std::string::npos) << open;
+  const std::string rights = Shell("awk '/^CapEff|^CapPrm|^CapBnd/ {print $2}' /proc/" + first + "/status | sort -u").out;
+  EXPECT_EQ(rights, Out("awk '/^CapEff|^CapPrm|^CapBnd/ {print $2}' /proc/self/status | sort -u"));
+  ::kill(runner, SIGKILL);
+  ::waitpid(runner, nullptr, 0);
+}
+
+TEST_F(Clone, TheCommandIsRootWithoutTheRightsThatLeadOut) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Base("proc"));
+  ASSERT_EQ(::mount("proc", Base("proc").c_str(), "proc", 0, nullptr), 0);
+  EXPECT_EQ(Out("ls " + Base("proc")), "") << "the machine's processes and their roots";
+  ASSERT_EQ(::umount2(Base("proc").c_str(), MNT_DETACH), 0);
+  EXPECT_NE(Run("mknod disk b 8 0").ended.code, 0);
+  EXPECT_EQ(Out("mkfifo pipe && touch f && chown 7:8 f && chmod 4755 f && su -s /bin/sh nobody -c 'id -un'"), "nobody\n");
+  EXPECT_EQ(Out("sleep 100 & [ $(readlink /proc/$!/exe) ] && echo own processes"), "own processes\n");
+  const std::uint64_t bounding = std::stoull(Out("awk '/^CapBnd/ {print $2}' /proc/self/status"), nullptr, 16);
+  for (const int right : {CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_MKNOD, CAP_SYS_RAWIO, CAP_SYS_MODULE, CAP_SYS_BOOT}) {
+    EXPECT_EQ(bounding >> right & 1, 0U) << right;
+  }
+}
+
+// systemctl and docker would act on the live mount.
+TEST_F(Clone, TheMachinesServicesAreOutOfReach) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  const pid_t runner = ::fork();
+  if (runner == 0) {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(1);
+    if (::mount("none", "/run", "tmpfs", 0, nullptr) != 0) ::_exit(2);
+    for (const char* directory : {"/run/systemd", "/run/dbus", "/run/containerd"}) MakeDirs(directory);
+    for (const char* socket : {"systemd/private", "dbus/system_bus_socket", "docker.sock", "containerd/containerd.sock"}) {
+      if (::mknod((std::string("/run/") + socket).c_str(), S_IFSOCK | 0600, 0) != 0) ::_exit(3);
+    }
+    clone::Request request = For("find /run -type s -exec test -S {} \\; -print; echo x >/run/docker.sock");
+    EXPECT_EQ(Run(request).out, "/bin/sh: 1: cannot create /run/docker.sock: Read-only file system\n");
+    if (HasFailure()) ::_exit(4);
+    request = For("find /run -type s | wc -l");
+    request.network = true;
+    ::_exit(Run(request).out == "4\n" ? 0 : 5);
+  }
+  int status = 0;
+  ::waitpid(runner, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_TRUE(WIFEXITED(status));
+}
+
 TEST_F(Clone, NothingOutlivesTheCommand) {
   ASSERT_TRUE(Mount()) << Refusal();
   const std::string sleep = "sleep " + OwnSleep();
@@ -343,6 +420,15 @@ TEST_F(Clone, SaysThatItsSpaceIsUsedUp) {
   EXPECT_TRUE(result.ended.full);
   request.space = 0;
   EXPECT_FALSE(Run(request).ended.full);
+  // Also if it is ended for its time, and does not end by itself.
+  for (const char* trap : {"", "trap '' TERM; "}) {
+    request = For(std::string(trap) + "while :; do head -c 4M /dev/zero >file; sleep 0.05; done 2>/dev/null");
+    request.space = 1 << 20;
+    request.time_limit = milliseconds(500);
+    const Result timed_out = Run(request);
+    EXPECT_EQ(timed_out.ended.how, Ended::How::kTimedOut);
+    EXPECT_TRUE(timed_out.ended.full) << trap;
+  }
 }
 
 TEST_F(Clone, WhatItWritesCanBeOnADisk) {
@@ -357,6 +443,13 @@ TEST_F(Clone, WhatItWritesCanBeOnADisk) {
   EXPECT_EQ(std::count(seen.begin(), seen.end(), '\n'), 2) << "what a killed caller left is removed: " << seen;
   EXPECT_EQ(Names(Base("disk")), std::set<std::string>{"other"});
   EXPECT_EQ(Names(Tier(2)), std::set<std::string>{"data"});
+  MakeDirs(Mnt("deep/in"));
+  ASSERT_EQ(::symlink((Tier(2) + "/deep").c_str(), Base("link").c_str()), 0);
+  for (const auto& [directory, where] :
+       {std::pair{Mnt("deep/in"), "the mount at " + Mnt()}, {Tier(2), "tier 2 at " + Tier(2)}, {Base("link"), "tier 2 at " + Tier(2)}}) {
+    request.space_directory = directory;
+    EXPECT_EQ(Run(request).error, directory + " is in " + where + ": choose a directory outside");
+  }
   request.space_directory = Base("absent");
   EXPECT_EQ(Run(request).error, "a directory in " + Base("absent") + ": No such file or directory");
 }
@@ -383,6 +476,24 @@ TEST_F(Clone, TreeStatesSeeEveryChange) {
     EXPECT_EQ(after->ChangedSince(*before), std::string(change).rfind("mv", 0) == 0 ? 2U : 1U) << change;
   }
   EXPECT_EQ(clone::TreeState::Read(Base("tree"), true).error().code, ECANCELED);
+}
+
+TEST_F(Clone, TreeStatesReachAnyDepthWithFewDescriptors) {
+  MakeDirs(Base("tree"));
+  // Deeper than PATH_MAX.
+  ASSERT_EQ(
+      Shell("cd " + Base("tree") + "; n=$(printf %0200d 0); for i in $(seq 60); do mkdir $n && cd -P $n || exit; done; echo a >f").code, 0);
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    const rlimit few{20, 20};
+    ::close_range(3, ~0U, 0);
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    const auto state = clone::TreeState::Read(Base("tree"), false);
+    ::_exit(state && state->paths() == 62 && state->bytes() == 2 ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(reader, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

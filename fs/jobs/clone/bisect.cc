@@ -20,6 +20,7 @@ using Clock = std::chrono::steady_clock;
 using clone::Ended;
 
 constexpr int kSkipCode = 125;
+constexpr int kFirstCannotRunCode = 126;  // of a shell: not executable; 127: not found
 constexpr int kLastBadCode = 127;
 constexpr std::size_t kKeptOutput = 16 << 10;
 
@@ -95,8 +96,10 @@ class SearchRun {
   tl::expected<void, Failure> Search() {
     const Range& range = report_.range;
     TIERFS_ASSIGN(const Verdict good, Try(range.good));
+    TIERFS_TRY(CheckEndPoint("good"));
     if (good != Verdict::kGood) return Answer(Report::Answer::kGoodFails, {});
     TIERFS_ASSIGN(const Verdict bad, Try(range.bad));
+    TIERFS_TRY(CheckEndPoint("bad"));
     if (bad != Verdict::kBad) return Answer(Report::Answer::kBadPasses, {});
     std::string first_bad = range.bad;
     std::vector<std::string> passed{range.good};
@@ -114,6 +117,17 @@ class SearchRun {
       if (verdict == Verdict::kBad) first_bad = *next;
       if (verdict == Verdict::kSkip) skipped.insert(*next);
     }
+  }
+
+  // The end points have to be good or bad, and the command has to run where all is well.
+  [[nodiscard]] tl::expected<void, Failure> CheckEndPoint(const std::string& name) const {
+    const Step& step = report_.steps.back();
+    if (step.ended.how != Ended::How::kExited) return {};
+    const std::string where = " (" + Describe(step.ended) + ") at the " + name + " revision";
+    if (step.ended.code == kSkipCode) return Cannot("the command cannot tell" + where + ": choose another");
+    if (name == "bad" || step.ended.code < kFirstCannotRunCode) return {};
+    const auto lines = Split(step.output, '\n');
+    return Cannot("the command cannot be run" + where + (lines.empty() ? "" : ": " + lines.back()));
   }
 
   tl::expected<void, Failure> Answer(Report::Answer answer, const std::vector<std::string>& culprits) {
@@ -169,11 +183,11 @@ class SearchRun {
     const auto fail = [&step](const std::string& what) { return Cannot("at " + Short(step.commit) + ": " + what); };
     const Ended& ended = step.ended;
     if (ended.how == Ended::How::kCancelled) return Cannot("interrupted");
-    if (ended.how == Ended::How::kTimedOut) return Verdict::kBad;
     const bool passed = ended.how == Ended::How::kExited && ended.code == 0;
     if (!passed && ended.full) {
       return fail("the space for what the command writes is used up, so its result means nothing; --disk gives it more");
     }
+    if (ended.how == Ended::How::kTimedOut) return Verdict::kBad;
     if (ended.how == Ended::How::kSignalled || ended.code > kLastBadCode) {
       return fail("the command ended with " + Describe(ended) +
                   ", which means neither good nor bad; let it exit with 1 to 127 if it fails");
@@ -234,7 +248,7 @@ tl::expected<Range, Failure> FindRange(const Config& config, const Request& requ
 
 tl::expected<Report, Failure> Search(const Config& config, const Request& request, const Events& events) {
   TIERFS_ASSIGN(Range range, FindRange(config, request));
-  if (auto place = clone::PlaceOf(config); !place) return Wrong(place.error());
+  if (const auto possible = clone::Check(config, request.space_directory); !possible) return Wrong(possible.error());
   return SearchRun(config, request, events).Run(std::move(range));
 }
 

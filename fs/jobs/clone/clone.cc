@@ -67,7 +67,7 @@ class Running {
       const bool limited = started_ && request_.time_limit.count() > 0;
       if (!early_ && limited && Clock::now() - *started_ >= request_.time_limit) End(Ended::How::kTimedOut);
       if (!early_ && request_.cancelled != nullptr && *request_.cancelled) End(Ended::How::kCancelled);
-      if (early_ && Clock::now() - told_ > kGrace) return Ended{*early_, 0, false};
+      if (early_ && Clock::now() - told_ > kGrace) return Ended{*early_, 0, full_};
     }
   }
 
@@ -99,13 +99,17 @@ class Running {
       started_ = Clock::now();
       return std::nullopt;
     }
+    if (packet[0] == kFull) {
+      full_ = true;
+      return std::nullopt;
+    }
     EndMessage message;
     std::memcpy(&message, packet, sizeof message);
     // What the command left running may hold the pipe, and may write for ever.
     const auto enough = Clock::now() + kGrace;
     while (output_ && PassOutput() && Clock::now() < enough) {
     }
-    if (early_) return Ended{*early_, 0, message.full};
+    if (early_) return Ended{*early_, 0, full_ || message.full};
     const bool exited = WIFEXITED(message.status);
     return Ended{exited ? Ended::How::kExited : Ended::How::kSignalled, exited ? WEXITSTATUS(message.status) : WTERMSIG(message.status),
                  message.full};
@@ -117,8 +121,16 @@ class Running {
   UniqueFd output_;
   std::optional<Clock::time_point> started_;
   std::optional<Ended::How> early_;
+  bool full_ = false;  // when the command was told to end
   Clock::time_point told_;
 };
+
+Outcome<std::string> PlaceOf(const Config& config) {
+  std::string place = MountpointOf(config);
+  if (place.empty()) place = config.mountpoint;
+  if (place.empty()) return tl::unexpected("not mounted, and " + config.file + " has no `mountpoint`: mount it first");
+  return place;
+}
 
 }  // namespace
 
@@ -142,17 +154,18 @@ Layers LayersOf(const Config& config) {
   return layers;
 }
 
-Outcome<std::string> PlaceOf(const Config& config) {
-  std::string place = MountpointOf(config);
-  if (place.empty()) place = config.mountpoint;
-  if (place.empty()) return tl::unexpected("not mounted, and " + config.file + " has no `mountpoint`: mount it first");
-  return place;
+Outcome<void> Check(const Config& config, const std::string& space_directory) {
+  TIERFS_ASSIGN(const std::string place, PlaceOf(config));
+  return space_directory.empty() ? Outcome<void>() : CheckSpace(config, place, space_directory);
 }
 
 Outcome<Ended> Run(const Config& config, const Request& request) {
   TIERFS_ASSIGN(const std::string place, PlaceOf(config));
   SpaceDirectory space;  // outlives the processes of the clone
-  if (!request.space_directory.empty()) TIERFS_TRY(space.Make(request.space_directory));
+  if (!request.space_directory.empty()) {
+    TIERFS_TRY(CheckSpace(config, place, request.space_directory));
+    TIERFS_TRY(space.Make(request.space_directory));
+  }
   TIERFS_ASSIGN(Pair socket, MakeSocket());
   Pair output;
   if (request.output) {

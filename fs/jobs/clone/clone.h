@@ -7,11 +7,16 @@
 // - the trees, the lower layers and the history are read-only, and the state directory is empty, so
 //   that no command reaches the daemon;
 // - no FUSE file system is mounted, this one included, unless a layer is on it; so the clone keeps
-//   no daemon alive;
-// - the command is root without CAP_SYS_ADMIN, so it cannot mount or unmount;
-// - all its processes end with it (a pid namespace), and it has its own System V IPC.
+//   no daemon alive; and no /proc but its own;
+// - the command is root without the rights that lead out: it cannot mount or unmount, look into a
+//   process with more rights than it has or another user, open files by handles, make device files,
+//   or change the kernel; no process there holds a descriptor of a writable mount of the trees;
+// - all its processes end with it (a pid namespace), and it has its own System V IPC;
+// - the sockets of systemd, D-Bus, Docker, containerd and Podman are covered, unless the clone has
+//   the machine's network: those services would act on the live mount.
 //
-// The rest of the machine is as it is, and not protected. Nothing is left behind if the caller is
+// The rest of the machine is as it is, and not protected: a second path to a tree (a bind mount) and
+// the device file of its disk can be written. Nothing is left behind if the caller is
 // killed, since the namespaces end with it.
 //
 // Tier 2 is the live tree, not a snapshot: the kernel says that the result is undefined, but no
@@ -69,7 +74,7 @@ struct Request {
   // The program, found through PATH, and its arguments.
   std::vector<std::string> command;
   std::vector<std::string> environment;  // NAME=VALUE, in addition to the caller's own
-  // The machine's network; otherwise a loopback device of its own and nothing else.
+  // The machine's network and services; otherwise a loopback device of its own and nothing else.
   bool network = false;
   std::chrono::milliseconds time_limit{};  // from the start of the command; 0: none
   // Bytes of memory for what the command and Layer::Made write; 0: half of the machine's.
@@ -88,7 +93,7 @@ struct Ended {
   enum class How : std::uint8_t { kExited, kSignalled, kTimedOut, kCancelled };
   How how = How::kExited;
   int code = 0;       // the exit code, or the signal; 127: there is no such program
-  bool full = false;  // the space was used up when the command ended
+  bool full = false;  // the space was used up when the command ended, or was told to
 };
 
 // Runs the command in a clone, with the mountpoint as its working directory, until the command
@@ -96,8 +101,9 @@ struct Ended {
 // Works mounted and unmounted; the daemon is not asked.
 [[nodiscard]] Outcome<Ended> Run(const Config& config, const Request& request);
 
-// Where the clone of this config stands: at its mount, else where the config says. The error says
-// that neither is known.
-[[nodiscard]] Outcome<std::string> PlaceOf(const Config& config);
+// Whether a clone of this config can be made, with that Request::space_directory. Its place is its
+// mount, else where the config says: one of them has to be known. The space must not lie in what
+// the clone shows or protects.
+[[nodiscard]] Outcome<void> Check(const Config& config, const std::string& space_directory);
 
 }  // namespace tierfs::clone

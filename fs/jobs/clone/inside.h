@@ -12,6 +12,7 @@ namespace tierfs::clone {
 // Messages of that process to the caller: one of these letters, then the rest of the packet.
 inline constexpr char kFailed = 'F';   // a line of text; nothing was run
 inline constexpr char kStarted = 'S';  // the command runs
+inline constexpr char kFull = 'U';     // the space was used up when kTerminate came
 inline constexpr char kEnded = 'E';    // EndMessage
 struct EndMessage {
   char kind = kEnded;

@@ -27,7 +27,29 @@ void RemoveLeftovers(const std::string& parent) {
   }
 }
 
+// Also when one is reached by a symlink or a bind mount.
+bool IsAtOrBeneath(const fs::path& path, const std::string& directory) {
+  std::error_code ignored;
+  fs::path each = fs::canonical(path, ignored);
+  for (;; each = each.parent_path()) {
+    if (fs::equivalent(each, directory, ignored)) return true;
+    if (!each.has_relative_path()) return false;
+  }
+}
+
 }  // namespace
+
+Outcome<void> CheckSpace(const Config& config, const std::string& place, const std::string& directory) {
+  std::vector<std::pair<std::string, std::string>> own{{"the mount", place}, {"the state directory", config.state}};
+  for (std::size_t i = 0; i < kTierCount; ++i) own.emplace_back("tier " + std::to_string(i + 1), config.tiers[i]);
+  for (const std::string& each : config.lower) own.emplace_back("the lower layer", each);
+  if (config.version) own.emplace_back("the history", config.version->repo);
+  for (const auto& [what, path] : own) {
+    if (IsAtOrBeneath(directory, path))
+      return tl::unexpected(directory + " is in " + what + " at " + path + ": choose a directory outside");
+  }
+  return {};
+}
 
 Outcome<void> SpaceDirectory::Make(const std::string& parent) {
   RemoveLeftovers(parent);

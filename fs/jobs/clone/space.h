@@ -9,6 +9,9 @@
 
 namespace tierfs::clone {
 
+// Refuses a directory in what belongs to the mount at `place`.
+[[nodiscard]] Outcome<void> CheckSpace(const Config& config, const std::string& place, const std::string& directory);
+
 // A locked directory, which is removed with this object. Its lock tells those in use from those
 // that a killed caller left.
 class SpaceDirectory {

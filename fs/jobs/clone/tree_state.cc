@@ -27,7 +27,13 @@ class TreeState::Reader {
     if (!hash_) return Fail(ENOMEM, "hash of a tree");
     TIERFS_ASSIGN(UniqueFd top, OpenDirectory(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     TIERFS_TRY(Add(AT_FDCWD, root.c_str(), ""));
-    TIERFS_TRY(ReadDirectory(top.get(), ""));
+    while (!directories_.empty()) {
+      const std::string path = std::move(directories_.back());
+      directories_.pop_back();
+      const auto opened = OpenBeneath(top.get(), path, O_RDONLY | O_DIRECTORY);
+      if (!opened && !IsGone(opened.error())) return tl::unexpected(opened.error());
+      if (opened) TIERFS_TRY(ReadDirectory(opened->get(), path));
+    }
     std::sort(state_.entries_.begin(), state_.entries_.end());
     Start();
     Put(state_.entries_.data(), state_.entries_.size() * sizeof(Seen));
@@ -56,11 +62,8 @@ class TreeState::Reader {
     return ForEachEntry(directory, [&](const dirent64& entry) -> Status {
       if (cancelled_) return Fail(ECANCELED, "hash of a tree");
       const std::string child = JoinPath(path, entry.d_name);
-      if (const Status added = Add(directory, entry.d_name, child); !added) return IsGone(added.error()) ? Status() : added;
-      if (entry.d_type != DT_DIR) return {};
-      const auto opened = OpenEntry(directory, entry.d_name, O_RDONLY | O_DIRECTORY);
-      if (!opened) return IsGone(opened.error()) ? Status() : Status(tl::unexpected(opened.error()));
-      return ReadDirectory(opened->get(), child);
+      const Status added = Add(directory, entry.d_name, child);
+      return !added && IsGone(added.error()) ? Status() : added;
     });
   }
 
@@ -75,8 +78,10 @@ class TreeState::Reader {
     return ChecksumOf(file->get(), [this](std::size_t) { return !cancelled_; });
   }
 
+  // A directory is read later: however deep the tree, one directory and one file are open at a time.
   Status Add(int directory, const char* name, const std::string& path) {
     TIERFS_ASSIGN(const struct stat st, StatEntry(directory, name));
+    if (S_ISDIR(st.st_mode)) directories_.push_back(path);
     TIERFS_ASSIGN(const std::string content, ContentOf(directory, name, st));
     const std::string place = directory == AT_FDCWD ? std::string(name) : ProcPath(directory, name);
     TIERFS_ASSIGN(auto names, ListXattrs(place, false));
@@ -99,6 +104,7 @@ class TreeState::Reader {
 
   const std::atomic<bool>& cancelled_;
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> hash_;
+  std::vector<std::string> directories_;  // yet to be read
   TreeState state_;
 };
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,7 @@ class TreeState {
   struct Seen {
     std::uint64_t path;
     Entry state;
-    auto operator<=>(const Seen&) const = default;
+    bool operator<(const Seen& other) const { return std::tie(path, state) < std::tie(other.path, other.state); }
   };
 
   std::vector<Seen> entries_;  // sorted

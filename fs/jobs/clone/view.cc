@@ -40,6 +40,10 @@ unsigned long FlagsIn(const std::string& options) {
   return flags;
 }
 
+// Services of the machine: what they are asked for, they do to the live mount.
+constexpr const char* kServices[] = {"/run/systemd/private", "/run/dbus/system_bus_socket", "/run/docker.sock", "/run/containerd",
+                                     "/run/podman"};
+
 // A network namespace starts with its loopback device down.
 void StartLoopback() {
   const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -59,7 +63,7 @@ Outcome<void> View::Make() {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return Problem("a private mount namespace");
   if (!request_.network) StartLoopback();
   TIERFS_TRY(OpenDirectories());
-  DropFuse();
+  DropMounts();
   if (request_.layers.over) {
     over_ = OpenPlace(place_);
     if (!over_) return Problem("the directory beneath the mount at " + place_);
@@ -69,6 +73,7 @@ Outcome<void> View::Make() {
   if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) return Problem("/proc of the clone");
   TIERFS_TRY(FillLayers());
   TIERFS_TRY(CoverDirectories());
+  TIERFS_TRY(CoverSockets());
   TIERFS_TRY(MountOverlay());
   if (::chdir(place_.c_str()) != 0) return Problem(place_);
   return {};
@@ -106,8 +111,9 @@ Outcome<void> View::OpenDirectories() {
   return {};
 }
 
-// A FUSE mount that is kept here would keep its daemon alive after an unmount outside.
-void View::DropFuse() {
+// A FUSE mount that is kept here would keep its daemon alive after an unmount outside. Another /proc
+// leads out, through the roots of the machine's processes; what is at /proc itself is covered.
+void View::DropMounts() {
   const auto is_needed = [&](const MountEntry& mount) {
     const bool holds_place = mount.mountpoint != place_ && IsAtOrBeneath(place_, mount.mountpoint);
     return holds_place || std::any_of(protected_.begin(), protected_.end(), [&](const Protected& each) {
@@ -120,7 +126,8 @@ void View::DropFuse() {
   for (int round = 0; round < kRounds; ++round) {
     const auto mounts = AllMounts();
     for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount) {
-      if (!mount->IsFuse() || is_needed(*mount)) continue;
+      const bool leads_out = mount->type == "proc" && !IsAtOrBeneath(mount->mountpoint, "/proc");
+      if ((!mount->IsFuse() && !leads_out) || is_needed(*mount)) continue;
       if (mount->mountpoint == place_) flags_ = FlagsIn(mount->options);
       (void)::umount2(mount->mountpoint.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     }
@@ -165,13 +172,22 @@ Outcome<void> View::CoverDirectories() {
     if (::statvfs(each.path.c_str(), &st) != 0) return Problem(each.path);
     if ((st.f_flag & ST_RDONLY) == 0) return tl::unexpected(each.path + " could not be made read-only");
   }
-  // The daemon's socket is there.
-  if (::access(config_.state.c_str(), F_OK) != 0) return {};
+  return {};
+}
+
+Outcome<void> View::CoverSockets() {
   TIERFS_TRY(MakeDirectory("nothing"));
-  const std::string nothing = ProcPath(space_.get(), "nothing");
-  if (::mount(nothing.c_str(), config_.state.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
-      ::mount(nullptr, config_.state.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
-    return Problem("a cover over " + config_.state);
+  if (::mknodat(space_.get(), "no-socket", S_IFREG, 0) != 0) return Problem("a cover for sockets");
+  std::vector<std::string> places{config_.state};  // the daemon's
+  if (!request_.network) places.insert(places.end(), std::begin(kServices), std::end(kServices));
+  for (const std::string& each : places) {
+    struct stat st {};
+    if (::stat(each.c_str(), &st) != 0) continue;
+    const std::string cover = ProcPath(space_.get(), S_ISDIR(st.st_mode) ? "nothing" : "no-socket");
+    if (::mount(cover.c_str(), each.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
+        ::mount(nullptr, each.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
+      return Problem("a cover over " + each);
+    }
   }
   return {};
 }
@@ -210,12 +226,6 @@ Outcome<void> View::MountOverlay() {
     return Problem("an overlayfs at " + place_ + hint);
   }
   return {};
-}
-
-bool View::IsFull() const {
-  constexpr std::uint64_t kNothing = 64 << 10;  // what a file's last page may leave
-  struct statvfs st {};
-  return ::fstatvfs(space_.get(), &st) == 0 && (st.f_bavail * st.f_bsize < kNothing || st.f_ffree == 0);
 }
 
 }  // namespace tierfs::clone

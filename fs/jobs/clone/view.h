@@ -11,7 +11,8 @@
 
 namespace tierfs::clone {
 
-// Turns this process's mount namespace, which has to be its own, into that of a clone.
+// Turns this process's mount namespace, which has to be its own, into that of a clone. Holds
+// descriptors that lead to writable mounts: it has to be gone before the command runs.
 class View {
  public:
   // `space_directory` holds what is written; "" is memory.
@@ -20,8 +21,6 @@ class View {
 
   // Makes the clone and enters its mountpoint. Works in steps, each of which needs those before it.
   [[nodiscard]] Outcome<void> Make();
-  // Whether the space of the clone is used up.
-  [[nodiscard]] bool IsFull() const;
 
  private:
   struct Protected {
@@ -33,10 +32,11 @@ class View {
   [[nodiscard]] Outcome<void> OpenDirectories();
   // Returns the read-only copy of the directory's mount.
   [[nodiscard]] Outcome<int> Protect(const std::string& path, const std::string& what);
-  void DropFuse();
+  void DropMounts();
   [[nodiscard]] Outcome<void> MakeSpace();
   [[nodiscard]] Outcome<void> FillLayers();
   [[nodiscard]] Outcome<void> CoverDirectories();
+  [[nodiscard]] Outcome<void> CoverSockets();
   [[nodiscard]] Outcome<void> MountOverlay();
   [[nodiscard]] Outcome<void> GiveRootItsAttributes(int layer) const;
   [[nodiscard]] Outcome<UniqueFd> MakeDirectory(const std::string& name) const;
