@@ -104,8 +104,8 @@ struct Events {
 // whatever is committed meanwhile. Environment of the command: TIERFS_REVISION, the commit.
 //
 // Exit codes of the command, as `git bisect run` has them: 0 good, 125 skip, 1 to 127 bad; anything
-// else, and a signal, ends the search with a failure. So does 125 at an end point, and 126 or 127 at
-// the good one.
+// else, and a signal, ends the search with a failure. So does 125 at an end point, and 126 or
+// 127 at the good one.
 [[nodiscard]] tl::expected<Report, Failure> Search(const Config& config, const Request& request, const Events& events);
 
 // "exit code 1"; "took longer than the time limit"

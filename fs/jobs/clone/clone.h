@@ -15,8 +15,8 @@
 // - the sockets of systemd, D-Bus, Docker, containerd and Podman are covered, unless the clone has
 //   the machine's network: those services would act on the live mount.
 //
-// The rest of the machine is as it is, and not protected: a second path to a tree (a bind mount) and
-// the device file of its disk can be written. Nothing is left behind if the caller is
+// The rest of the machine is as it is, and not protected: a second path to a tree (a bind mount)
+// and the device file of its disk can be written. Nothing is left behind if the caller is
 // killed, since the namespaces end with it.
 //
 // Tier 2 is the live tree, not a snapshot: the kernel says that the result is undefined, but no

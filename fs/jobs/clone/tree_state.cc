@@ -78,7 +78,8 @@ class TreeState::Reader {
     return ChecksumOf(file->get(), [this](std::size_t) { return !cancelled_; });
   }
 
-  // A directory is read later: however deep the tree, one directory and one file are open at a time.
+  // A directory is read later: however deep the tree, one directory and one file are open at a
+  // time.
   Status Add(int directory, const char* name, const std::string& path) {
     TIERFS_ASSIGN(const struct stat st, StatEntry(directory, name));
     if (S_ISDIR(st.st_mode)) directories_.push_back(path);

@@ -111,8 +111,9 @@ Outcome<void> View::OpenDirectories() {
   return {};
 }
 
-// A FUSE mount that is kept here would keep its daemon alive after an unmount outside. Another /proc
-// leads out, through the roots of the machine's processes; what is at /proc itself is covered.
+// A FUSE mount that is kept here would keep its daemon alive after an unmount outside.
+// Another /proc leads out, through the roots of the machine's processes; what is at /proc itself is
+// covered.
 void View::DropMounts() {
   const auto is_needed = [&](const MountEntry& mount) {
     const bool holds_place = mount.mountpoint != place_ && IsAtOrBeneath(place_, mount.mountpoint);
