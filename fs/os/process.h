@@ -27,7 +27,8 @@ struct Command {
   std::vector<std::string> environment = {};  // NAME=VALUE, added to the caller's; NAME removes
   // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
   const std::atomic<bool>* cancelled = nullptr;
-  std::chrono::milliseconds patience = {};  // 0: without end
+  const std::atomic<bool>* enough = nullptr;  // the same, for one who reads the output
+  std::chrono::milliseconds patience = {};    // 0: without end
 };
 
 // Runs the program to its end, even if it leaves processes behind. Returns its exit code, or 128 +
