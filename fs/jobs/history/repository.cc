@@ -203,8 +203,8 @@ Outcome<void> SyncNames(const std::string& repository, timespec since) {
 
 std::string PushedRef(const std::string& remote) { return "refs/tierfs/pushed/" + BlobId(remote).substr(0, 16); }
 
-// The revision with the branch's name in full: "@{1}" is "refs/heads/main@{1}". The repository's own
-// HEAD may be another branch.
+// The revision with the branch's name in full: "@{1}" is "refs/heads/main@{1}". The repository's
+// own HEAD may be another branch.
 std::string WithBranch(const std::string& revision) {
   if (revision.starts_with("@{")) return Repository::kRef + revision;
   for (const std::string_view alias : {"HEAD", "@", Repository::kBranch}) {

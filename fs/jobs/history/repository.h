@@ -86,8 +86,8 @@ class Repository {
   // commit), or if a path is one that git cannot hold. A removed path that is a directory in the
   // parent is removed with all beneath.
   [[nodiscard]] Outcome<std::vector<std::string>> Append(const std::string& parent, const std::vector<NewCommit>& commits) const;
-  // Removes lock files that a killed git left: their time is more than a minute away. Returns a line
-  // for each.
+  // Removes lock files that a killed git left: their time is more than a minute away. Returns a
+  // line for each.
   [[nodiscard]] std::vector<std::string> RemoveStaleLocks() const;
   // Packs loose objects if there are many.
   [[nodiscard]] Outcome<void> TidyUp(const std::atomic<bool>& cancelled) const;
