@@ -39,7 +39,7 @@ void Push(const Request& request, Outcome& outcome) {
   const auto reply = Ask(history->config, protocol::Push{});
   if (!reply) return Refuse(reply.error(), outcome);
   if (request.json) return PrintJson(*reply);
-  std::cout << reply->commits << " commits pushed to " << Printable(reply->remote) << "\n";
+  std::cout << reply->commits << " commits pushed to " << Printable(history::WithoutPassword(reply->remote)) << "\n";
 }
 
 void Git(const Request& request, Outcome& outcome) {

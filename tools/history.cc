@@ -1,6 +1,7 @@
 #include "tools/history.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <iostream>
 
 #include "fs/os/paths.h"
+#include "fs/os/unique_fd.h"
 
 namespace tierfs::tools {
 namespace fs = std::filesystem;
@@ -59,7 +61,23 @@ bool Coloured() {
   return ::isatty(STDOUT_FILENO) != 0 && (no == nullptr || *no == '\0');
 }
 
-std::string BecomeGit(const history::Repository& repository, const std::vector<std::string>& arguments) {
+namespace {
+
+// Puts the text in the place of standard input.
+bool ReadFromText(const std::string& text) {
+  const UniqueFd file(::memfd_create("input", MFD_CLOEXEC));
+  for (std::size_t at = 0; file && at < text.size();) {
+    const ssize_t wrote = ::write(file.get(), text.data() + at, text.size() - at);
+    if (wrote < 0) return false;
+    at += static_cast<std::size_t>(wrote);
+  }
+  return file && ::lseek(file.get(), 0, SEEK_SET) == 0 && ::dup2(file.get(), STDIN_FILENO) == STDIN_FILENO;
+}
+
+}  // namespace
+
+std::string BecomeGit(const history::Repository& repository, const std::vector<std::string>& arguments, const std::string& input) {
+  if (!input.empty() && !ReadFromText(input)) return std::string("no memory for the input of git: ") + std::strerror(errno);
   const Command command = repository.GitCommand(arguments);
   for (const std::string& each : command.environment) {
     const std::size_t equals = each.find('=');

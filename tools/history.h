@@ -29,8 +29,10 @@ void CannotDo(const Config& config, const std::string& error, Outcome& outcome);
 
 // Whether to colour: standard output is a terminal, and NO_COLOR is not set.
 [[nodiscard]] bool Coloured();
-// Replaces this process by git, with the user's terminal and pager. Returns an error only.
-[[nodiscard]] std::string BecomeGit(const history::Repository& repository, const std::vector<std::string>& arguments);
+// Replaces this process by git, with the user's terminal and pager. `input`, if there is any, is
+// its standard input. Returns an error only.
+[[nodiscard]] std::string BecomeGit(const history::Repository& repository, const std::vector<std::string>& arguments,
+                                    const std::string& input = "");
 // Shows text on standard output, through the pager of git if that is a terminal.
 void Page(const history::Repository& repository, const std::string& text);
 

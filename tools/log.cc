@@ -1,4 +1,5 @@
 // tierctl log: lists the commits of tier 1.
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <iostream>
@@ -19,6 +20,7 @@ struct Request {
   bool json = false;
 };
 
+constexpr const char* kRef = history::Repository::kRef;
 constexpr char kRecord = '\x1e';
 constexpr char kField = '\x1f';
 constexpr const char* kEach =
@@ -55,11 +57,11 @@ std::vector<std::string> Lines(const std::string& text) {
 
 // The commits that changed the path or its attributes, newest first.
 history::Outcome<std::vector<std::string>> CommitsOf(const History& history, const std::string& path) {
-  TIERFS_ASSIGN(const std::string all, history.repository.Run({"rev-list", "HEAD", "--"}));
+  TIERFS_ASSIGN(const std::string all, history.repository.Run({"rev-list", kRef, "--"}));
   if (path.empty()) return Lines(all);
-  TIERFS_ASSIGN(const std::string content, history.repository.Run({"rev-list", "HEAD", "--", ":(top,literal)" + path}));
+  TIERFS_ASSIGN(const std::string content, history.repository.Run({"rev-list", kRef, "--", ":(top,literal)" + path}));
   TIERFS_ASSIGN(const std::string attributes,
-                history.repository.Run({"log", "--format=%H", "-G" + MetaPattern(path), "HEAD", "--", history::kMetaPath}));
+                history.repository.Run({"log", "--format=%H", "-G" + MetaPattern(path), kRef, "--", history::kMetaPath}));
   std::set<std::string> wanted;
   for (const std::string* list : {&content, &attributes}) {
     for (std::string& id : Lines(*list)) wanted.insert(std::move(id));
@@ -129,13 +131,13 @@ void Log(const Request& request, Outcome& outcome) {
     std::cout << "no commit yet\n";
     return;
   }
-  std::vector<std::string> what = {"HEAD", "--"};
+  std::string input;  // the ids, which may be too many for arguments
   if (!path->empty()) {
-    const auto ids = CommitsOf(*history, *path);
+    auto ids = CommitsOf(*history, *path);
     if (!ids) return CannotDo(history->config, ids.error(), outcome);
     if (ids->empty()) return CannotDo(history->config, "no commit changed " + Quoted(*path), outcome);
-    what = *ids;
-    what.emplace_back("--");
+    if (request.most != 0) ids->resize(std::min(ids->size(), request.most));
+    for (const std::string& id : *ids) input += id + "\n";
   }
   std::vector<std::string> arguments = {"log", "--date=format-local:%Y-%m-%d %H:%M:%S"};
   if (!path->empty()) arguments.emplace_back("--no-walk=unsorted");
@@ -144,9 +146,9 @@ void Log(const Request& request, Outcome& outcome) {
   if (!request.json) {
     arguments.insert(arguments.end(), {std::string("--format=") + kLine, Coloured() ? "--color=always" : "--color=never"});
   }
-  arguments.insert(arguments.end(), what.begin(), what.end());
-  if (!request.json) return CannotDo(history->config, BecomeGit(history->repository, arguments), outcome);
-  const auto log = history->repository.Run(arguments);
+  arguments.insert(arguments.end(), {path->empty() ? kRef : "--stdin", "--"});
+  if (!request.json) return CannotDo(history->config, BecomeGit(history->repository, arguments, input), outcome);
+  const auto log = history->repository.Run(arguments, input);
   if (!log) return CannotDo(history->config, log.error(), outcome);
   PrintJson({{"commits", ToJson(*log)}});
 }

@@ -86,14 +86,14 @@ bool IsInLower(const Config& config, const std::string& path) {
   });
 }
 
-// What no commit holds could not be brought back by another restore. Returns false, and says why, if
-// not everything is committed.
+// What no commit holds could not be brought back by another restore. Returns false, and says why,
+// if not everything is committed.
 bool CommitFirst(const Config& config, Outcome& outcome) {
   const auto reply = Ask(config, protocol::Commit{});
   if (reply && reply->waiting == 0) return true;
   std::cerr << (reply ? ErrorLine(config, std::to_string(reply->waiting) +
-                                              " changed paths could not be committed, since they are open for writing or changing: "
-                                              "close them and try again; nothing was changed")
+                                              " changed paths could not be committed ('tierctl status' names what is held back); try again "
+                                              "when nobody writes to them; nothing was changed")
                       : reply.error())
             << "\n";
   outcome.code = kCannot;

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <set>
 
+#include "fs/jobs/history/repository.h"
 #include "fs/jobs/served_layers.h"
 #include "fs/tier/walk.h"
 #include "tools/mounts.h"
@@ -110,8 +111,9 @@ void PrintHistory(const protocol::HistoryStatus& history, const std::string& nam
   if (history.held_count != 0)
     line(std::to_string(history.held_count) + " paths of tier 1 are held back; `tierctl gate list " + name + "` says why");
   if (!history.remote.empty()) {
-    line(history.not_pushed == 0 ? "pushed to " + history.remote
-                                 : std::to_string(history.not_pushed) + " commits are not pushed to " + history.remote + " since " +
+    const std::string remote = history::WithoutPassword(history.remote);
+    line(history.not_pushed == 0 ? "pushed to " + remote
+                                 : std::to_string(history.not_pushed) + " commits are not pushed to " + remote + " since " +
                                        TimeText(history.not_pushed_since));
     if (!history.push_trouble.empty()) line("the last push failed: " + history.push_trouble);
   } else if (!history.in_backup) {

@@ -137,7 +137,7 @@ class Ender {
 
   // How long poll may wait, in milliseconds.
   [[nodiscard]] int Wait() const {
-    const bool watched = command_.cancelled != nullptr || command_.patience.count() > 0;
+    const bool watched = command_.cancelled != nullptr || command_.enough != nullptr || command_.patience.count() > 0;
     return watched ? kLookMs : -1;
   }
   void Look() {
@@ -147,7 +147,7 @@ class Ender {
       return;
     }
     const bool late = command_.patience.count() > 0 && now - start_ > command_.patience;
-    if (!late && (command_.cancelled == nullptr || !*command_.cancelled)) return;
+    if (!late && !IsSet(command_.cancelled) && !IsSet(command_.enough)) return;
     ::kill(child_, SIGTERM);
     told_ = true;
     told_at_ = now;
@@ -157,6 +157,8 @@ class Ender {
   using Clock = std::chrono::steady_clock;
   static constexpr int kLookMs = 100;
   static constexpr auto kGrace = std::chrono::seconds(2);
+
+  static bool IsSet(const std::atomic<bool>* flag) { return flag != nullptr && *flag; }
 
   const Command& command_;
   const pid_t child_;

@@ -31,7 +31,8 @@ struct Command {
   std::optional<mode_t> umask = {};           // the caller's own if not set
   // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
   const std::atomic<bool>* cancelled = nullptr;
-  std::chrono::milliseconds patience = {};  // 0: without end
+  const std::atomic<bool>* enough = nullptr;  // the same, for one who reads the output
+  std::chrono::milliseconds patience = {};    // 0: without end
 };
 
 // Runs the program to its end, even if it leaves processes behind. Returns its exit code, or 128 +

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -202,6 +204,15 @@ TEST_F(RepositoryTest, StaleLocksAreRemovedAndYoungOnesAreNot) {
   ASSERT_EQ(::utimensat(AT_FDCWD, lock.c_str(), old, 0), 0);
   EXPECT_EQ(repository_.RemoveStaleLocks(), std::vector<std::string>{"removed " + lock + ", which a killed git had left"});
   Add("", {CommitOf({File("a", "")})});
+  // The lock of a push, from before the clock was set back.
+  const std::string pushed = repository_.directory() + "/refs/tierfs/pushed/0123.lock";
+  fs::create_directories(fs::path(pushed).parent_path());
+  std::ofstream(pushed).close();
+  EXPECT_TRUE(repository_.RemoveStaleLocks().empty());
+  const timespec future[2] = {{::time(nullptr) + 86400, 0}, {::time(nullptr) + 86400, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, pushed.c_str(), future, 0), 0);
+  EXPECT_EQ(repository_.RemoveStaleLocks().size(), 1U);
+  EXPECT_FALSE(fs::exists(pushed));
 }
 
 TEST_F(RepositoryTest, BrokenRepositoriesAreNamed) {
@@ -292,6 +303,130 @@ TEST_F(RepositoryTest, PushesAndKnowsWhatIsNotPushed) {
   EXPECT_NE(repository_.Push(dir_ / "nowhere", never).error().find("does not appear to be a git repository"), std::string::npos);
   std::atomic<bool> now = true;
   EXPECT_FALSE(repository_.Push("ext::sleep 100", now));
+}
+
+TEST_F(RepositoryTest, ThePasswordOfTheRemoteIsNotShown) {
+  EXPECT_EQ(WithoutPassword("https://me:geheim@host/x.git"), "https://host/x.git");
+  EXPECT_EQ(WithoutPassword("ssh://me:geheim@host/x"), "ssh://me@host/x");
+  for (const char* plain : {"me@host:x.git", "ssh://me@host/x", "/srv/x@y:z.git", "https://host/a:b@c"})
+    EXPECT_EQ(WithoutPassword(plain), plain);
+  Add("", {CommitOf({File("a", "1")})});
+  // A server that asks for a login. It looks for the password among the arguments of all processes.
+  const UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(server.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(server.get(), 8), 0);
+  ASSERT_EQ(::getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  std::string requests;
+  bool seen = false;
+  std::thread serving([&] {
+    for (;;) {
+      const UniqueFd client(::accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!client) return;
+      char buffer[8192];
+      for (ssize_t got = 0; (got = ::read(client.get(), buffer, sizeof buffer)) > 0;) {
+        requests.append(buffer, static_cast<std::size_t>(got));
+        if (requests.ends_with("\r\n\r\n")) break;
+      }
+      seen = seen || ::system("cat /proc/[0-9]*/cmdline 2>/dev/null | grep -aq 'gehe[i]m'") == 0;
+      const std::string answer = requests.find("Authorization: ") == std::string::npos
+                                     ? "HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"
+                                     : "HTTP/1.0 403 No\r\nContent-Length: 0\r\n\r\n";
+      (void)::write(client.get(), answer.data(), answer.size());
+    }
+  });
+  std::atomic<bool> never = false;
+  const auto pushed = repository_.Push("http://me:geheim%21@127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x.git", never);
+  ::shutdown(server.get(), SHUT_RDWR);
+  serving.join();
+  ASSERT_FALSE(pushed);
+  EXPECT_EQ(pushed.error().find("geheim"), std::string::npos) << pushed.error();
+  EXPECT_FALSE(seen);
+  EXPECT_NE(requests.find("Authorization: Basic bWU6Z2VoZWltIQ=="), std::string::npos) << requests;  // me:geheim!
+}
+
+TEST_F(RepositoryTest, ARepositoryMayHaveAnotherHead) {
+  const std::string first = Add("", {CommitOf({File("a", "1")})});
+  const std::string second = Add(first, {CommitOf({File("a", "2")})});
+  ASSERT_TRUE(repository_.Run({"symbolic-ref", "HEAD", "refs/heads/master"}));
+  EXPECT_TRUE(repository_.Check());
+  for (const char* name : {"HEAD", "@", "main", "@{0}", "HEAD@{0}", "@{now}"})
+    EXPECT_EQ(repository_.Resolve(name).value_or("none"), second) << name;
+  for (const char* name : {"HEAD~1", "@~1", "HEAD^", "@{1}", "main@{1}"})
+    EXPECT_EQ(repository_.Resolve(name).value_or("none"), first) << name;
+}
+
+TEST_F(RepositoryTest, WithoutARecordOfTheBranchTheCommitsTimesCount) {
+  NewCommit old = CommitOf({File("a", "1")});
+  old.time = ::time(nullptr) - 3 * 86400;
+  const std::string first = Add("", {old});
+  NewCommit recent = CommitOf({File("a", "2")});
+  recent.time = ::time(nullptr) - 3600;
+  const std::string second = Add(first, {recent});
+  fs::remove_all(repository_.directory() + "/logs");
+  EXPECT_EQ(repository_.Resolve("@{50 hours ago}").value_or("none"), first);
+  EXPECT_EQ(repository_.Resolve("HEAD@{now}").value_or("none"), second);
+  EXPECT_EQ(repository_.Resolve("@{10 days ago}").error(), "the history begins after @{10 days ago}");
+  for (const char* wrong : {"@{rubbish}", "@{1}", "@{-1}", "nothing"}) EXPECT_FALSE(repository_.Resolve(wrong)) << wrong;
+}
+
+TEST_F(RepositoryTest, AGitThatHangsIsEnded) {
+  Add("", {CommitOf({File("a", "1")})});
+  std::atomic<bool> cancelled = false;
+  const Repository repository(repository_.directory(), &cancelled);
+  ASSERT_EQ(::mkfifo((repository_.directory() + "/packed-refs").c_str(), 0600), 0);
+  std::thread caller([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    cancelled = true;
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_FALSE(repository.Run({"for-each-ref"}));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
+  caller.join();
+}
+
+TEST_F(RepositoryTest, LargeContentIsCommitted) {
+  std::string large;
+  for (int i = 0; i < 700'000; ++i) large += std::to_string(i);
+  const std::string id = Add("", {CommitOf({File("a", "small"), File("b", large), File("c", "after")})});
+  EXPECT_EQ(Contents(id), (Files{{"a", "small"}, {"b", large}, {"c", "after"}}));
+}
+
+// The other repository may be hostile: its configuration names a command for objects that it lacks.
+TEST_F(RepositoryTest, ATakeoverRunsNoCommandOfTheOtherRepository) {
+  const std::string work = dir_ / "work";
+  const std::string git = "git -c user.name=x -c user.email=x -C '" + work + "' ";
+  ASSERT_EQ(::system(("git init -q -b trunk '" + work + "' && cd '" + work + "' && echo 1 > a && " + git + "add . && " + git +
+                      "commit -qm one && " + git + "pack-refs --all")
+                         .c_str()),
+            0);
+  const auto take = [&](const std::string& name) {
+    const auto made = Repository(dir_ / name).CreateFrom(work);
+    EXPECT_FALSE(fs::exists(dir_ / (name + ".borrowed")));
+    return made ? "" : made.error();
+  };
+  const auto configure = [&](const std::string& settings) { std::ofstream(work + "/.git/config", std::ios::app) << settings; };
+  configure("[core]\n\tsshCommand = touch '" + (dir_ / "ran") + "' #\n\tfsmonitor = touch '" + (dir_ / "ran") + "'\n");
+  EXPECT_EQ(take("good"), "");
+  EXPECT_EQ(Repository(dir_ / "good").Resolve("HEAD").value_or("none").size(), 40U);
+
+  const std::string plain = test::ReadFile(work + "/.git/config");
+  configure("[remote \"o\"]\n\turl = ssh://nowhere/x\n\tpromisor = true\n");
+  EXPECT_NE(take("promisor").find("is a partial clone"), std::string::npos);
+  std::ofstream(work + "/.git/config") << plain << "[extensions]\n\tpartialClone = o\n[remote \"o\"]\n\turl = ssh://nowhere/x\n";
+  EXPECT_NE(take("partial").find("is a partial clone"), std::string::npos);
+  // What an included file says is not read at all: a missing object is an error.
+  std::ofstream(dir_ / "included") << "[extensions]\n\tpartialClone = o\n[remote \"o\"]\n\turl = ssh://nowhere/x\n\tpromisor = true\n";
+  std::ofstream(work + "/.git/config") << plain << "[include]\n\tpath = " + (dir_ / "included") + "\n";
+  const std::string blob = BlobId("1\n");
+  fs::remove(work + "/.git/objects/" + blob.substr(0, 2) + "/" + blob.substr(2));
+  EXPECT_NE(take("missing"), "");
+  std::ofstream(work + "/.git/objects/info/alternates") << repository_.directory() << "/objects\n";
+  EXPECT_NE(take("alternates").find("borrows objects"), std::string::npos);
+  EXPECT_FALSE(fs::exists(dir_ / "ran"));
 }
 
 // git is killed while it takes the commits: the branch is at the old commit or at the new one, and

@@ -53,8 +53,12 @@ Outcome<ImportStream> ImportStream::Open() {
 }
 
 void ImportStream::Put(std::string_view bytes) {
+  if (buffer_.size() + bytes.size() >= kBuffer) {
+    Write(buffer_);
+    buffer_.clear();
+    if (bytes.size() >= kBuffer) return Write(bytes);  // large content is not copied
+  }
   buffer_ += bytes;
-  if (buffer_.size() >= kBuffer) Flush();
 }
 
 void ImportStream::PutData(std::string_view bytes) {
@@ -63,20 +67,20 @@ void ImportStream::PutData(std::string_view bytes) {
   Put("\n");
 }
 
-void ImportStream::Flush() {
-  for (std::size_t at = 0; at < buffer_.size() && problem_ == 0;) {
-    const ssize_t wrote = ::write(file_.get(), buffer_.data() + at, buffer_.size() - at);
+void ImportStream::Write(std::string_view bytes) {
+  while (!bytes.empty() && problem_ == 0) {
+    const ssize_t wrote = ::write(file_.get(), bytes.data(), bytes.size());
     if (wrote >= 0) {
-      at += static_cast<std::size_t>(wrote);
+      bytes.remove_prefix(static_cast<std::size_t>(wrote));
     } else if (errno != EINTR) {
       problem_ = errno;
     }
   }
-  buffer_.clear();
 }
 
 Outcome<int> ImportStream::Finish() {
-  Flush();
+  Write(buffer_);
+  buffer_.clear();
   if (problem_ == 0 && ::lseek(file_.get(), 0, SEEK_SET) != 0) problem_ = errno;
   if (problem_ != 0) return tl::unexpected(std::string("no memory for the commits: ") + std::strerror(problem_));
   return file_.get();

@@ -26,7 +26,7 @@ class ImportStream {
 
  private:
   explicit ImportStream(UniqueFd file) : file_(std::move(file)) {}
-  void Flush();
+  void Write(std::string_view bytes);
 
   UniqueFd file_;
   std::string buffer_;

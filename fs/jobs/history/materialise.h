@@ -19,9 +19,9 @@ namespace tierfs::history {
 // at last the mode.
 [[nodiscard]] Status SetAttributes(int entry, const Attributes& attributes);
 
-// Writes the items into `directory`, an open and empty directory of the caller's own: content, owners, modes, extended
-// attributes, symlinks, empty directories, special files. Every file is private until it is
-// complete. The first error ends it.
+// Writes the items into `directory`, an open and empty directory of the caller's own: content,
+// owners, modes, extended attributes, symlinks, empty directories, special files. Every file is
+// private until it is complete. The first error ends it.
 [[nodiscard]] Outcome<void> Materialise(const Repository& repository, const Items& items, int directory);
 
 }  // namespace tierfs::history

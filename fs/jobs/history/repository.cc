@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -24,6 +25,10 @@ namespace {
 
 constexpr const char* kNoGit = "git is not installed: apt install git";
 constexpr auto kStale = std::chrono::minutes(1);
+// How long a git may take. One that hangs, on a dead disk for example, must not hold up the history
+// for ever.
+constexpr auto kShort = std::chrono::minutes(1);
+constexpr auto kLong = std::chrono::minutes(10);
 // Settings of a new repository, for those who run git in it themselves.
 constexpr const char* kSettings =
     "[core]\n\tlogAllRefUpdates = always\n\tfsync = all\n"
@@ -67,16 +72,32 @@ struct Answer {
   Complaints complaints;
 };
 
-// Runs git to its end. An exit code other than 0 is the caller's to judge.
-Outcome<Answer> RunGit(Command command) {
+// Runs git to its end, or for as long as the patience lasts (0: without end). An exit code other
+// than 0 is the caller's to judge.
+Outcome<Answer> RunGit(Command command, std::chrono::milliseconds patience) {
   Answer answer;
+  command.patience = patience;
+  const auto begun = std::chrono::steady_clock::now();
   if (!command.raw_output) command.raw_output = [&](std::string_view bytes) { answer.output += bytes; };
   command.error = [&](const std::string& line) { answer.complaints.Add(line); };
   const auto code = RunProcess(command);
   if (!code && code.error().code == ENOENT) return tl::unexpected(std::string(kNoGit));
   if (!code) return tl::unexpected("git cannot be run: " + std::string(code.error().step) + ": " + Trouble(code.error().code));
   answer.code = *code;
+  if (answer.code != 0 && patience.count() > 0 && std::chrono::steady_clock::now() - begun > patience) {
+    const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(patience).count();
+    return tl::unexpected("git did not end within " + std::to_string(minutes) + (minutes == 1 ? " minute" : " minutes"));
+  }
   return answer;
+}
+
+// The names in a directory; none if it cannot be read. A failing disk throws nothing.
+std::vector<std::string> NamesIn(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code problem;
+  for (fs::directory_iterator each(directory, problem), end; !problem && each != end; each.increment(problem))
+    names.push_back(each->path().filename());
+  return names;
 }
 
 // The ids of files and symlinks in the output of `ls-tree -r -z`.
@@ -168,12 +189,12 @@ Outcome<void> SyncPath(const std::string& path) {
 // The objects come before the branch that needs them.
 Outcome<void> SyncNames(const std::string& repository, timespec since) {
   const std::string objects = repository + "/objects";
-  std::error_code problem;
   std::vector<std::string> changed;
-  for (const auto& entry : fs::directory_iterator(objects, problem)) {
+  for (const std::string& name : NamesIn(objects)) {
+    const std::string path = JoinPath(objects, name);
     struct stat st;
-    if (::stat(entry.path().c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
-    if (st.st_mtim.tv_sec >= since.tv_sec) changed.push_back(entry.path());
+    if (::stat(path.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
+    if (st.st_mtim.tv_sec >= since.tv_sec) changed.push_back(path);
   }
   changed.push_back(objects);
   changed.push_back(repository + "/refs/heads");
@@ -183,8 +204,72 @@ Outcome<void> SyncNames(const std::string& repository, timespec since) {
 
 std::string PushedRef(const std::string& remote) { return "refs/tierfs/pushed/" + BlobId(remote).substr(0, 16); }
 
-// The revision with the branch's name before a time or a number: "@{1}" is "main@{1}".
-std::string WithBranch(const std::string& revision) { return revision.starts_with("@{") ? Repository::kBranch + revision : revision; }
+// The revision with the branch's name in full: "@{1}" is "refs/heads/main@{1}". The repository's
+// own HEAD may be another branch.
+std::string WithBranch(const std::string& revision) {
+  if (revision.starts_with("@{")) return Repository::kRef + revision;
+  for (const std::string_view alias : {"HEAD", "@", Repository::kBranch}) {
+    if (!revision.starts_with(alias)) continue;
+    const std::string rest = revision.substr(alias.size());
+    if (rest.empty() || std::strchr("~^@", rest[0]) != nullptr) return Repository::kRef + rest;
+  }
+  return revision;
+}
+
+// A remote with a user and a password in it: SCHEME://USER:PASSWORD@HOST/PATH.
+struct RemoteParts {
+  std::string address;  // without the password; without the user too, if it is a web address
+  std::string user;
+  std::string password;
+  bool web = false;
+};
+RemoteParts PartsOf(const std::string& remote) {
+  RemoteParts parts{remote, "", "", false};
+  const std::size_t scheme = remote.find("://");
+  if (scheme == std::string::npos) return parts;
+  const std::size_t start = scheme + 3;
+  const std::size_t slash = std::min(remote.find('/', start), remote.size());
+  const std::size_t at = remote.substr(0, slash).rfind('@');
+  if (at == std::string::npos || at < start) return parts;
+  const std::string login = remote.substr(start, at - start);
+  const std::size_t colon = std::min(login.find(':'), login.size());
+  parts.web = remote.starts_with("http") || remote.starts_with("ftp");
+  parts.user = login.substr(0, colon);
+  if (colon < login.size()) parts.password = login.substr(colon + 1);
+  parts.address = remote.substr(0, start) + (parts.web ? "" : parts.user + "@") + remote.substr(at + 1);
+  return parts;
+}
+
+// The text that %XX escapes stand for.
+std::string Unescaped(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr == text.data() + i + 3) {
+      plain += static_cast<char>(byte);
+      i += 2;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+void Replace(std::string& text, const std::string& what, const std::string& with) {
+  if (what.empty()) return;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
+    text.replace(at, what.size(), with);
+}
+
+// Lets git have the user and the password without an argument that others can read in /proc.
+void AddLogin(Command& command, const RemoteParts& parts) {
+  command.environment.insert(command.environment.end(),
+                             {"TIERFS_USER=" + Unescaped(parts.user), "TIERFS_PASSWORD=" + Unescaped(parts.password), "GIT_CONFIG_COUNT=2",
+                              "GIT_CONFIG_KEY_0=credential.helper", "GIT_CONFIG_VALUE_0=", "GIT_CONFIG_KEY_1=credential.helper",
+                              "GIT_CONFIG_VALUE_1=!f() { test \"$1\" != get || printf 'username=%s\\npassword=%s\\n' \"$TIERFS_USER\" "
+                              "\"$TIERFS_PASSWORD\"; }; f"});
+}
 
 Outcome<void> CheckPaths(const std::vector<NewCommit>& commits) {
   const auto check = [](const std::string& path) -> Outcome<void> {
@@ -211,10 +296,18 @@ Command Repository::GitCommand(const std::vector<std::string>& arguments) const 
                        "-c",  "gc.reflogExpire=never",
                        "-c",  "gc.reflogExpireUnreachable=never",
                        "-c",  "gc.autoDetach=false"};
+  command.cancelled = cancelled_;
   command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
-  command.environment = {
-      "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",  "GIT_ATTR_NOSYSTEM=1",        "GIT_TERMINAL_PROMPT=0",  "LC_ALL=C",
-      "GIT_COMMITTER_NAME=tierfs",   "GIT_AUTHOR_NAME=tierfs", "GIT_COMMITTER_EMAIL=tierfs", "GIT_AUTHOR_EMAIL=tierfs"};
+  command.environment = {"GIT_CONFIG_GLOBAL=/dev/null",
+                         "GIT_CONFIG_NOSYSTEM=1",
+                         "GIT_ATTR_NOSYSTEM=1",
+                         "GIT_TERMINAL_PROMPT=0",
+                         "LC_ALL=C",
+                         "GIT_NO_LAZY_FETCH=1",
+                         "GIT_COMMITTER_NAME=tierfs",
+                         "GIT_AUTHOR_NAME=tierfs",
+                         "GIT_COMMITTER_EMAIL=tierfs",
+                         "GIT_AUTHOR_EMAIL=tierfs"};
   // What would lead git to other files.
   for (const char* name : {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
                            "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_TRACE"}) {
@@ -226,7 +319,7 @@ Command Repository::GitCommand(const std::vector<std::string>& arguments) const 
 Outcome<std::string> Repository::Run(const std::vector<std::string>& arguments, const std::string& input) const {
   Command command = GitCommand(arguments);
   command.input = input;
-  TIERFS_ASSIGN(Answer answer, RunGit(std::move(command)));
+  TIERFS_ASSIGN(Answer answer, RunGit(std::move(command), kLong));
   if (answer.code != 0) return tl::unexpected(answer.complaints.Text(answer.code));
   return std::move(answer.output);
 }
@@ -256,7 +349,7 @@ Outcome<void> Repository::Check() const {
   if (::stat(directory_.c_str(), &st) != 0) {
     return tl::unexpected("no repository at " + directory_ + ": " + (errno == ENOENT ? "'tierctl init' makes it" : Trouble(errno)));
   }
-  TIERFS_ASSIGN(const Answer kind, RunGit(GitCommand({"rev-parse", "--is-bare-repository", "--show-object-format"})));
+  TIERFS_ASSIGN(const Answer kind, RunGit(GitCommand({"rev-parse", "--is-bare-repository", "--show-object-format"}), kShort));
   if (kind.code != 0) {
     return tl::unexpected(directory_ + " is not a git repository (" + kind.complaints.Text(kind.code) +
                           "): restore it from the remote or a backup, or remove it and run 'tierctl init'");
@@ -287,7 +380,7 @@ Outcome<void> Repository::Check() const {
 
 Outcome<std::optional<CommitInfo>> Repository::Head() const {
   const std::string format = "--format=%(objectname) %(committerdate:unix) %(contents:trailers:key=Tierfs-Token,valueonly)";
-  TIERFS_ASSIGN(const Answer answer, RunGit(GitCommand({"for-each-ref", format, kRef})));
+  TIERFS_ASSIGN(const Answer answer, RunGit(GitCommand({"for-each-ref", format, kRef}), kShort));
   // A branch that cannot be read is a warning to git. It must not pass for an empty repository.
   if (answer.code != 0 || (answer.output.empty() && !answer.complaints.empty())) {
     return tl::unexpected("the branch 'main' of " + directory_ + " cannot be read (" + answer.complaints.Text(answer.code) +
@@ -307,22 +400,32 @@ Outcome<std::optional<CommitInfo>> Repository::Head() const {
 Outcome<std::string> Repository::Resolve(const std::string& revision) const {
   if (revision.empty() || revision.starts_with("-")) return tl::unexpected("'" + Quoted(revision) + "' is not a revision");
   const std::string name = WithBranch(revision);
-  TIERFS_ASSIGN(Answer answer, RunGit(GitCommand({"rev-parse", "--verify", name + "^{commit}"})));
-  if (answer.code != 0) {
-    TIERFS_ASSIGN(const auto head, Head());
-    return tl::unexpected(head ? "there is no revision " + Quoted(revision) : "there is no commit yet");
+  TIERFS_ASSIGN(const Answer answer, RunGit(GitCommand({"rev-parse", "--verify", name + "^{commit}"}), kShort));
+  const bool time_on_branch = name.find("@{") != std::string::npos && name.find('}') != std::string::npos;
+  if (answer.code == 0) {
+    // The record of the branch is younger than the time: a history that was taken over.
+    if (!time_on_branch || answer.complaints.first().find("only goes back to") == std::string::npos) return answer.output.substr(0, 40);
+    return ResolveByCommitTime(revision, name);
   }
-  // The record of the branch is younger than the time: a history that was taken over.
+  TIERFS_ASSIGN(const auto head, Head());
+  if (!head) return tl::unexpected(std::string("there is no commit yet"));
+  // A repository that was copied has no record of the branch at all.
+  if (time_on_branch && name.starts_with(kRef) && !Run({"reflog", "exists", kRef})) return ResolveByCommitTime(revision, name);
+  return tl::unexpected("there is no revision " + Quoted(revision));
+}
+
+Outcome<std::string> Repository::ResolveByCommitTime(const std::string& revision, const std::string& name) const {
   const std::size_t open = name.find("@{");
-  const std::size_t close = name.find('}', std::min(open, name.size()));
-  if (answer.complaints.first().find("only goes back to") != std::string::npos && close != std::string::npos) {
-    const std::string time = name.substr(open + 2, close - open - 2);
-    const std::string branch = open == 0 ? std::string(kBranch) : name.substr(0, open);
-    TIERFS_ASSIGN(std::string id, Run({"rev-list", "-1", "--before=" + time, branch, "--"}));
-    if (id.size() < 40) return tl::unexpected("the history begins after " + Quoted(revision));
-    TIERFS_ASSIGN(answer.output, Run({"rev-parse", "--verify", id.substr(0, 40) + name.substr(close + 1) + "^{commit}"}));
-  }
-  return answer.output.substr(0, 40);
+  const std::size_t close = name.find('}', open);
+  const std::string time = name.substr(open + 2, close - open - 2);
+  // Elsewhere git takes anything for a time. A number counts changes, which nobody recorded.
+  const bool number = time.find_first_not_of("0123456789-") == std::string::npos && time.find('-', 1) == std::string::npos;
+  if (number || !Run({"-c", "tierfs.time=" + time, "config", "--type=expiry-date", "--get", "tierfs.time"}))
+    return tl::unexpected("there is no revision " + Quoted(revision));
+  TIERFS_ASSIGN(const std::string id, Run({"rev-list", "-1", "--before=" + time, name.substr(0, open), "--"}));
+  if (id.size() < 40) return tl::unexpected("the history begins after " + Quoted(revision));
+  TIERFS_ASSIGN(const std::string found, Run({"rev-parse", "--verify", id.substr(0, 40) + name.substr(close + 1) + "^{commit}"}));
+  return found.substr(0, 40);
 }
 
 Outcome<Items> Repository::Read(const std::string& commit) const {
@@ -358,13 +461,13 @@ Outcome<void> Repository::ReadBlobs(const std::vector<std::string>& ids,
   BlobReader reader(visit);
   Outcome<void> result;
   std::atomic<bool> failed = false;
-  command.cancelled = &failed;
+  command.enough = &failed;
   command.raw_output = [&](std::string_view bytes) {
     if (failed) return;
     result = reader.Take(bytes);
     failed = !result;
   };
-  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command)));
+  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command), kLong));
   if (!result) return result;
   if (answer.code != 0 || reader.count() != ids.size()) {
     return tl::unexpected("the objects of " + directory_ + " cannot be read: " + answer.complaints.Text(answer.code));
@@ -387,12 +490,12 @@ Outcome<std::vector<std::string>> Repository::Append(const std::string& parent, 
   TIERFS_ASSIGN(command.input_file, stream.Finish());
   timespec begun;
   ::clock_gettime(CLOCK_REALTIME_COARSE, &begun);
-  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command)));
+  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command), kLong));
   if (answer.code != 0) {
     // It left a report with the paths of the commits.
     std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(directory_, ignored)) {
-      if (entry.path().filename().string().starts_with("fast_import_crash_")) fs::remove(entry.path(), ignored);
+    for (const std::string& name : NamesIn(directory_)) {
+      if (name.starts_with("fast_import_crash_")) fs::remove(JoinPath(directory_, name), ignored);
     }
     return tl::unexpected("git could not commit to " + directory_ + ": " + answer.complaints.Text(answer.code));
   }
@@ -404,12 +507,22 @@ Outcome<std::vector<std::string>> Repository::Append(const std::string& parent, 
   return ids;
 }
 
+std::vector<std::string> Repository::Locks() const {
+  std::vector<std::string> locks = {"/refs/heads/main.lock", "/HEAD.lock", "/packed-refs.lock"};
+  const std::string pushed = "/refs/tierfs/pushed/";
+  for (const std::string& name : NamesIn(directory_ + pushed)) {
+    if (name.ends_with(".lock")) locks.push_back(pushed + name);
+  }
+  return locks;
+}
+
 std::vector<std::string> Repository::RemoveStaleLocks() const {
   std::vector<std::string> lines;
-  for (const char* lock : {"/refs/heads/main.lock", "/HEAD.lock", "/packed-refs.lock"}) {
+  for (const std::string& lock : Locks()) {
     const std::string path = directory_ + lock;
     struct stat st;
-    if (::stat(path.c_str(), &st) != 0 || ::time(nullptr) - st.st_mtim.tv_sec <= std::chrono::seconds(kStale).count()) continue;
+    // A lock of the future is from before the clock was set back.
+    if (::stat(path.c_str(), &st) != 0 || std::abs(::time(nullptr) - st.st_mtim.tv_sec) <= std::chrono::seconds(kStale).count()) continue;
     if (::unlink(path.c_str()) == 0) lines.push_back("removed " + path + ", which a killed git had left");
   }
   return lines;
@@ -418,7 +531,7 @@ std::vector<std::string> Repository::RemoveStaleLocks() const {
 Outcome<void> Repository::TidyUp(const std::atomic<bool>& cancelled) const {
   Command command = GitCommand({"gc", "--auto", "--quiet"});
   command.cancelled = &cancelled;
-  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command)));
+  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command), kLong));
   if (answer.code != 0 && !cancelled)
     return tl::unexpected("git could not pack " + directory_ + ": " + answer.complaints.Text(answer.code));
   return {};
@@ -428,21 +541,27 @@ Outcome<void> Repository::Push(const std::string& remote, const std::atomic<bool
   TIERFS_ASSIGN(const auto head, Head());
   if (!head) return {};
   // The repository's own configuration may name a key or a program.
-  TIERFS_ASSIGN(const Answer own, RunGit(GitCommand({"config", "--get", "core.sshCommand"})));
+  TIERFS_ASSIGN(const Answer own, RunGit(GitCommand({"config", "--get", "core.sshCommand"}), kShort));
   std::vector<std::string> arguments = {"-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"};
   if (own.code != 0) {
     arguments.insert(arguments.end(), {"-c", "core.sshCommand=ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15"});
   }
-  arguments.insert(arguments.end(), {"push", "--porcelain", "--", remote, head->id + ":" + kRef});
+  const RemoteParts parts = PartsOf(remote);
+  arguments.insert(arguments.end(), {"push", "--porcelain", "--", parts.address, head->id + ":" + kRef});
   Command command = GitCommand(arguments);
+  if (parts.web && !parts.user.empty()) AddLogin(command, parts);
   command.cancelled = &cancelled;
-  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command)));
+  TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command), {}));
   if (cancelled) return tl::unexpected(std::string("the push was interrupted"));
   if (answer.code != 0) {
     if (answer.output.find("\n!\t") != std::string::npos || answer.output.starts_with("!\t")) {
-      return tl::unexpected("the remote " + Quoted(remote) + " refuses the branch 'main': somebody else has pushed other commits to it");
+      return tl::unexpected("the remote " + Quoted(WithoutPassword(remote)) +
+                            " refuses the branch 'main': somebody else has pushed other commits to it");
     }
-    return tl::unexpected("cannot push to " + Quoted(remote) + ": " + answer.complaints.Origin(answer.code));
+    std::string why = answer.complaints.Origin(answer.code);
+    Replace(why, remote, parts.address);
+    Replace(why, parts.password, "***");
+    return tl::unexpected("cannot push to " + Quoted(WithoutPassword(remote)) + ": " + why);
   }
   TIERFS_TRY(Run({"update-ref", PushedRef(remote), head->id}));
   return {};
@@ -464,6 +583,8 @@ Outcome<Repository::Unpushed> Repository::NotPushed(const std::string& remote) c
   }
   return unpushed;
 }
+
+std::string WithoutPassword(const std::string& remote) { return PartsOf(remote).address; }
 
 std::string BlobId(std::string_view content) {
   const std::string header = "blob " + std::to_string(content.size()) + '\0';

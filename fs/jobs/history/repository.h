@@ -51,6 +51,7 @@ class Repository {
   static constexpr const char* kBranch = "main";
   static constexpr const char* kRef = "refs/heads/main";
 
+  // Every git that runs is ended when `cancelled` is set.
   explicit Repository(std::string directory, const std::atomic<bool>* cancelled = nullptr)
       : directory_(std::move(directory)), cancelled_(cancelled) {}
   [[nodiscard]] const std::string& directory() const { return directory_; }
@@ -59,7 +60,9 @@ class Repository {
   // empty.
   [[nodiscard]] Outcome<void> Create() const;
   // Makes it a copy of the branch that is checked out in another repository: a bare one, a work
-  // tree, or its .git. With `prefix`, everything in its commits is put beneath that path.
+  // tree, or its .git. With `prefix`, everything in its commits is put beneath that path. The other
+  // repository may be anybody's: no file of its configuration is read by a git that could run a
+  // command named in it, and it may not borrow objects from elsewhere.
   [[nodiscard]] Outcome<void> CreateFrom(const std::string& other, const std::string& prefix = "") const;
   // Whether this is a repository that can be written, with all objects of its newest commit. The
   // error says what to do.
@@ -67,8 +70,9 @@ class Repository {
 
   // The newest commit of the branch; none in an empty repository.
   [[nodiscard]] Outcome<std::optional<CommitInfo>> Head() const;
-  // The object id of a commit that the text names: anything that git understands; "@{yesterday}"
-  // is a time on the branch.
+  // The object id of a commit that the text names: anything that git understands. HEAD is the
+  // newest commit of the branch, whatever the repository's own HEAD is; "@{yesterday}" is a time on
+  // the branch.
   [[nodiscard]] Outcome<std::string> Resolve(const std::string& revision) const;
   // Everything that a commit holds, in the form that RenderMeta takes, the tree itself included. Of
   // a commit made by hand: submodules and what lies beside kMetaPath are left out.
@@ -82,7 +86,8 @@ class Repository {
   // commit), or if a path is one that git cannot hold. A removed path that is a directory in the
   // parent is removed with all beneath.
   [[nodiscard]] Outcome<std::vector<std::string>> Append(const std::string& parent, const std::vector<NewCommit>& commits) const;
-  // Removes lock files that a killed git left. Returns a line for each.
+  // Removes lock files that a killed git left: their time is more than a minute away. Returns a
+  // line for each.
   [[nodiscard]] std::vector<std::string> RemoveStaleLocks() const;
   // Packs loose objects if there are many.
   [[nodiscard]] Outcome<void> TidyUp(const std::atomic<bool>& cancelled) const;
@@ -96,18 +101,25 @@ class Repository {
   };
   [[nodiscard]] Outcome<Unpushed> NotPushed(const std::string& remote) const;
 
-  // Runs git on this repository and returns its output. The error is its main line of error.
+  // Runs git on this repository, for at most 10 minutes, and returns its output. The error is its
+  // main line of error.
   [[nodiscard]] Outcome<std::string> Run(const std::vector<std::string>& arguments, const std::string& input = "") const;
   // A git command for this repository, with a fixed environment: no file of the user's or the
   // machine's configuration, no hooks, no questions.
   [[nodiscard]] Command GitCommand(const std::vector<std::string>& arguments) const;
 
  private:
+  [[nodiscard]] std::vector<std::string> Locks() const;
+  [[nodiscard]] Outcome<std::string> ResolveByCommitTime(const std::string& revision, const std::string& name) const;
+
   const std::string directory_;
-  const std::atomic<bool>* cancelled_;
+  const std::atomic<bool>* const cancelled_;
 };
 
-[[nodiscard]] inline std::string WithoutPassword(const std::string& s) { return s; }
+// The remote as a message may show it: without the user and the password of a web address, or the
+// password of another.
+[[nodiscard]] std::string WithoutPassword(const std::string& remote);
+
 // Why no commit can hold the path: a few words that go on from "it"; null if a commit can.
 [[nodiscard]] const char* WhyGitCannotHold(const std::string& path);
 
