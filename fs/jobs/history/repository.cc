@@ -297,6 +297,7 @@ Command Repository::GitCommand(const std::vector<std::string>& arguments) const 
                        "-c",  "gc.reflogExpireUnreachable=never",
                        "-c",  "gc.autoDetach=false"};
   command.cancelled = cancelled_;
+  command.umask = 077;  // the daemon itself has none
   command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
   command.environment = {"GIT_CONFIG_GLOBAL=/dev/null",
                          "GIT_CONFIG_NOSYSTEM=1",
