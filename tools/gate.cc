@@ -118,8 +118,8 @@ void List(const Request& request, Outcome& outcome) {
 
 // --- release
 
-// Removes the rules for the paths and what is beneath, or for exactly these paths. Returns the paths
-// that had one.
+// Removes the rules for the paths and what is beneath, or for exactly these paths. Returns the
+// paths that had one.
 tl::expected<std::vector<std::string>, std::string> Release(const Config& config, const std::vector<std::string>& paths, bool beneath,
                                                             bool dry_run) {
   std::vector<std::string> released;

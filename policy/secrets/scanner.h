@@ -43,8 +43,8 @@ struct RuleFile {
 using Skip = std::function<bool(const std::string& rule)>;
 [[nodiscard]] std::vector<Finding> Scan(const Rules& rules, std::string_view path, std::string_view content, const Skip& skip = {});
 
-// Whether it is no text: a control character anywhere, other than white space, backspace and escape,
-// or more than a quarter of bytes that are not UTF-8. Text in Latin-1 has fewer.
+// Whether it is no text: a control character anywhere, other than white space, backspace and
+// escape, or more than a quarter of bytes that are not UTF-8. Text in Latin-1 has fewer.
 [[nodiscard]] bool IsBinary(std::string_view content);
 
 // The TOML text of the built-in rules.

@@ -68,7 +68,8 @@ bool IsFull() {
   constexpr std::uint64_t kNothing = 64 << 10;  // what a file's last page may leave
   struct statvfs st {};
   if (::statvfs(".", &st) != 0) return false;
-  return st.f_bavail * st.f_bsize < kNothing || (st.f_files > 0 && st.f_ffree == 0);  // btrfs counts no files
+  // btrfs counts no files.
+  return st.f_bavail * st.f_bsize < kNothing || (st.f_files > 0 && st.f_ffree == 0);
 }
 
 [[noreturn]] void Become(const Request& request, int output) {

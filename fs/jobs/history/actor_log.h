@@ -24,8 +24,9 @@ struct Noted {
   void Add(const Noted& later);
 };
 
-// Owns the notes until they are taken, which is soon, so that a caller never waits for long. Thread-safe; the mutex is a leaf. Bounded:
-// past kLimit paths it forgets who changed them. The feed still records the changes themselves.
+// Owns the notes until they are taken, which is soon, so that a caller never waits for long.
+// Thread-safe; the mutex is a leaf. Bounded: past kLimit paths it forgets who changed them. The
+// feed still records the changes themselves.
 class ActorLog {
  public:
   static constexpr std::size_t kLimit = 200'000;

@@ -84,7 +84,7 @@ class Committer {
     std::vector<gate::Entry> found;                   // to be moved to tier 2
     std::vector<NewCommit> commits;                   // not yet in the repository
     std::uint64_t bytes = 0;                          // of content in them
-    std::uint64_t grown = 0;                          // of these, new content that counts for the gate
+    std::uint64_t grown = 0;                          // new content that counts for the gate
     bool first = false;                               // nothing was committed before
     std::map<std::string, std::optional<Item>> undo;  // the items as they were
   };

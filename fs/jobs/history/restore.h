@@ -41,8 +41,8 @@ struct RestoreInput {
 // the items hold. What tier 1 has beneath a path and the items do not have is removed; other tiers
 // are left alone. Nothing is lost: what the newest commit does not hold exactly as it is now is
 // noted and left alone, as is what git cannot hold. Changes nothing. Fails if the items lack a
-// path, or if a directory that has to go holds files that stay. A path that the items leave to a lower
-// layer cannot be given back to it: it is noted and left alone.
+// path, or if a directory that has to go holds files that stay. A path that the items leave to a
+// lower layer cannot be given back to it: it is noted and left alone.
 [[nodiscard]] Outcome<RestorePlan> PlanRestore(const RestoreInput& input, const std::vector<std::string>& paths);
 
 // Takes the steps, and calls `done` after each. A file is complete, and durable, before it gets its
