@@ -264,11 +264,11 @@ void Replace(std::string& text, const std::string& what, const std::string& with
 
 // Lets git have the user and the password without an argument that others can read in /proc.
 void AddLogin(Command& command, const RemoteParts& parts) {
-  command.environment.insert(command.environment.end(),
-                             {"TIERFS_USER=" + Unescaped(parts.user), "TIERFS_PASSWORD=" + Unescaped(parts.password), "GIT_CONFIG_COUNT=2",
-                              "GIT_CONFIG_KEY_0=credential.helper", "GIT_CONFIG_VALUE_0=", "GIT_CONFIG_KEY_1=credential.helper",
-                              "GIT_CONFIG_VALUE_1=!f() { test \"$1\" != get || printf 'username=%s\\npassword=%s\\n' \"$TIERFS_USER\" "
-                              "\"$TIERFS_PASSWORD\"; }; f"});
+  const std::string helper = R"(!f() { test "$1" != get || printf 'username=%s\npassword=%s\n' "$TIERFS_USER" "$TIERFS_PASSWORD"; }; f)";
+  command.environment.insert(
+      command.environment.end(),
+      {"TIERFS_USER=" + Unescaped(parts.user), "TIERFS_PASSWORD=" + Unescaped(parts.password), "GIT_CONFIG_COUNT=2",
+       "GIT_CONFIG_KEY_0=credential.helper", "GIT_CONFIG_VALUE_0=", "GIT_CONFIG_KEY_1=credential.helper", "GIT_CONFIG_VALUE_1=" + helper});
 }
 
 Outcome<void> CheckPaths(const std::vector<NewCommit>& commits) {

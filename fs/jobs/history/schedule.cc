@@ -1,6 +1,7 @@
 #include "fs/jobs/history/schedule.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace tierfs::history {
 
@@ -40,17 +41,11 @@ bool Schedule::SomethingIsDue(const std::set<std::string>& open, Clock::time_poi
 void Schedule::Committed(const std::set<std::string>& unsettled, const std::set<std::string>& open, Clock::time_point before) {
   for (auto each = notes_.begin(); each != notes_.end();) {
     auto& [path, note] = *each;
-    if (unsettled.contains(path)) {
-      ++each;
-    } else if (open.contains(path)) {
-      // The opener goes on changing it. A note without a change waits for the close.
-      if (IsDue(note, true, before)) note.first = before;
-      ++each;
-    } else if (note.last > before) {
-      ++each;
-    } else {
-      each = notes_.erase(each);
-    }
+    const bool waits = unsettled.contains(path);
+    const bool is_open = open.contains(path);
+    // The opener goes on changing it. A note without a change waits for the close.
+    if (!waits && is_open && IsDue(note, true, before)) note.first = before;
+    each = waits || is_open || note.last > before ? std::next(each) : notes_.erase(each);
   }
   count_ = notes_.size();
 }

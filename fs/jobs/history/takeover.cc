@@ -42,7 +42,7 @@ bool IsThere(int directory, const std::string& path) { return OpenBeneath(direct
 
 // The id of a branch's newest commit; "" if there is none.
 std::string TipOf(int git, const std::string& branch) {
-  if (const std::string id = FirstLine(TextOf(git, branch)); !id.empty()) return id;
+  if (std::string id = FirstLine(TextOf(git, branch)); !id.empty()) return id;
   const std::string packed = "\n" + TextOf(git, "packed-refs");
   const std::size_t at = packed.find(" " + branch + "\n");  // ID NAME
   const std::size_t line = at == std::string::npos ? at : packed.rfind('\n', at) + 1;
