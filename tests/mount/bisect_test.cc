@@ -244,7 +244,8 @@ TEST_F(Bisect, WorksWhileProgramsWriteAndNewCommitsAppear) {
   const pid_t writer = ::fork();
   if (writer == 0) {
     for (int i = 0;; ++i) {
-      WriteFile(Mnt("etc/number"), std::to_string(i));
+      // Many files: one that was truncated and not yet written looks the same each time.
+      WriteFile(Mnt("etc/number" + std::to_string(i % 50)), std::to_string(i));
       WriteFile(Mnt("data" + std::to_string(i % 50)), std::to_string(i));
       ::usleep(2000);
     }

@@ -64,7 +64,7 @@ TEST_F(HistoryFails, OnAFullDisk) {
       0);
   for (int i = 0; i < 50; ++i) {
     std::string lines;
-    for (int line = 0; line < 300; ++line) lines += std::to_string(i * 7919 + line * line * 104729 % 65537) + "\n";
+    for (int line = 0; line < 300; ++line) lines += std::to_string(i * 7919 + line * line % 65537) + "\n";
     WriteFile(Mnt("etc/f" + std::to_string(i)), lines);
   }
   ExpectTrouble("space");
