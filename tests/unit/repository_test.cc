@@ -246,7 +246,7 @@ TEST_F(RepositoryTest, BrokenRepositoriesAreNamed) {
 }
 
 TEST_F(RepositoryTest, AReadOnlyDiskIsNamed) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_EQ(::geteuid(), 0U) << "needs root";
   const std::string& path = repository_.directory();
   ASSERT_EQ(::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr), 0);
   ASSERT_EQ(::mount(nullptr, path.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr), 0);
@@ -474,7 +474,7 @@ TEST_F(RepositoryTest, AKilledGitLeavesTheBranchWhole) {
 }
 
 TEST_F(RepositoryTest, AHistoryIsMaterialised) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_EQ(::geteuid(), 0U) << "needs root";
   NewCommit commit = CommitOf({File("closed/secret", "s"), {"closed/run", false, true, "r"}, {"link", true, false, "/etc/passwd"}});
   commit.meta =
       "#mtree\n. type=dir uid=3 gid=4 mode=0711\n./closed type=dir uid=1000 gid=1000 mode=0555\n"
