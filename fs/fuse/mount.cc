@@ -162,6 +162,7 @@ void Mount::Initialise(fuse_conn_info* connection) {
   // for security.capability before each write.
   WantKillPriv(*connection);
   RefuseFeature(*connection, FUSE_CAP_WRITEBACK_CACHE);
+  RefuseInterrupts(*connection);  // no operation ends early when its caller gets a signal
   kernel_opens_directories_ = (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
   connection->max_write = kMaxWrite;
   connection->max_readahead = kMaxWrite;

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 namespace tierfs::test {
 namespace fs = std::filesystem;
 namespace {
@@ -33,6 +35,7 @@ bool Differs(const Record& a, const Record& b) {
 }  // namespace
 
 void CrashTest::UseSeveralDisks() {
+  several_disks_ = true;
   UseTier(1, MakeFileSystem(FileSystem::kExt4, 64) + "/tree");
   UseTier(3, MakeFileSystem(FileSystem::kTmpfs, 64) + "/tree");
 }
@@ -113,6 +116,17 @@ void CrashTest::ExpectChangesListed(int tier) {
   }
 }
 
+void CrashTest::ExpectNothingToMend(const std::string& story) const {
+  const Ran check = Execute({TIERCTL_BINARY, "check", "--json", ConfigFile()});
+  const auto report = nlohmann::json::parse(check.out, nullptr, false);
+  ASSERT_TRUE(report.is_object()) << story << check.out << check.err;
+  for (const auto& finding : report["findings"]) {
+    // A file of several names does not move to another file system.
+    const bool stays = several_disks_ && finding["code"] == "misplaced" && Stat(Mnt(finding["path"])).st_nlink > 1;
+    EXPECT_TRUE(stays) << story << finding.dump();
+  }
+}
+
 void CrashTest::ExpectLinksCounted() const {
   for (int i = 0; i < 2; ++i) EXPECT_EQ(VersionOf(ReadFile(Mnt("linked/f" + std::to_string(i)))), i);
   std::map<ino_t, std::vector<std::string>> names;
@@ -147,8 +161,7 @@ void CrashTest::ExpectRecovered(const std::vector<Operation>& operations, int fi
     for (const auto& [path, version] : found) ADD_FAILURE() << "found " << path << " " << version;
     for (const auto& [path, version] : model_) ADD_FAILURE() << "expected " << path << " " << version;
   }
-  const Ran check = Execute({TIERCTL_BINARY, "check", ConfigFile()});
-  EXPECT_EQ(check.code, 0) << "under way: " << description << "\n" << check.out << check.err;
+  ExpectNothingToMend("under way: " + description + "\n" + settled.out);
   ExpectLinksCounted();
   for (const int tier : kTracked) ExpectChangesListed(tier);
   if (!unfinished.empty()) ::unlink(Mnt(unfinished).c_str());

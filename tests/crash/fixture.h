@@ -29,10 +29,13 @@ class CrashTest : public OverlayTest {
   std::mt19937 random_{12345};
 
  private:
+  // Runs `check`. `story` is told with a finding.
+  void ExpectNothingToMend(const std::string& story) const;
   void ExpectLinksCounted() const;
   [[nodiscard]] Model Found(const std::string& unfinished);
   void ExpectChangesListed(int tier);
 
+  bool several_disks_ = false;
   Model model_;
   int next_version_ = 1000;
   std::map<int, std::string> tokens_;

@@ -87,6 +87,32 @@ TEST_F(Check, MisplacedFilesAreSettled) {
   EXPECT_EQ(TreesWith("d/a"), std::set<int>{3});
 }
 
+// No rename moves all names of a file at once to another file system, and no repair takes it apart.
+TEST_F(Check, AFileOfSeveralNamesStaysOnItsFileSystemAndTheCureIsTrue) {
+  UseTier(1, MakeFileSystem(FileSystem::kTmpfs, 16) + "/tree");
+  SetPolicy("1 /etc/\n");
+  ASSERT_TRUE(Mount()) << Refusal();
+  MakeDirs(Mnt("etc"));
+  WriteFile(Mnt("a"), "a");
+  ASSERT_EQ(::link(Mnt("a").c_str(), Mnt("b").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("a").c_str(), Mnt("etc/a").c_str()), 0);
+  const std::set<std::string> finding{"misplaced etc/a"};
+  EXPECT_EQ(Findings(), finding);
+  EXPECT_EQ(Findings({"--repair"}), finding);
+  const std::string said = Tierctl({"check", Mnt()}).out;
+  EXPECT_NE(said.find("it stays because it has 2 names"), std::string::npos) << said;
+  EXPECT_NE(said.find("cure: remove its other names"), std::string::npos) << said;
+  EXPECT_EQ(Stat(Mnt("etc/a")).st_ino, Stat(Mnt("b")).st_ino);
+  ASSERT_EQ(::unlink(Mnt("b").c_str()), 0);
+  ExpectMended(finding);
+  EXPECT_EQ(TreesWith("etc/a"), std::set<int>{1});
+  ASSERT_EQ(::link(Mnt("etc/a").c_str(), Mnt("etc/c").c_str()), 0);
+  ASSERT_EQ(::rename(Mnt("etc/c").c_str(), Mnt("c").c_str()), 0);
+  ASSERT_EQ(Shell("cp -a " + Mnt("c") + " " + Mnt("d") + " && mv " + Mnt("d") + " " + Mnt("c")).code, 0);
+  EXPECT_EQ(Findings(), std::set<std::string>{});
+  EXPECT_EQ(TreesWith("c"), std::set<int>{2});
+}
+
 TEST_F(Check, StrayWhiteoutsAreRemoved) {
   const std::string lower = AddLower("lower");
   WriteFile(lower + "/needed", "x");

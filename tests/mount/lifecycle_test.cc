@@ -172,6 +172,34 @@ TEST_F(Lifecycle, OperationsAreLoggedOnlyOnRequest) {
   EXPECT_NE(debug.find("setxattr: Operation not permitted"), std::string::npos) << debug;
 }
 
+// A program with a timer, or any program in Go, gets signals all the time. The daemon refuses
+// interrupts. libfuse would keep them in memory while requests come over io_uring; AddressSanitizer
+// finds those at the end.
+TEST_F(Lifecycle, SignalsToAProgramThatWaitsLeaveNothingInTheDaemon) {
+  ASSERT_TRUE(Mount()) << Refusal();
+  Unmount();
+  const char* signalled =
+      "import os, signal\n"
+      "signal.signal(signal.SIGALRM, lambda *ignored: None)\n"
+      "signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)\n"
+      "for i in range(2000): os.listxattr('.')\n";
+  WriteFile(Base("signalled.py"), signalled);
+  const Ran ran = Shell(std::string(TIERFS_BINARY) + " -d " + ConfigFile() + " " + Mnt() + " 2>" + Base("log") +
+                        " & for i in $(seq 500); do mountpoint -q " + Mnt() + " && break; sleep 0.02; done; cd " + Mnt() +
+                        " && for i in 1 2 3 4; do python3 " + Base("signalled.py") + " & done; wait -n; wait -n; wait -n; wait -n; cd / && " +
+                        UmountCommand() + "; wait");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  const std::string log = ReadFile(Base("log"));
+  const auto count = [&log](const std::string& opcode) {
+    std::size_t found = 0;
+    for (std::size_t at = 0; (at = log.find("opcode: " + opcode + " ", at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  EXPECT_GE(count("LISTXATTR"), 8000U);
+  EXPECT_GE(count("INTERRUPT"), 1U);
+  EXPECT_EQ(log.find("\nINTERRUPT: "), std::string::npos) << "an interrupt was taken up";
+}
+
 TEST_F(Lifecycle, PassthroughIsOnUnlessSwitchedOff) {
   ASSERT_TRUE(Mount("passthrough=no")) << Refusal();
   EXPECT_FALSE(Passthrough());

@@ -16,6 +16,7 @@
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
 #include "fs/os/list_dir.h"
+#include "fs/os/mounts.h"
 #include "fs/os/paths.h"
 #include "fs/tier/entry.h"
 #include "fs/tier/layer.h"
@@ -45,6 +46,7 @@ class TreeCheck {
       const auto st = tiers_[tier] ? StatFd(tiers_[tier].get()) : Result<struct stat>(FailErrno("open"));
       if (!st) return tl::unexpected("tierctl: " + path + ": " + std::strerror(st.error().code));
       devices_[tier] = st->st_dev;
+      mounts_[tier] = MountOf(tiers_[tier].get()).value_or(0);
     }
     for (const std::string& path : subject_.config.lower) {
       lowers_.emplace_back(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -137,7 +139,7 @@ class TreeCheck {
       if (!path.empty()) ForeignAttributes(path, tier);
     }
     if (!others.Empty() && (!others.Single() || !directories.Empty())) Duplicate(path, standing, others, directories);
-    if (others.Single()) Misplaced(path, others.First());
+    if (others.Single()) Misplaced(path, others.First(), *standing.at[others.First()]);
     for (const LayerIndex tier : whiteouts) StrayWhiteout(path, tier, others);
     if (!directories.Empty() && !path.empty()) DirectoryAttributes(path, standing, directories);
     return !directories.Empty();
@@ -226,9 +228,19 @@ class TreeCheck {
     return {};
   }
 
-  void Misplaced(const std::string& path, LayerIndex tier) {
+  void Misplaced(const std::string& path, LayerIndex tier, const struct stat& st) {
     const LayerIndex home = LayerOf(subject_.policy.DecisionFor(path, false).tier);
     if (home == tier) return;
+    // One rename moves one name only, and a copy would be a second file (LayerSet::SameMount).
+    const bool across = devices_[home] != devices_[tier] || mounts_[home] != mounts_[tier];
+    if (across && st.st_nlink > 1) {
+      return Found({"misplaced",
+                    path,
+                    "it is in " + TierName(tier) + " and belongs to " + TierName(home) + ", on another file system; it stays because it has " +
+                        std::to_string(st.st_nlink) + " names",
+                    "remove its other names, then `tierctl settle` moves it; or put a copy (cp -a) in its place",
+                    {}});
+    }
     Finding finding{"misplaced",
                     path,
                     "it is in " + TierName(tier) + " and belongs to " + TierName(home),
@@ -396,6 +408,7 @@ class TreeCheck {
   const Progress progress_;
   std::array<UniqueFd, kTierCount> tiers_;
   std::array<dev_t, kTierCount> devices_{};
+  std::array<std::uint64_t, kTierCount> mounts_{};
   std::vector<UniqueFd> lowers_;
   std::optional<std::string> parts_path_;  // the last argument of PartsOf
   LayerMask parts_;                        // the result for parts_path_
