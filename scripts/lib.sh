@@ -51,12 +51,17 @@ jobs() {
   echo "$((cores < memory ? cores : memory))"
 }
 
+configure() {  # PRESET
+  local launcher=()
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  quietly "configure-$1" "configure ($1)" cmake --preset "$1" "${launcher[@]}"
+}
+
 # build PRESET [TARGET...]
 build() {
-  local preset=$1 launcher=()
+  local preset=$1
   shift
-  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  quietly "configure-$preset" "configure ($preset)" cmake --preset "$preset" "${launcher[@]}"
+  configure "$preset"
   quietly "build-$preset" "build ($preset)" cmake --build --preset "$preset" --parallel "$(jobs)" ${*:+--target "$@"}
 }
 

@@ -122,39 +122,37 @@ void Backup(const Request& request, Outcome& outcome) {
   if (request.json) PrintJson(all);
 }
 
-void AddTool(CLI::App* backup, Outcome& outcome, BackupTool tool, const char* name, const char* what, const char* destination,
+void AddTool(Verb backup, Outcome& outcome, BackupTool tool, const char* name, const char* what, const char* destination,
              const char* footer) {
-  auto* verb = backup->add_subcommand(name, what);
+  const Verb verb = backup.AddVerb(name, what);
   auto request = std::make_shared<Request>();
   request->job.tool = tool;
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name; it has to be mounted")->required();
-  verb->add_option("DESTINATION", request->job.destination, destination)->required()->check([](const std::string& text) {
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name; it has to be mounted").Required();
+  verb.AddOption("DESTINATION", request->job.destination, destination).Required().Check([](const std::string& text) {
     return text.empty() || text == "/" ? std::string("not a valid backup destination") : std::string();
   });
-  verb->add_option("OPTIONS", request->job.tool_options,
-                   std::string("behind -- : options for the call of ") + name + " that copies, as --option=value");
-  verb->add_option("-t,--tier", request->tiers, "only this tier (1 and 2); may be given again")
-      ->check(CLI::Range(1, 3))
-      ->allow_extra_args(false);
-  verb->add_flag("--full", request->job.full, "make a full pass: compare or read everything");
-  verb->add_option("--full-every", request->job.full_every, "make a pass a full one after this many days (7)")->check(CLI::Range(0, 36500));
+  verb.AddOption("OPTIONS", request->job.tool_options,
+                 std::string("behind -- : options for the call of ") + name + " that copies, as --option=value");
+  verb.AddOption("-t,--tier", request->tiers, "only this tier (1 and 2); may be given again").Between(1, 3).OneValueEach();
+  verb.AddFlag("--full", request->job.full, "make a full pass: compare or read everything");
+  verb.AddOption("--full-every", request->job.full_every, "make a pass a full one after this many days (7)").Between(0, 36500);
   if (tool != BackupTool::kRsync) {
-    verb->add_flag("--skip-unchanged", request->job.skip_unchanged, "make no archive when nothing has changed since the last one");
+    verb.AddFlag("--skip-unchanged", request->job.skip_unchanged, "make no archive when nothing has changed since the last one");
   }
-  verb->add_flag("--verify", request->job.verify, "compare the copy with the tree afterwards");
-  verb->add_flag("-n,--dry-run", request->job.dry_run, "only say what would be done");
-  verb->add_flag("-q,--quiet", request->quiet, "print only findings and errors");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer(footer);
-  verb->callback([request, &outcome] { Backup(*request, outcome); });
+  verb.AddFlag("--verify", request->job.verify, "compare the copy with the tree afterwards");
+  verb.AddFlag("-n,--dry-run", request->job.dry_run, "only say what would be done");
+  verb.AddFlag("-q,--quiet", request->quiet, "print only findings and errors");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer(footer);
+  verb.OnRun([request, &outcome] { Backup(*request, outcome); });
 }
 
 }  // namespace
 
-void AddBackup(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("backup", "Backs up tiers 1 and 2 with rsync, borg or restic; copies only what changed");
-  verb->require_subcommand(1);
-  verb->footer(
+void AddBackup(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("backup", "Backs up tiers 1 and 2 with rsync, borg or restic; copies only what changed");
+  verb.NeedsVerb();
+  verb.Footer(
       "Each tool has its own --help. Exit codes: 0 the backup is complete; 1 it is complete, and a full pass found what earlier passes "
       "had\n"
       "missed, or --verify a difference; 2 wrong usage; 3 it is not complete, and the next run repeats it.\n"

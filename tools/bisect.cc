@@ -242,33 +242,32 @@ void Bisect(Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddBisect(CLI::App& app, Outcome& outcome) {
-  auto* verb =
-      app.add_subcommand("bisect", "Finds the commit of tier 1 that broke something, by running a command in a clone of the mount");
+void AddBisect(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("bisect", "Finds the commit of tier 1 that broke something, by running a command in a clone of the mount");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("--good", request->search.good, "a revision with which the command succeeds")->required();
-  verb->add_option("--bad", request->search.bad, "a later revision with which it fails")->required();
-  verb->add_option_function<double>(
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("--good", request->search.good, "a revision with which the command succeeds").Required();
+  verb.AddOption("--bad", request->search.bad, "a later revision with which it fails").Required();
+  verb.AddOption(
           "--timeout", [request](double seconds) { request->search.time_limit = LimitOf(seconds); },
           "seconds for one run; one that takes longer is bad")
-      ->check(CLI::PositiveNumber);
-  verb->add_flag("--empty-state", request->search.empty_state, "with an empty tier 3");
-  verb->add_flag("--network", request->search.network,
-                 "with the machine's network and services; otherwise a run has a loopback device of its own");
-  verb->add_option("--disk", request->search.space_directory,
-                   "a directory for what the command writes, instead of half of the machine's memory; emptied afterwards")
-      ->check(CLI::ExistingDirectory);
-  verb->add_option("--hash", request->compared, "the tiers that are read and hashed before and after, such as 1,2,4; 0: none")
-      ->delimiter(',')
-      ->allow_extra_args(false)  // what follows is the command
-      ->check(CLI::Range(0, 4))
-      ->capture_default_str();
-  verb->add_flag("-v,--verbose", request->verbose, "show the output of the command, on stderr");
-  verb->add_flag("-n,--dry-run", request->dry_run, "only say which commits are in question");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->add_option("COMMAND", request->search.command, "after --: the command and its arguments")->required();
-  verb->footer(
+      .Positive();
+  verb.AddFlag("--empty-state", request->search.empty_state, "with an empty tier 3");
+  verb.AddFlag("--network", request->search.network,
+               "with the machine's network and services; otherwise a run has a loopback device of its own");
+  verb.AddOption("--disk", request->search.space_directory,
+                 "a directory for what the command writes, instead of half of the machine's memory; emptied afterwards")
+      .ExistingDirectory();
+  verb.AddOption("--hash", request->compared, "the tiers that are read and hashed before and after, such as 1,2,4; 0: none")
+      .SeparatedBy(',')
+      .OneValueEach()  // what follows is the command
+      .Between(0, 4)
+      .ShowsDefault();
+  verb.AddFlag("-v,--verbose", request->verbose, "show the output of the command, on stderr");
+  verb.AddFlag("-n,--dry-run", request->dry_run, "only say which commits are in question");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.AddOption("COMMAND", request->search.command, "after --: the command and its arguments").Required();
+  verb.Footer(
       "Each run sees the mount, at its mountpoint, with tier 1 as it was at one commit (TIERFS_REVISION). The command starts in the\n"
       "mountpoint. It exits with 0 if all is well, 125 if it cannot tell, 1 to 127 if not; anything else ends the search. What it\n"
       "changes in the mount is thrown away, and what it leaves running is killed. It is root without the rights to mount, to trace and\n"
@@ -277,7 +276,7 @@ void AddBisect(CLI::App& app, Outcome& outcome) {
       "what programs change there while a run goes on may be seen half done.\n"
       "Revisions are as git knows them, and '@{yesterday}'. Exit code 1: the good revision fails too, the bad one passes, or only\n"
       "skipped commits are left. 3: nothing was found out.");
-  verb->callback([request, &outcome] { Bisect(*request, outcome); });
+  verb.OnRun([request, &outcome] { Bisect(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

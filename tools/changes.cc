@@ -111,21 +111,21 @@ void Changes(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddChanges(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("changes", "The paths of a tier that changed since a token, each once with its last state");
+void AddChanges(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("changes", "The paths of a tier that changed since a token, each once with its last state");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("-t,--tier", request->tier, "which tier (2)")->check(CLI::Range(1, 3));
-  verb->add_option("-s,--since", request->since, "the token that the last listing ended with; without it every entry is listed");
-  verb->add_flag("--tree", request->tree, "only print the directory that the paths are relative to");
-  verb->add_flag("-0", request->nul, "end each record with a NUL, paths as they are");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer(
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("-t,--tier", request->tier, "which tier (2)").Between(1, 3);
+  verb.AddOption("-s,--since", request->since, "the token that the last listing ended with; without it every entry is listed");
+  verb.AddFlag("--tree", request->tree, "only print the directory that the paths are relative to");
+  verb.AddFlag("-0", request->nul, "end each record with a NUL, paths as they are");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer(
       "A record is a letter, a space and the path, relative to the tier's tree (\".\" is the tree itself): A added, M modified,\n"
       "m metadata only (a file rewritten with the same bytes too, when its checksum was known), D deleted. The last record is\n"
       "\"= TOKEN\", the token for the next time. More may be listed than has changed, never less. Exit code 4: the token cannot be\n"
       "answered any more, and every entry has been listed; deletions are unknown, so compare whole trees.");
-  verb->callback([request, &outcome] { Changes(*request, outcome); });
+  verb.OnRun([request, &outcome] { Changes(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

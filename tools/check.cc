@@ -94,18 +94,18 @@ void Check(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddCheck(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("check", "Checks the trees and the catalogue of a mount; with --repair also repairs them");
+void AddCheck(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("check", "Checks the trees and the catalogue of a mount; with --repair also repairs them");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_flag("--repair", request->repair, "repair everything that needs no decision by a person");
-  verb->add_flag("-n,--dry-run", request->dry_run, "with --repair: only say what would be repaired");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer(
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddFlag("--repair", request->repair, "repair everything that needs no decision by a person");
+  verb.AddFlag("-n,--dry-run", request->dry_run, "with --repair: only say what would be repaired");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer(
       "Works mounted and unmounted. Codes: layer-replaced, identity, duplicate, misplaced, stray-whiteout, directory-attributes,\n"
       "unfinished-directory, foreign-mount, foreign-attribute, unreadable, open-intent, catalogue-damaged, catalogue-differs. After\n"
       "layer-replaced or identity nothing else is looked at. Exit code 1: something was found and is not repaired.");
-  verb->callback([request, &outcome] { Check(*request, outcome); });
+  verb.OnRun([request, &outcome] { Check(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

@@ -1,6 +1,7 @@
 // tierctl commit, push and git: the repository of tier 1.
 #include <iostream>
 
+#include "fs/jobs/history/remote.h"
 #include "fs/os/paths.h"
 #include "tools/history.h"
 #include "tools/output.h"
@@ -39,7 +40,7 @@ void Push(const Request& request, Outcome& outcome) {
   const auto reply = Ask(history->config, protocol::Push{});
   if (!reply) return Refuse(reply.error(), outcome);
   if (request.json) return PrintJson(*reply);
-  std::cout << reply->commits << " commits pushed to " << Printable(history::WithoutPassword(reply->remote)) << "\n";
+  std::cout << reply->commits << " commits pushed to " << Printable(history::Remote(reply->remote).address()) << "\n";
 }
 
 void Git(const Request& request, Outcome& outcome) {
@@ -48,36 +49,36 @@ void Git(const Request& request, Outcome& outcome) {
   CannotDo(history->config, BecomeGit(history->repository, request.arguments), outcome);
 }
 
-CLI::App* AddTo(CLI::App& app, const char* name, const char* help, const std::shared_ptr<Request>& request) {
-  auto* verb = app.add_subcommand(name, help);
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
+Verb AddTo(Verb app, const char* name, const char* help, const std::shared_ptr<Request>& request) {
+  const Verb verb = app.AddVerb(name, help);
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
   return verb;
 }
 
 }  // namespace
 
-void AddCommit(CLI::App& app, Outcome& outcome) {
+void AddCommit(Verb app, Outcome& outcome) {
   auto request = std::make_shared<Request>();
-  auto* verb = AddTo(app, "commit", "Commits the changes of tier 1 now, settled or not", request);
-  verb->add_flag("--json", request->json, "for programs");
-  verb->callback([request, &outcome] { Commit(*request, outcome); });
+  const Verb verb = AddTo(app, "commit", "Commits the changes of tier 1 now, settled or not", request);
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.OnRun([request, &outcome] { Commit(*request, outcome); });
 }
 
-void AddPush(CLI::App& app, Outcome& outcome) {
+void AddPush(Verb app, Outcome& outcome) {
   auto request = std::make_shared<Request>();
-  auto* verb = AddTo(app, "push", "Pushes the commits of tier 1 to the remote now", request);
-  verb->add_flag("--json", request->json, "for programs");
-  verb->callback([request, &outcome] { Push(*request, outcome); });
+  const Verb verb = AddTo(app, "push", "Pushes the commits of tier 1 to the remote now", request);
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.OnRun([request, &outcome] { Push(*request, outcome); });
 }
 
-void AddGit(CLI::App& app, Outcome& outcome) {
+void AddGit(Verb app, Outcome& outcome) {
   auto request = std::make_shared<Request>();
-  auto* verb = AddTo(app, "git", "Runs git on the repository of tier 1: tierctl git MOUNT -- ARGS", request);
-  verb->add_option("ARGS", request->arguments, "the arguments of git, after --")->required();
-  verb->footer(
+  const Verb verb = AddTo(app, "git", "Runs git on the repository of tier 1: tierctl git MOUNT -- ARGS", request);
+  verb.AddOption("ARGS", request->arguments, "the arguments of git, after --").Required();
+  verb.Footer(
       "For reading, and for what no verb does: branches, gc, a bundle. git runs without the user's configuration; the\n"
       "repository's own counts. The daemon commits to 'main' only, and stops if somebody else moves it.");
-  verb->callback([request, &outcome] { Git(*request, outcome); });
+  verb.OnRun([request, &outcome] { Git(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

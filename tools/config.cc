@@ -59,15 +59,15 @@ void Init(const InitRequest& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddConfig(CLI::App& app, Outcome& outcome) {
-  auto* group = app.add_subcommand("config", "Configs");
-  group->require_subcommand(1);
-  auto* verb = group->add_subcommand("check", "Says whether a config could be mounted, and if not why not");
+void AddConfig(Verb app, Outcome& outcome) {
+  const Verb group = app.AddVerb("config", "Configs");
+  group.NeedsVerb();
+  const Verb verb = group.AddVerb("check", "Says whether a config could be mounted, and if not why not");
   auto file = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  verb->add_option("CONFIG", *file)->required();
-  verb->add_flag("--json", *json, "for programs");
-  verb->callback([file, json, &outcome] {
+  verb.AddOption("CONFIG", *file).Required();
+  verb.AddFlag("--json", *json, "for programs");
+  verb.OnRun([file, json, &outcome] {
     const auto problems = ProblemsOf(*file);
     if (*json) {
       PrintJson({{"config", *file}, {"problems", problems}});
@@ -79,21 +79,22 @@ void AddConfig(CLI::App& app, Outcome& outcome) {
   });
 }
 
-void AddInit(CLI::App& app, Outcome& outcome) {
-  auto* verb =
-      app.add_subcommand("init", "Makes the tier directories of a config, marks them as its own, and makes the repository of tier 1");
+void AddInit(Verb app, Outcome& outcome) {
+  const Verb verb =
+      app.AddVerb("init", "Makes the tier directories of a config, marks them as its own, and makes the repository of tier 1");
   auto request = std::make_shared<InitRequest>();
   RepositoryRequest& repository = request->repository;
-  verb->add_option("CONFIG", request->config)->required();
-  verb->add_flag("--adopt", request->adopt, "accept directories that already hold files, as they are");
-  auto* import = verb->add_option("--import-git", repository.import,
-                                  "take over the history of this git repository: a work tree, its .git, or a bare one (with [version])");
-  verb->add_option("--import-prefix", repository.prefix, "put its files beneath this path of the mount: etc, for etckeeper's /etc")
-      ->needs(import);
-  verb->add_flag("--import-findings", repository.findings, "take it over although the gate would have stopped files of it")->needs(import);
-  verb->add_flag("-n,--dry-run", repository.dry_run, "only say what would be done");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->callback([request, &outcome] { Init(*request, outcome); });
+  verb.AddOption("CONFIG", request->config).Required();
+  verb.AddFlag("--adopt", request->adopt, "accept directories that already hold files, as they are");
+  const Option import =
+      verb.AddOption("--import-git", repository.import,
+                     "take over the history of this git repository: a work tree, its .git, or a bare one (with [version])");
+  verb.AddOption("--import-prefix", repository.prefix, "put its files beneath this path of the mount: etc, for etckeeper's /etc")
+      .Needs(import);
+  verb.AddFlag("--import-findings", repository.findings, "take it over although the gate would have stopped files of it").Needs(import);
+  verb.AddFlag("-n,--dry-run", repository.dry_run, "only say what would be done");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.OnRun([request, &outcome] { Init(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

@@ -101,14 +101,14 @@ void Print(const std::string& path, const nlohmann::json& answer) {
 
 }  // namespace
 
-void AddExplain(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("explain", "The tier that a path belongs to, the rule that says so, and the rules that it overrode");
+void AddExplain(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("explain", "The tier that a path belongs to, the rule that says so, and the rules that it overrode");
   auto question = std::make_shared<Question>();
-  verb->add_option("PATH", question->paths, "paths; need not exist; a trailing slash means a directory")->required();
-  verb->add_option("--config", question->config, "use this mount's policy; paths are relative to its root");
-  verb->add_option("--policy", question->policy, "use this policy file; paths are relative to the mount's root");
-  verb->add_flag("--json", question->json, "for programs");
-  verb->callback([question, &outcome] {
+  verb.AddOption("PATH", question->paths, "paths; need not exist; a trailing slash means a directory").Required();
+  verb.AddOption("--config", question->config, "use this mount's policy; paths are relative to its root");
+  verb.AddOption("--policy", question->policy, "use this policy file; paths are relative to the mount's root");
+  verb.AddFlag("--json", question->json, "for programs");
+  verb.OnRun([question, &outcome] {
     nlohmann::json all = nlohmann::json::array();
     for (const std::string& path : question->paths) {
       const auto subject = SubjectOf(*question, path);

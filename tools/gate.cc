@@ -273,10 +273,10 @@ void Allow(const Request& request, Outcome& outcome) {
   if (!next) Refuse("the files are changed, but the mount does not go by them yet: " + next.error(), kCannot, outcome);
 }
 
-CLI::App* AddSub(CLI::App* group, const char* name, const char* what, const std::shared_ptr<Request>& request) {
-  auto* verb = group->add_subcommand(name, what);
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_flag("--json", request->json, "for programs");
+Verb AddSub(Verb group, const char* name, const char* what, const std::shared_ptr<Request>& request) {
+  const Verb verb = group.AddVerb(name, what);
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddFlag("--json", request->json, "for programs");
   return verb;
 }
 
@@ -342,38 +342,38 @@ nlohmann::json VerdictToJson(const gate::Verdict& verdict) {
   return json;
 }
 
-void AddGate(CLI::App& app, Outcome& outcome) {
-  auto* group = app.add_subcommand("gate", "What is kept out of the history of tier 1: credentials, binaries, large files");
-  group->require_subcommand(1);
-  group->footer(
+void AddGate(Verb app, Outcome& outcome) {
+  const Verb group = app.AddVerb("gate", "What is kept out of the history of tier 1: credentials, binaries, large files");
+  group.NeedsVerb();
+  group.Footer(
       "A file of tier 1 in which the gate finds something is moved to tier 2 before it is committed (gate.on_finding). A rule in\n"
       "STATE/gate.tiers says so, with the reason, until it is released. Nothing that was found is shown, unless a path holds it.\n"
       "Exit codes: 0 nothing is found, or it is done; 1 findings; 2 wrong usage or a file with errors; 3 it could not be done.");
   auto request = std::make_shared<Request>();
 
-  auto* list = AddSub(group, "list", "The paths that the gate keeps in tier 2, or does not commit, and why", request);
-  list->callback([request, &outcome] { List(*request, outcome); });
+  const Verb list = AddSub(group, "list", "The paths that the gate keeps in tier 2, or does not commit, and why", request);
+  list.OnRun([request, &outcome] { List(*request, outcome); });
 
-  AddGateScan(*group, outcome);
+  AddGateScan(group, outcome);
 
-  auto* allow = AddSub(group, "allow", "Lets a path pass: by the content that it has now, by its name, or for one rule", request);
-  allow->add_option("PATH", request->paths, "relative to the mount")->required()->expected(1);
-  auto* by_content = allow->add_flag("--content", request->by_content, "exactly the present content, anywhere; this is the default");
-  auto* by_path = allow->add_flag("--path", request->by_path, "this path, whatever it holds");
-  auto* by_rule = allow->add_option("--rule", request->rule, "this path, for what this rule finds");
-  by_content->excludes(by_path)->excludes(by_rule);
-  by_path->excludes(by_rule);
-  allow->add_flag("-n,--dry-run", request->dry_run, "only say what would be done");
-  allow->footer("Adds a line to gate.allow (NAME.allow beside the config) and releases the path.");
-  allow->callback([request, &outcome] { Allow(*request, outcome); });
+  const Verb allow = AddSub(group, "allow", "Lets a path pass: by the content that it has now, by its name, or for one rule", request);
+  allow.AddOption("PATH", request->paths, "relative to the mount").Required().Values(1, 1);
+  const Option by_content = allow.AddFlag("--content", request->by_content, "exactly the present content, anywhere; this is the default");
+  const Option by_path = allow.AddFlag("--path", request->by_path, "this path, whatever it holds");
+  const Option by_rule = allow.AddOption("--rule", request->rule, "this path, for what this rule finds");
+  by_content.Excludes(by_path).Excludes(by_rule);
+  by_path.Excludes(by_rule);
+  allow.AddFlag("-n,--dry-run", request->dry_run, "only say what would be done");
+  allow.Footer("Adds a line to gate.allow (NAME.allow beside the config) and releases the path.");
+  allow.OnRun([request, &outcome] { Allow(*request, outcome); });
 
-  auto* release = AddSub(group, "release", "Removes the gate's rule for a path, or for all beneath it", request);
-  release->add_option("PATH", request->paths, "relative to the mount")->required();
-  release->add_flag("-n,--dry-run", request->dry_run, "only say what would be done");
-  release->footer("The file goes back to the tier that the policy says. In tier 1 it is looked at again.");
-  release->callback([request, &outcome] { RunRelease(*request, outcome); });
+  const Verb release = AddSub(group, "release", "Removes the gate's rule for a path, or for all beneath it", request);
+  release.AddOption("PATH", request->paths, "relative to the mount").Required();
+  release.AddFlag("-n,--dry-run", request->dry_run, "only say what would be done");
+  release.Footer("The file goes back to the tier that the policy says. In tier 1 it is looked at again.");
+  release.OnRun([request, &outcome] { RunRelease(*request, outcome); });
 
-  AddGateTest(*group, outcome);
+  AddGateTest(group, outcome);
 }
 
 }  // namespace tierfs::tools

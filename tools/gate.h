@@ -33,7 +33,7 @@ void PrintCures(const Config& config, const std::string& path);
 [[nodiscard]] nlohmann::json VerdictToJson(const gate::Verdict& verdict);
 
 // tierctl gate scan and test.
-void AddGateScan(CLI::App& group, Outcome& outcome);
-void AddGateTest(CLI::App& group, Outcome& outcome);
+void AddGateScan(Verb group, Outcome& outcome);
+void AddGateTest(Verb group, Outcome& outcome);
 
 }  // namespace tierfs::tools

@@ -201,26 +201,26 @@ void Test(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddGateScan(CLI::App& group, Outcome& outcome) {
-  auto* verb = group.add_subcommand("scan", "What the gate would keep back of tier 1 as it is now");
+void AddGateScan(Verb group, Outcome& outcome) {
+  const Verb verb = group.AddVerb("scan", "What the gate would keep back of tier 1 as it is now");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("PATH", request->path, "only this path and everything beneath it, relative to the mount");
-  verb->add_flag("--history", request->history, "also look at everything that the repository holds");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer("Works mounted and unmounted. Changes nothing. Exit code 1: something would be kept back.");
-  verb->callback([request, &outcome] { Scan(*request, outcome); });
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("PATH", request->path, "only this path and everything beneath it, relative to the mount");
+  verb.AddFlag("--history", request->history, "also look at everything that the repository holds");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer("Works mounted and unmounted. Changes nothing. Exit code 1: something would be kept back.");
+  verb.OnRun([request, &outcome] { Scan(*request, outcome); });
 }
 
-void AddGateTest(CLI::App& group, Outcome& outcome) {
-  auto* verb = group.add_subcommand("test", "What the gate finds in files, on a mount or not");
+void AddGateTest(Verb group, Outcome& outcome) {
+  const Verb verb = group.AddVerb("test", "What the gate finds in files, on a mount or not");
   auto request = std::make_shared<Request>();
-  verb->add_option("FILE", request->files, "files to look at")->required();
-  verb->add_option("--path", request->path, "the path on the mount that they would have; some rules go by it");
-  verb->add_option("--rules", request->rules, "more rules, in the form of gitleaks; may be given again")->allow_extra_args(false);
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer("Exit code 1: something was found.");
-  verb->callback([request, &outcome] { Test(*request, outcome); });
+  verb.AddOption("FILE", request->files, "files to look at").Required();
+  verb.AddOption("--path", request->path, "the path on the mount that they would have; some rules go by it");
+  verb.AddOption("--rules", request->rules, "more rules, in the form of gitleaks; may be given again").OneValueEach();
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer("Exit code 1: something was found.");
+  verb.OnRun([request, &outcome] { Test(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

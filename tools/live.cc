@@ -32,30 +32,30 @@ void Send(const Request& request, const Message& message, Outcome& outcome, Desc
   }
 }
 
-std::shared_ptr<Request> AddRequest(CLI::App* verb) {
+std::shared_ptr<Request> AddRequest(Verb verb) {
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_flag("--json", request->json, "for programs");
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddFlag("--json", request->json, "for programs");
   return request;
 }
 
 }  // namespace
 
-void AddReload(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("reload", "Loads a changed policy; one with errors is refused and the old one stays");
+void AddReload(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("reload", "Loads a changed policy; one with errors is refused and the old one stays");
   auto request = AddRequest(verb);
-  verb->add_flag("-n,--dry-run", request->dry_run, "only check it");
-  verb->callback([request, &outcome] {
+  verb.AddFlag("-n,--dry-run", request->dry_run, "only check it");
+  verb.OnRun([request, &outcome] {
     Send(*request, protocol::Reload{"", request->dry_run}, outcome,
          [&](const protocol::Reloaded& reply) { std::cout << (request->dry_run ? "good: " : "loaded: ") << reply.rules << " rules\n"; });
   });
 }
 
-void AddRescan(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand(
+void AddRescan(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb(
       "rescan", "Takes in changes made directly in the trees: drops the kernel's caches, compares the catalogue with the trees");
   auto request = AddRequest(verb);
-  verb->callback([request, &outcome] {
+  verb.OnRun([request, &outcome] {
     Send(*request, protocol::Rescan{}, outcome, [](const protocol::Rescanned& reply) {
       std::cout << "caches dropped for " << reply.nodes << " files, " << reply.differed << " changes that were not recorded yet\n";
     });

@@ -155,15 +155,15 @@ void Log(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddLog(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("log", "The commits of tier 1, newest first: when, by whom, by which program, what");
+void AddLog(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("log", "The commits of tier 1, newest first: when, by whom, by which program, what");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("PATH", request->path, "only what changed this path, its attributes, or anything beneath it");
-  verb->add_option("-c,--count", request->most, "at most this many commits");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer("On a terminal the list is shown in git's pager, in colour unless NO_COLOR is set.");
-  verb->callback([request, &outcome] { Log(*request, outcome); });
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("PATH", request->path, "only what changed this path, its attributes, or anything beneath it");
+  verb.AddOption("-c,--count", request->most, "at most this many commits");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer("On a terminal the list is shown in git's pager, in colour unless NO_COLOR is set.");
+  verb.OnRun([request, &outcome] { Log(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

@@ -1,4 +1,6 @@
 // tierctl: the operator's tool.
+#include <CLI/CLI.hpp>
+
 #include <cstdio>
 #include <exception>
 
@@ -14,7 +16,7 @@ int main(int argc, char** argv) {
       "Exit codes: 0 done, 1 done with findings, 2 wrong usage or a file with errors, 3 it could not be done;\n"
       "some verbs have more; see their --help.");
   Outcome outcome;
-#define TIERCTL_ADD(Verb) Add##Verb(app, outcome);
+#define TIERCTL_ADD(Name) Add##Name(Verb(app), outcome);
   TIERCTL_VERBS(TIERCTL_ADD)
 #undef TIERCTL_ADD
   try {

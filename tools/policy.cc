@@ -147,29 +147,29 @@ void Diff(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddPolicy(CLI::App& app, Outcome& outcome) {
-  auto* group = app.add_subcommand("policy", "Policies");
-  group->require_subcommand(1);
+void AddPolicy(Verb app, Outcome& outcome) {
+  const Verb group = app.AddVerb("policy", "Policies");
+  group.NeedsVerb();
   auto request = std::make_shared<Request>();
 
-  auto* check = group->add_subcommand("check", "Reports errors in a policy, and warns about rules that are probably mistakes");
-  check->add_option("FILE", request->file, "a policy")->required();
-  check->add_flag("--strict", request->strict, "exit code 1 when there are warnings");
-  check->add_flag("--json", request->json, "for programs");
-  check->callback([request, &outcome] { Check(*request, outcome); });
+  const Verb check = group.AddVerb("check", "Reports errors in a policy, and warns about rules that are probably mistakes");
+  check.AddOption("FILE", request->file, "a policy").Required();
+  check.AddFlag("--strict", request->strict, "exit code 1 when there are warnings");
+  check.AddFlag("--json", request->json, "for programs");
+  check.OnRun([request, &outcome] { Check(*request, outcome); });
 
-  auto* test = group->add_subcommand("test", "Checks a policy against a file of expectations, a line each: PATH -> TIER");
-  test->add_option("FILE", request->file, "the expectations; a path with a slash at its end is a directory; # comments")->required();
-  test->add_option("--policy", request->other, "the policy; without it the one that a line 'policy FILE' in FILE names, relative to FILE");
-  test->add_flag("--json", request->json, "for programs");
-  test->callback([request, &outcome] { Test(*request, outcome); });
+  const Verb test = group.AddVerb("test", "Checks a policy against a file of expectations, a line each: PATH -> TIER");
+  test.AddOption("FILE", request->file, "the expectations; a path with a slash at its end is a directory; # comments").Required();
+  test.AddOption("--policy", request->other, "the policy; without it the one that a line 'policy FILE' in FILE names, relative to FILE");
+  test.AddFlag("--json", request->json, "for programs");
+  test.OnRun([request, &outcome] { Test(*request, outcome); });
 
-  auto* diff = group->add_subcommand("diff", "Which existing files change their tier between two policies, with their sizes");
-  diff->add_option("OLD", request->file, "the policy as it is")->required();
-  diff->add_option("NEW", request->other, "the policy as it would be")->required();
-  diff->add_option("--tree", request->tree, "the files to look at: a mount, or a directory laid out like one")->required();
-  diff->add_flag("--json", request->json, "for programs");
-  diff->callback([request, &outcome] { Diff(*request, outcome); });
+  const Verb diff = group.AddVerb("diff", "Which existing files change their tier between two policies, with their sizes");
+  diff.AddOption("OLD", request->file, "the policy as it is").Required();
+  diff.AddOption("NEW", request->other, "the policy as it would be").Required();
+  diff.AddOption("--tree", request->tree, "the files to look at: a mount, or a directory laid out like one").Required();
+  diff.AddFlag("--json", request->json, "for programs");
+  diff.OnRun([request, &outcome] { Diff(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

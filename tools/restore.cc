@@ -165,21 +165,21 @@ void Restore(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddRestore(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("restore", "Brings paths of tier 1 back to what a revision holds, through the mount");
+void AddRestore(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("restore", "Brings paths of tier 1 back to what a revision holds, through the mount");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("REV", request->revision, "a commit, as git names it, or a time: '@{yesterday}'")->required();
-  verb->add_option("PATH", request->paths, "files, or directories with all beneath; relative to the mount, or absolute")->required();
-  verb->add_flag("-n,--dry-run", request->dry_run, "only say what would be done");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer(
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("REV", request->revision, "a commit, as git names it, or a time: '@{yesterday}'").Required();
+  verb.AddOption("PATH", request->paths, "files, or directories with all beneath; relative to the mount, or absolute").Required();
+  verb.AddFlag("-n,--dry-run", request->dry_run, "only say what would be done");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer(
       "Content, owner, mode, extended attributes and ACLs come back; what is as it was is left alone. What tier 1 has beneath a\n"
       "restored directory and the revision does not have is removed; files of other tiers are not. Everything is committed first;\n"
       "what no commit holds, such as a file held back by the gate, or a .git directory, is left alone. A file is complete before\n"
       "it replaces the old one. The restore is a change as any other and becomes a commit itself. Exit code 1: something could\n"
       "not be brought back, or stays; the notes say what.");
-  verb->callback([request, &outcome] { Restore(*request, outcome); });
+  verb.OnRun([request, &outcome] { Restore(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

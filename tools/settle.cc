@@ -202,26 +202,26 @@ void Retier(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddSettle(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("settle", "Moves misplaced files to the tier that their path belongs to");
+void AddSettle(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("settle", "Moves misplaced files to the tier that their path belongs to");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("PATH", request->path, "only this path and everything beneath it, relative to the mount");
-  verb->add_flag("-n,--dry-run", request->dry_run, "only say what would be moved");
-  verb->add_flag("--wait", request->wait, "also wait until the background has moved the files that renames left misplaced");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->callback([request, &outcome] { Settle(*request, outcome); });
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("PATH", request->path, "only this path and everything beneath it, relative to the mount");
+  verb.AddFlag("-n,--dry-run", request->dry_run, "only say what would be moved");
+  verb.AddFlag("--wait", request->wait, "also wait until the background has moved the files that renames left misplaced");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.OnRun([request, &outcome] { Settle(*request, outcome); });
 }
 
-void AddRetier(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand(
+void AddRetier(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb(
       "retier", "Loads a changed policy and moves the files that it puts in another tier; Ctrl-C stops it, the same command continues");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("--policy", request->policy, "this file, instead of the policy that the config names");
-  verb->add_flag("-n,--dry-run", request->dry_run, "only say what would be moved, from tier to tier");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->callback([request, &outcome] { Retier(*request, outcome); });
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("--policy", request->policy, "this file, instead of the policy that the config names");
+  verb.AddFlag("-n,--dry-run", request->dry_run, "only say what would be moved, from tier to tier");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.OnRun([request, &outcome] { Retier(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

@@ -231,27 +231,26 @@ void Show(const Request& request, tools::Outcome& outcome) {
 
 }  // namespace
 
-void AddShow(CLI::App& app, tools::Outcome& outcome) {
-  auto* verb =
-      app.add_subcommand("show", "What a commit of tier 1 changed: owners, modes and other attributes in lines, content as a diff");
+void AddShow(Verb app, tools::Outcome& outcome) {
+  const Verb verb = app.AddVerb("show", "What a commit of tier 1 changed: owners, modes and other attributes in lines, content as a diff");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("REV", request->what, "a commit, as git names it, or a time: '@{yesterday}' (the newest)")->expected(0, 1);
-  verb->add_flag("--json", request->json, "for programs");
-  verb->callback([request, &outcome] { Show(*request, outcome); });
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("REV", request->what, "a commit, as git names it, or a time: '@{yesterday}' (the newest)").Values(0, 1);
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.OnRun([request, &outcome] { Show(*request, outcome); });
 }
 
-void AddDiff(CLI::App& app, tools::Outcome& outcome) {
-  auto* verb = app.add_subcommand("diff", "What differs between two revisions of tier 1, or between one and tier 1 as it is now");
+void AddDiff(Verb app, tools::Outcome& outcome) {
+  const Verb verb = app.AddVerb("diff", "What differs between two revisions of tier 1, or between one and tier 1 as it is now");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("WHAT", request->what, "[REV [REV]] [PATH...]");
-  verb->add_flag("--exit-code", request->exit_code, "exit code 1 if anything differs");
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer(
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("WHAT", request->what, "[REV [REV]] [PATH...]");
+  verb.AddFlag("--exit-code", request->exit_code, "exit code 1 if anything differs");
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer(
       "Without a revision: what is not committed yet. A path is relative to the mount, or absolute; one that is also the name of\n"
       "a revision is written with \"./\" before it. What is not committed is compared in memory; nothing of it is stored.");
-  verb->callback([request, &outcome] { Diff(*request, outcome); });
+  verb.OnRun([request, &outcome] { Diff(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

@@ -9,7 +9,7 @@
 #include <iostream>
 #include <set>
 
-#include "fs/jobs/history/repository.h"
+#include "fs/jobs/history/remote.h"
 #include "fs/jobs/served_layers.h"
 #include "fs/tier/walk.h"
 #include "tools/mounts.h"
@@ -111,7 +111,7 @@ void PrintHistory(const protocol::HistoryStatus& history, const std::string& nam
   if (history.held_count != 0)
     line(std::to_string(history.held_count) + " paths of tier 1 are held back; `tierctl gate list " + name + "` says why");
   if (!history.remote.empty()) {
-    const std::string remote = history::WithoutPassword(history.remote);
+    const std::string remote = history::Remote(history.remote).address();
     line(history.not_pushed == 0 ? "pushed to " + remote
                                  : std::to_string(history.not_pushed) + " commits are not pushed to " + remote + " since " +
                                        TimeText(history.not_pushed_since));
@@ -174,13 +174,13 @@ void Print(const nlohmann::json& status) {
 
 }  // namespace
 
-void AddStatus(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("status", "Each tier's path, files, bytes and free space; how the mount is served; what is misplaced");
+void AddStatus(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("status", "Each tier's path, files, bytes and free space; how the mount is served; what is misplaced");
   auto which = std::make_shared<std::vector<std::string>>();
   auto json = std::make_shared<bool>(false);
-  verb->add_option("MOUNT", *which, "mounts to show (all that are mounted)");
-  verb->add_flag("--json", *json, "for programs");
-  verb->callback([which, json, &outcome] {
+  verb.AddOption("MOUNT", *which, "mounts to show (all that are mounted)");
+  verb.AddFlag("--json", *json, "for programs");
+  verb.OnRun([which, json, &outcome] {
     if (which->empty()) {
       for (const MountedFs& mount : TierfsMounts()) which->push_back(mount.config);
     }

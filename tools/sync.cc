@@ -9,17 +9,17 @@
 
 namespace tierfs::tools {
 
-void AddSync(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("sync", "Makes everything that was written through a mount durable, for the hook of a snapshot");
+void AddSync(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("sync", "Makes everything that was written through a mount durable, for the hook of a snapshot");
   auto mount = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  verb->add_option("MOUNT", *mount, "config file, mountpoint or name")->required();
-  verb->add_flag("--json", *json, "for programs");
-  verb->footer(
+  verb.AddOption("MOUNT", *mount, "config file, mountpoint or name").Required();
+  verb.AddFlag("--json", *json, "for programs");
+  verb.Footer(
       "Writes out the pages of mapped files, then syncs each file system of the tiers and of the state directory once. `sync -f` on\n"
       "the mount cannot do that: the kernel tells a FUSE server nothing of it. Works mounted and unmounted. Exit code 3: a file system\n"
       "reported an error, or the daemon does not answer.");
-  verb->callback([mount, json, &outcome] {
+  verb.OnRun([mount, json, &outcome] {
     const auto config = ConfigFor(*mount, outcome);
     if (!config) return;
     const auto done = SyncMount(*config);

@@ -1,9 +1,9 @@
 // Adds the verbs of tierctl to the command line. Each verb has one file.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <string>
+
+#include "tools/command_line.h"
 
 namespace tierfs::tools {
 
@@ -22,13 +22,13 @@ struct Outcome {
   int code = kOk;
 };
 
-// The verbs, in the order of the help. Add##Verb adds one to the app, with its options, help and
+// The verbs, in the order of the help. Add##Name adds one to the app, with its options, help and
 // callback.
 #define TIERCTL_VERBS(Add)                                                                                                                \
   Add(Status) Add(Where) Add(Explain) Add(Config) Add(Init) Add(Reload) Add(Rescan) Add(Settle) Add(Sync) Add(Changes) Add(Backup)        \
       Add(Verify) Add(Check) Add(Retier) Add(Policy) Add(Log) Add(Show) Add(Diff) Add(Restore) Add(Commit) Add(Push) Add(Git) Add(Bisect) \
           Add(Gate)
-#define TIERCTL_DECLARE(Verb) void Add##Verb(CLI::App& app, Outcome& outcome);
+#define TIERCTL_DECLARE(Name) void Add##Name(Verb app, Outcome& outcome);
 TIERCTL_VERBS(TIERCTL_DECLARE)
 #undef TIERCTL_DECLARE
 

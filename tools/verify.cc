@@ -88,18 +88,18 @@ void Verify(const Request& request, Outcome& outcome) {
 
 }  // namespace
 
-void AddVerify(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("verify", "Reads files of tiers 1 and 2 again and reports those that changed without a write");
+void AddVerify(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("verify", "Reads files of tiers 1 and 2 again and reports those that changed without a write");
   auto request = std::make_shared<Request>();
-  verb->add_option("MOUNT", request->mount, "config file, mountpoint or name")->required();
-  verb->add_option("-t,--tier", request->verify.tier, "only this tier")->check(CLI::Range(1, 2));
-  verb->add_flag("--full", request->verify.full, "also read files that have no checksum yet, to find those that are unreadable");
-  verb->add_option("-r,--rate", request->verify.rate, "read at most this many MiB a second")->check(CLI::PositiveNumber);
-  verb->add_flag("--json", request->json, "for programs");
-  verb->footer(
+  verb.AddOption("MOUNT", request->mount, "config file, mountpoint or name").Required();
+  verb.AddOption("-t,--tier", request->verify.tier, "only this tier").Between(1, 2);
+  verb.AddFlag("--full", request->verify.full, "also read files that have no checksum yet, to find those that are unreadable");
+  verb.AddOption("-r,--rate", request->verify.rate, "read at most this many MiB a second").Positive();
+  verb.AddFlag("--json", request->json, "for programs");
+  verb.Footer(
       "Works mounted and unmounted. A file counts as corrupt when its content differs from its checksum while its size and times are\n"
       "those that it had when the checksum was taken. Exit code 5: there are such files, or some that cannot be read.");
-  verb->callback([request, &outcome] { Verify(*request, outcome); });
+  verb.OnRun([request, &outcome] { Verify(*request, outcome); });
 }
 
 }  // namespace tierfs::tools

@@ -36,13 +36,13 @@ void AddGateReason(const std::string& given, nlohmann::json& entry) {
 
 }  // namespace
 
-void AddWhere(CLI::App& app, Outcome& outcome) {
-  auto* verb = app.add_subcommand("where", "The tier that a file on a mount is in, its class, the rule, and the backing path");
+void AddWhere(Verb app, Outcome& outcome) {
+  const Verb verb = app.AddVerb("where", "The tier that a file on a mount is in, its class, the rule, and the backing path");
   auto paths = std::make_shared<std::vector<std::string>>();
   auto json = std::make_shared<bool>(false);
-  verb->add_option("PATH", *paths, "files on a mount")->required();
-  verb->add_flag("--json", *json, "for programs");
-  verb->callback([paths, json, &outcome] {
+  verb.AddOption("PATH", *paths, "files on a mount").Required();
+  verb.AddFlag("--json", *json, "for programs");
+  verb.OnRun([paths, json, &outcome] {
     nlohmann::json all = nlohmann::json::array();
     for (const std::string& path : *paths) {
       nlohmann::json entry = {{"path", path}};

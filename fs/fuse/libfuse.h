@@ -53,8 +53,8 @@ inline void WantKillPriv(fuse_conn_info& connection) {
 #ifdef FUSE_CAP_OVER_IO_URING
 inline constexpr bool kHasUring = true;
 inline bool CameOverUring(fuse_req_t request) { return fuse_req_is_uring(request); }
-// Answers each FUSE_INTERRUPT with ENOSYS, after which the kernel sends no more, unless requests come
-// over io_uring. libfuse does not find such a request by its number, so it would keep every
+// Answers each FUSE_INTERRUPT with ENOSYS, after which the kernel sends no more, unless requests
+// come over io_uring. libfuse does not find such a request by its number, so it would keep every
 // interrupt until a FORGET comes, and search through them all.
 inline void RefuseInterrupts(fuse_conn_info& connection) { connection.no_interrupt = 1; }
 #else

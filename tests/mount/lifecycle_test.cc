@@ -186,8 +186,8 @@ TEST_F(Lifecycle, SignalsToAProgramThatWaitsLeaveNothingInTheDaemon) {
   WriteFile(Base("signalled.py"), signalled);
   const Ran ran = Shell(std::string(TIERFS_BINARY) + " -d " + ConfigFile() + " " + Mnt() + " 2>" + Base("log") +
                         " & for i in $(seq 500); do mountpoint -q " + Mnt() + " && break; sleep 0.02; done; cd " + Mnt() +
-                        " && for i in 1 2 3 4; do python3 " + Base("signalled.py") + " & done; wait -n; wait -n; wait -n; wait -n; cd / && " +
-                        UmountCommand() + "; wait");
+                        " && for i in 1 2 3 4; do python3 " + Base("signalled.py") +
+                        " & done; wait -n; wait -n; wait -n; wait -n; cd / && " + UmountCommand() + "; wait");
   EXPECT_EQ(ran.code, 0) << ran.err;
   const std::string log = ReadFile(Base("log"));
   const auto count = [&log](const std::string& opcode) {

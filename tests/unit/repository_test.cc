@@ -16,6 +16,7 @@
 
 #include "fs/jobs/history/materialise.h"
 #include "fs/jobs/history/mtree.h"
+#include "fs/jobs/history/remote.h"
 #include "tests/unit/support.h"
 
 namespace tierfs::history {
@@ -306,10 +307,10 @@ TEST_F(RepositoryTest, PushesAndKnowsWhatIsNotPushed) {
 }
 
 TEST_F(RepositoryTest, ThePasswordOfTheRemoteIsNotShown) {
-  EXPECT_EQ(WithoutPassword("https://me:geheim@host/x.git"), "https://host/x.git");
-  EXPECT_EQ(WithoutPassword("ssh://me:geheim@host/x"), "ssh://me@host/x");
+  EXPECT_EQ(Remote("https://me:geheim@host/x.git").address(), "https://host/x.git");
+  EXPECT_EQ(Remote("ssh://me:geheim@host/x").address(), "ssh://me@host/x");
   for (const char* plain : {"me@host:x.git", "ssh://me@host/x", "/srv/x@y:z.git", "https://host/a:b@c"})
-    EXPECT_EQ(WithoutPassword(plain), plain);
+    EXPECT_EQ(Remote(plain).address(), plain);
   Add("", {CommitOf({File("a", "1")})});
   // A server that asks for a login. It looks for the password among the arguments of all processes.
   const UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

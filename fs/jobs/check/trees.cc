@@ -236,8 +236,8 @@ class TreeCheck {
     if (across && st.st_nlink > 1) {
       return Found({"misplaced",
                     path,
-                    "it is in " + TierName(tier) + " and belongs to " + TierName(home) + ", on another file system; it stays because it has " +
-                        std::to_string(st.st_nlink) + " names",
+                    "it is in " + TierName(tier) + " and belongs to " + TierName(home) +
+                        ", on another file system; it stays because it has " + std::to_string(st.st_nlink) + " names",
                     "remove its other names, then `tierctl settle` moves it; or put a copy (cp -a) in its place",
                     {}});
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "fs/jobs/history/remote.h"
 #include "fs/os/priority.h"
 
 namespace tierfs::history {
@@ -50,11 +51,11 @@ Outcome<protocol::Pushed> Outbox::PushNow() {
   while (done_ < ticket && !stopping_) answered_.wait(lock);
   if (stopping_) return tl::unexpected(std::string("the mount is ending"));
   if (!trouble_.empty()) return tl::unexpected(trouble_);
-  return protocol::Pushed{WithoutPassword(remote), pushed_};
+  return protocol::Pushed{Remote(remote).address(), pushed_};
 }
 
 void Outbox::Describe(protocol::HistoryStatus& status) const {
-  status.remote = WithoutPassword(config_.version->remote);
+  status.remote = Remote(config_.version->remote).address();
   status.in_backup = config_.version->in_backup;
   const Lock lock(mutex_);
   status.push_trouble = trouble_;
@@ -99,14 +100,14 @@ void Outbox::Push(bool asked) {
   Count();
   const Lock lock(mutex_);
   if (pushed) {
-    if (!trouble_.empty()) spdlog::info("history: pushed to {} again", WithoutPassword(config_.version->remote));
+    if (!trouble_.empty()) spdlog::info("history: pushed to {} again", Remote(config_.version->remote).address());
     trouble_.clear();
     delay_ = {};
     pushed_ = waiting.commits;
     next_push_ = Clock::now() + config_.version->push_every;
     return;
   }
-  if (trouble_ != pushed.error()) spdlog::error("history: push to {}: {}", WithoutPassword(config_.version->remote), pushed.error());
+  if (trouble_ != pushed.error()) spdlog::error("history: push to {}: {}", Remote(config_.version->remote).address(), pushed.error());
   trouble_ = pushed.error();
   delay_ = delay_.count() == 0 ? kFirstDelay : std::min<std::chrono::milliseconds>(delay_ * 2, kLongestDelay);
   next_push_ = Clock::now() + std::max(delay_, config_.version->push_every);

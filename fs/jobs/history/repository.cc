@@ -15,6 +15,7 @@
 
 #include "fs/jobs/history/import_stream.h"
 #include "fs/jobs/history/mtree.h"
+#include "fs/jobs/history/remote.h"
 #include "fs/os/fault.h"
 #include "fs/os/paths.h"
 #include "fs/os/unique_fd.h"
@@ -214,61 +215,6 @@ std::string WithBranch(const std::string& revision) {
     if (rest.empty() || std::strchr("~^@", rest[0]) != nullptr) return Repository::kRef + rest;
   }
   return revision;
-}
-
-// A remote with a user and a password in it: SCHEME://USER:PASSWORD@HOST/PATH.
-struct RemoteParts {
-  std::string address;  // without the password; without the user too, if it is a web address
-  std::string user;
-  std::string password;
-  bool web = false;
-};
-RemoteParts PartsOf(const std::string& remote) {
-  RemoteParts parts{remote, "", "", false};
-  const std::size_t scheme = remote.find("://");
-  if (scheme == std::string::npos) return parts;
-  const std::size_t start = scheme + 3;
-  const std::size_t slash = std::min(remote.find('/', start), remote.size());
-  const std::size_t at = remote.substr(0, slash).rfind('@');
-  if (at == std::string::npos || at < start) return parts;
-  const std::string login = remote.substr(start, at - start);
-  const std::size_t colon = std::min(login.find(':'), login.size());
-  parts.web = remote.starts_with("http") || remote.starts_with("ftp");
-  parts.user = login.substr(0, colon);
-  if (colon < login.size()) parts.password = login.substr(colon + 1);
-  parts.address = remote.substr(0, start) + (parts.web ? "" : parts.user + "@") + remote.substr(at + 1);
-  return parts;
-}
-
-// The text that %XX escapes stand for.
-std::string Unescaped(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned byte = 0;
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr == text.data() + i + 3) {
-      plain += static_cast<char>(byte);
-      i += 2;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
-void Replace(std::string& text, const std::string& what, const std::string& with) {
-  if (what.empty()) return;
-  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
-    text.replace(at, what.size(), with);
-}
-
-// Lets git have the user and the password without an argument that others can read in /proc.
-void AddLogin(Command& command, const RemoteParts& parts) {
-  const std::string helper = R"(!f() { test "$1" != get || printf 'username=%s\npassword=%s\n' "$TIERFS_USER" "$TIERFS_PASSWORD"; }; f)";
-  command.environment.insert(
-      command.environment.end(),
-      {"TIERFS_USER=" + Unescaped(parts.user), "TIERFS_PASSWORD=" + Unescaped(parts.password), "GIT_CONFIG_COUNT=2",
-       "GIT_CONFIG_KEY_0=credential.helper", "GIT_CONFIG_VALUE_0=", "GIT_CONFIG_KEY_1=credential.helper", "GIT_CONFIG_VALUE_1=" + helper});
 }
 
 Outcome<void> CheckPaths(const std::vector<NewCommit>& commits) {
@@ -547,22 +493,19 @@ Outcome<void> Repository::Push(const std::string& remote, const std::atomic<bool
   if (own.code != 0) {
     arguments.insert(arguments.end(), {"-c", "core.sshCommand=ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15"});
   }
-  const RemoteParts parts = PartsOf(remote);
-  arguments.insert(arguments.end(), {"push", "--porcelain", "--", parts.address, head->id + ":" + kRef});
+  const Remote parsed(remote);
+  arguments.insert(arguments.end(), {"push", "--porcelain", "--", parsed.address(), head->id + ":" + kRef});
   Command command = GitCommand(arguments);
-  if (parts.web && !parts.user.empty()) AddLogin(command, parts);
+  parsed.LogIn(command);
   command.cancelled = &cancelled;
   TIERFS_ASSIGN(const Answer answer, RunGit(std::move(command), {}));
   if (cancelled) return tl::unexpected(std::string("the push was interrupted"));
   if (answer.code != 0) {
     if (answer.output.find("\n!\t") != std::string::npos || answer.output.starts_with("!\t")) {
-      return tl::unexpected("the remote " + Quoted(WithoutPassword(remote)) +
+      return tl::unexpected("the remote " + Quoted(parsed.address()) +
                             " refuses the branch 'main': somebody else has pushed other commits to it");
     }
-    std::string why = answer.complaints.Origin(answer.code);
-    Replace(why, remote, parts.address);
-    Replace(why, parts.password, "***");
-    return tl::unexpected("cannot push to " + Quoted(WithoutPassword(remote)) + ": " + why);
+    return tl::unexpected("cannot push to " + Quoted(parsed.address()) + ": " + parsed.Hidden(answer.complaints.Origin(answer.code)));
   }
   TIERFS_TRY(Run({"update-ref", PushedRef(remote), head->id}));
   return {};
@@ -584,8 +527,6 @@ Outcome<Repository::Unpushed> Repository::NotPushed(const std::string& remote) c
   }
   return unpushed;
 }
-
-std::string WithoutPassword(const std::string& remote) { return PartsOf(remote).address; }
 
 std::string BlobId(std::string_view content) {
   const std::string header = "blob " + std::to_string(content.size()) + '\0';

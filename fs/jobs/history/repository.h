@@ -116,10 +116,6 @@ class Repository {
   const std::atomic<bool>* const cancelled_;
 };
 
-// The remote as a message may show it: without the user and the password of a web address, or the
-// password of another.
-[[nodiscard]] std::string WithoutPassword(const std::string& remote);
-
 // Why no commit can hold the path: a few words that go on from "it"; null if a commit can.
 [[nodiscard]] const char* WhyGitCannotHold(const std::string& path);
 
