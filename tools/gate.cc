@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
 #include "fs/jobs/gate/allow_file.h"
 #include "fs/jobs/gate/gate_file.h"
@@ -52,12 +53,23 @@ tl::expected<history::Captured, std::string> Present(const Config& config, const
   return std::move(*captured);
 }
 
+// What the daemon has to settle. JSON carries UTF-8 only: another path is settled with all that is
+// in the directory above it.
+std::vector<std::string> Sendable(const std::vector<std::string>& paths) {
+  std::set<std::string> sendable;
+  for (std::string path : paths) {
+    while (PathToJson(path).contains("bytes")) path = ParentOf(path);
+    sendable.insert(path);
+  }
+  return {sendable.begin(), sendable.end()};
+}
+
 // Has the daemon act on what was changed. The text says what happens next.
 tl::expected<std::string, std::string> Apply(const Config& config, const std::vector<std::string>& paths) {
   if (!FindDaemon(config.state)) {
     return "nothing is mounted: the next mount goes by it, and 'tierctl settle " + config.name + "' then moves the files";
   }
-  const auto reply = Ask(config, protocol::ReloadGate{paths});
+  const auto reply = Ask(config, protocol::ReloadGate{Sendable(paths)});
   if (!reply) return tl::unexpected(reply.error());
   return "the mount goes by it now";
 }

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cstring>
 #include <iostream>
+#include <optional>
 
 #include "fs/os/beneath.h"
 #include "fs/os/entries.h"
 #include "fs/os/paths.h"
 #include "tools/history.h"
 #include "tools/output.h"
+#include "tools/signals.h"
 
 namespace tierfs::tools {
 namespace {
@@ -86,16 +88,12 @@ bool IsInLower(const Config& config, const std::string& path) {
   });
 }
 
-// What no commit holds could not be brought back by another restore. Returns false, and says why,
-// if not everything is committed.
+// What no commit holds could not be brought back by another restore. The plan leaves alone what
+// could not be committed.
 bool CommitFirst(const Config& config, Outcome& outcome) {
   const auto reply = Ask(config, protocol::Commit{});
-  if (reply && reply->waiting == 0) return true;
-  std::cerr << (reply ? ErrorLine(config, std::to_string(reply->waiting) +
-                                              " changed paths could not be committed ('tierctl status' names what is held back); try again "
-                                              "when nobody writes to them; nothing was changed")
-                      : reply.error())
-            << "\n";
+  if (reply) return true;
+  std::cerr << reply.error() << "\n";
   outcome.code = kCannot;
   return false;
 }
@@ -134,7 +132,14 @@ void Carry(const Request& request, const History& history, const policy::Policy&
     for (const RestoreStep& step : plan->steps) report.Step(step);
     return report.Finish(plan->notes);
   }
-  const auto done = history::Restore(history.repository, *plan, mount->get(), [&](const RestoreStep& step) { report.Step(step); });
+  // A signal ends it between two steps.
+  std::optional<SignalsHeld> held(std::in_place);
+  const auto done = history::Restore(history.repository, *plan, mount->get(), [&](const RestoreStep& step) {
+    held.reset();
+    report.Step(step);
+    held.emplace();
+  });
+  held.reset();
   if (!done) return CannotDo(config, "the restore ended early: " + done.error() + "; run the same command again to continue", outcome);
   report.Finish(plan->notes);
 }

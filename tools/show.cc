@@ -1,7 +1,6 @@
 // tierctl show and diff: what a commit changed, and what differs between two states of tier 1.
 #include <fcntl.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -13,6 +12,7 @@
 #include "fs/os/paths.h"
 #include "tools/history.h"
 #include "tools/output.h"
+#include "tools/signals.h"
 
 namespace tierfs::tools {
 namespace {
@@ -25,23 +25,6 @@ struct Request {
   std::vector<std::string> what;  // revisions, then paths
   bool exit_code = false;
   bool json = false;
-};
-
-// Holds back the signals that end a program. The destructor lets them in.
-class SignalsHeld {
- public:
-  SignalsHeld() {
-    sigset_t ends;
-    ::sigemptyset(&ends);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&ends, signal);
-    ::pthread_sigmask(SIG_BLOCK, &ends, &before_);
-  }
-  ~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsHeld(const SignalsHeld&) = delete;
-  SignalsHeld& operator=(const SignalsHeld&) = delete;
-
- private:
-  sigset_t before_;
 };
 
 // A private repository in memory that borrows the objects of another. Holds what is not committed,

@@ -136,6 +136,46 @@ TEST_F(GateVerbs, AnAllowedContentGoesBackAndAnotherSecretInItIsFoundAgain) {
   ASSERT_TRUE(AwaitCommitted("etc/key", "new\n" + kKey));
 }
 
+TEST_F(GateVerbs, ALargeFileThatIsAllowedIsCommittedWhole) {
+  ASSERT_TRUE(Begin("[gate]\nmax_file = \"10K\"\n")) << Refusal();
+  std::string lines;
+  for (int i = 0; i < 5000; ++i) lines += "line " + std::to_string(i) + "\n";
+  WriteFile(Mnt("etc/list"), lines);
+  ASSERT_TRUE(AwaitTier("etc/list", 2));
+  EXPECT_EQ(GateVerb("allow", {"--path", "etc/list"}).code, 0);
+  ASSERT_TRUE(AwaitTier("etc/list", 1));
+  EXPECT_TRUE(AwaitCommitted("etc/list", lines));
+  WriteFile(Mnt("etc/list"), lines + "more\n");
+  EXPECT_TRUE(AwaitCommitted("etc/list", lines + "more\n"));
+}
+
+// JSON cannot carry the name to the daemon.
+TEST_F(GateVerbs, ANameThatIsNotUtf8ComesBackToo) {
+  ASSERT_TRUE(Begin()) << Refusal();
+  const std::string name = "etc/\xffodd";
+  WriteFile(Mnt(name), kKey);
+  ASSERT_TRUE(AwaitTier(name, 2));
+  EXPECT_EQ(GateVerb("allow", {name}).code, 0);
+  EXPECT_TRUE(AwaitTier(name, 1)) << ReadFile(Rules());
+}
+
+// A program with random names for files with a key must not fill gate.tiers for ever.
+TEST_F(GateVerbs, RulesOfPathsThatAreGoneAreForgotten) {
+  ASSERT_TRUE(Begin()) << Refusal();
+  WriteFile(Mnt("etc/key"), kKey);
+  ASSERT_TRUE(AwaitTier("etc/key", 2));
+  Unmount();
+  std::string rules = ReadFile(Rules());
+  for (int i = 0; i < 1100; ++i) rules += "# gate: private-key, line 1 (2026-01-01 00:00)\n2 /etc/gone" + std::to_string(i) + "\n";
+  WriteFile(Rules(), rules);
+  ASSERT_TRUE(Mount()) << Refusal();
+  WriteFile(Mnt("etc/other"), kKey);
+  ASSERT_TRUE(AwaitTier("etc/other", 2));
+  EXPECT_EQ(TreesWith("etc/key"), std::set<int>{2});
+  const std::string left = ReadFile(Rules());
+  EXPECT_EQ(std::count(left.begin(), left.end(), '\n'), 4) << left;
+}
+
 TEST_F(GateVerbs, AllowByRuleAndWhatIsNotEnough) {
   ASSERT_TRUE(Begin()) << Refusal();
   WriteFile(Mnt("etc/x"), "fine\n");

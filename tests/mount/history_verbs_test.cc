@@ -1,4 +1,5 @@
 // The verbs of the history: log, show, diff, restore, commit, push, git, and init with a history.
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "fs/jobs/history/restore.h"
 #include "tests/mount/fixture.h"
 
 namespace tierfs::test {
@@ -208,17 +210,11 @@ TEST_F(HistoryVerbs, RestoreLeavesWhatIsNotCommitted) {
   EXPECT_NE(dry.out.find("would write etc/a\n"), std::string::npos) << dry.out;
   EXPECT_NE(dry.out.find("note: etc/a is not committed as it is now"), std::string::npos) << dry.out;
   WriteFile(Mnt("etc/grows"), std::string(200'000, 'g'));
-  const Ran refused = Tierctl({"restore", first, "etc"});
-  EXPECT_EQ(refused.code, 3);
-  EXPECT_NE(refused.err.find("1 changed paths could not be committed"), std::string::npos) << refused.err;
-  EXPECT_EQ(ReadFile(Mnt("etc/a")), "not settled\n");
-  EXPECT_TRUE(Exists(Mnt("etc/dir/new")));
-  ASSERT_EQ(::unlink(Mnt("etc/grows").c_str()), 0);
   const Ran restored = Tierctl({"restore", first, "etc"});
   EXPECT_EQ(restored.code, 1) << restored.err;
   for (const char* note :
        {"note: etc/.git belongs to a git repository: it stays\n", "note: etc/key is not in the newest commit as it is now",
-        "note: etc/held is not in the newest commit as it is now"}) {
+        "note: etc/held is not in the newest commit as it is now", "note: etc/grows is not in the newest commit as it is now"}) {
     EXPECT_NE(restored.out.find(note), std::string::npos) << note << restored.out;
   }
   EXPECT_EQ(ReadFile(Mnt("etc/.git/objects/o")), "object\n");
@@ -233,6 +229,73 @@ TEST_F(HistoryVerbs, RestoreLeavesWhatIsNotCommitted) {
 
 // Whoever owns a directory may rename in it while root restores into it. No file of root's that he
 // puts in the place of a new one gets its mode.
+// The directory in which a restore makes a file stays only if it is killed. No commit has it.
+TEST_F(HistoryVerbs, ASignalEndsARestoreBetweenTwoFiles) {
+  Begin();
+  MakeDirs(Mnt("etc/d"));
+  for (int i = 0; i < 300; ++i) WriteFile(Mnt("etc/d/f" + std::to_string(i)), "1\n");
+  const std::string first = Commit();
+  ASSERT_EQ(Shell("rm " + Mnt("etc/d/f*")).code, 0);
+  Commit();
+  const auto left = [&] {
+    const auto names = Names(Mnt("etc/d"));
+    return std::count_if(names.begin(), names.end(), [](const std::string& name) { return name.starts_with(".tierfs-restore-"); });
+  };
+  bool ended_early = false;
+  for (int i = 1; i <= 20; ++i) {
+    const Ran ran = Shell("timeout -s INT 0." + std::to_string(100 + i * 20) + " " + TIERCTL_BINARY + " restore " + ConfigFile() + " " +
+                          first + " etc");
+    ended_early = ended_early || ran.code == 124;
+    EXPECT_EQ(left(), 0);
+  }
+  EXPECT_TRUE(ended_early);
+  EXPECT_EQ(Tierctl({"restore", first, "etc"}).code, 0);
+  EXPECT_EQ(Names(Mnt("etc/d")).size(), 300U);
+  MakeDirs(Mnt("etc/d/.tierfs-restore-0123abcd"));
+  WriteFile(Mnt("etc/d/.tierfs-restore-0123abcd/f1"), "half of it");
+  Commit();
+  EXPECT_EQ(Shell("git --git-dir=" + Base("tier1.git") + " ls-tree -r --name-only main | grep -c tierfs-restore").out, "0\n");
+  const std::string held = Execute({TIERCTL_BINARY, "gate", "list", ConfigFile()}).out;
+  EXPECT_NE(held.find("left from a restore that was killed"), std::string::npos) << held;
+}
+
+// Another user must not get root's directory by putting it in the place of his own.
+TEST_F(HistoryVerbs, RestoreChangesNothingThatCameAfterThePlan) {
+  Begin();
+  MakeDirs(Mnt("etc/d/sub"));
+  WriteFile(Mnt("etc/d/f"), "committed\n");
+  ASSERT_EQ(::chown(Mnt("etc/d/sub").c_str(), 65534, 65534), 0);
+  const std::string first = Commit();
+  ASSERT_EQ(::chmod(Mnt("etc/d/sub").c_str(), 0711), 0);
+  ASSERT_EQ(::unlink(Mnt("etc/d/f").c_str()), 0);
+  const std::string second = Commit();
+  MakeDirs(Mnt("etc/private"));
+  ASSERT_EQ(::chmod(Mnt("etc/private").c_str(), 0700), 0);
+  const history::Repository repository(Base("tier1.git"));
+  const auto wanted = repository.Read(first);
+  const auto newest = repository.Read(second);
+  ASSERT_TRUE(wanted && newest);
+  const UniqueFd mount(::open(Mnt().c_str(), O_PATH | O_DIRECTORY));
+  const UniqueFd tree(::open(Tier(1).c_str(), O_PATH | O_DIRECTORY));
+  const history::RestoreInput input{*wanted, *newest, mount.get(), tree.get(), [](const std::string&) { return false; }};
+  const auto restore = [&](const std::string& path, const std::function<void()>& meanwhile) {
+    const auto plan = history::PlanRestore(input, {path});
+    EXPECT_TRUE(plan && plan->steps.size() == 1);
+    meanwhile();
+    const auto done = history::Restore(repository, *plan, mount.get(), [](const history::RestoreStep&) {});
+    return done ? "" : done.error();
+  };
+  EXPECT_NE(restore("etc/d/f", [&] { WriteFile(Mnt("etc/d/f"), "new\n"); }).find("it changed meanwhile"), std::string::npos);
+  EXPECT_EQ(ReadFile(Mnt("etc/d/f")), "new\n");
+  const std::string refused = restore("etc/d/sub", [&] {
+    ASSERT_EQ(::rename(Mnt("etc/d/sub").c_str(), Mnt("etc/d/away").c_str()), 0);
+    ASSERT_EQ(::rename(Mnt("etc/private").c_str(), Mnt("etc/d/sub").c_str()), 0);
+  });
+  EXPECT_NE(refused.find("it changed meanwhile"), std::string::npos) << refused;
+  EXPECT_EQ(Stat(Mnt("etc/d/sub")).st_uid, 0U);
+  EXPECT_EQ(Stat(Mnt("etc/d/sub")).st_mode & 07777, 0700U);
+}
+
 TEST_F(HistoryVerbs, RestoreChangesNoFileThatIsPutInItsPlace) {
   Begin();
   MakeDirs(Mnt("etc/users"));

@@ -321,32 +321,41 @@ TEST_F(RepositoryTest, ThePasswordOfTheRemoteIsNotShown) {
   ASSERT_EQ(::bind(server.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
   ASSERT_EQ(::listen(server.get(), 8), 0);
   ASSERT_EQ(::getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
   std::string requests;
+  std::string elsewhere;  // to the same server by another name
   bool seen = false;
   std::thread serving([&] {
     for (;;) {
       const UniqueFd client(::accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!client) return;
       char buffer[8192];
-      for (ssize_t got = 0; (got = ::read(client.get(), buffer, sizeof buffer)) > 0;) {
-        requests.append(buffer, static_cast<std::size_t>(got));
-        if (requests.ends_with("\r\n\r\n")) break;
-      }
+      std::string request;
+      for (ssize_t got = 0; !request.ends_with("\r\n\r\n") && (got = ::read(client.get(), buffer, sizeof buffer)) > 0;)
+        request.append(buffer, static_cast<std::size_t>(got));
+      (request.find("Host: localhost") == std::string::npos ? requests : elsewhere) += request;
       seen = seen || ::system("cat /proc/[0-9]*/cmdline 2>/dev/null | grep -aq 'gehe[i]m'") == 0;
-      const std::string answer = requests.find("Authorization: ") == std::string::npos
-                                     ? "HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"
-                                     : "HTTP/1.0 403 No\r\nContent-Length: 0\r\n\r\n";
+      std::string answer = request.find("Authorization: ") == std::string::npos
+                               ? "HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"
+                               : "HTTP/1.0 403 No\r\nContent-Length: 0\r\n\r\n";
+      if (request.starts_with("GET /moved.git")) {
+        answer = "HTTP/1.0 302 Found\r\nLocation: http://localhost:" + port +
+                 "/x.git/info/refs?service=git-receive-pack\r\nContent-Length: 0\r\n\r\n";
+      }
       (void)::write(client.get(), answer.data(), answer.size());
     }
   });
   std::atomic<bool> never = false;
-  const auto pushed = repository_.Push("http://me:geheim%21@127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x.git", never);
+  const auto pushed = repository_.Push("http://me:geheim%21@127.0.0.1:" + port + "/x.git", never);
+  EXPECT_FALSE(repository_.Push("http://me:geheim%21@127.0.0.1:" + port + "/moved.git", never));
   ::shutdown(server.get(), SHUT_RDWR);
   serving.join();
   ASSERT_FALSE(pushed);
   EXPECT_EQ(pushed.error().find("geheim"), std::string::npos) << pushed.error();
   EXPECT_FALSE(seen);
   EXPECT_NE(requests.find("Authorization: Basic bWU6Z2VoZWltIQ=="), std::string::npos) << requests;  // me:geheim!
+  EXPECT_NE(elsewhere.find("GET /x.git"), std::string::npos) << "git did not follow";
+  EXPECT_EQ(elsewhere.find("Authorization: "), std::string::npos) << "another host got the password";
 }
 
 TEST_F(RepositoryTest, ARepositoryMayHaveAnotherHead) {

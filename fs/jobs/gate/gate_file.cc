@@ -156,11 +156,15 @@ Outcome<void> GateFile::Add(const std::vector<Entry>& entries) const {
 }
 
 Outcome<std::vector<std::string>> GateFile::Remove(const std::string& path, bool beneath) const {
+  return RemoveIf([&](const std::string& each) { return beneath ? Covers(path, each) : path == each; });
+}
+
+Outcome<std::vector<std::string>> GateFile::RemoveIf(const std::function<bool(const std::string& path)>& is_obsolete) const {
   std::vector<std::string> removed;
   const auto done = EditText(path_, LockOf(path_), [&](const std::string& old) -> Outcome<std::optional<std::string>> {
     std::string text;
     for (const Block& block : Split(old)) {
-      if (block.is_rule && (beneath ? Covers(path, block.entry.path) : path == block.entry.path)) {
+      if (block.is_rule && is_obsolete(block.entry.path)) {
         removed.push_back(block.entry.path);
       } else {
         text += block.text;

@@ -4,6 +4,7 @@
 //   2 /etc/exim4/passwd.client
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ class GateFile {
   // Removes the rule of the path and, with `beneath`, those of everything beneath it. Durable on
   // return. Returns the paths.
   [[nodiscard]] Outcome<std::vector<std::string>> Remove(const std::string& path, bool beneath = true) const;
+  // The same for the rules of all paths that `is_obsolete` names.
+  [[nodiscard]] Outcome<std::vector<std::string>> RemoveIf(const std::function<bool(const std::string& path)>& is_obsolete) const;
 
  private:
   const std::string path_;

@@ -112,7 +112,7 @@ Outcome<Judge> Judge::Open(const Config& config) {
 Verdict Judge::Of(const Subject& subject) const {
   Verdict verdict;
   verdict.limit = impl_->max_file;
-  if (impl_->allowed.Path(subject.path)) return verdict;
+  if (Allows(subject.path)) return verdict;
   verdict.oversize = subject.oversize;
   const bool known = !subject.oversize && impl_->allowed.Content(subject.content);
   verdict.binary = !known && secrets::IsBinary(subject.content);
@@ -127,6 +127,8 @@ Verdict Judge::Of(const Subject& subject) const {
   impl_->FindElsewhere(subject.path, subject.path, "the path itself", verdict.findings);
   return verdict;
 }
+
+bool Judge::Allows(std::string_view path) const { return impl_->allowed.Path(path); }
 
 bool Judge::Outdated() const {
   return std::any_of(impl_->files.begin(), impl_->files.end(), [](const auto& file) { return StampOf(file.first) != file.second; });

@@ -54,6 +54,8 @@ class Judge {
 
   // Goes by all rules, whatever gate.on_finding says.
   [[nodiscard]] Verdict Of(const Subject& subject) const;
+  // Whether the path may hold anything, of any size.
+  [[nodiscard]] bool Allows(std::string_view path) const;
   // Whether a file that this was read from has changed since.
   [[nodiscard]] bool Outdated() const;
   // Whether there is a rule with this id.

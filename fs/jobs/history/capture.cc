@@ -69,23 +69,28 @@ Status ReadContent(const UniqueFd& entry, std::uint64_t max_file, Captured& capt
 
 }  // namespace
 
+Result<Attributes> ReadAttributes(const UniqueFd& entry) {
+  TIERFS_ASSIGN(const struct stat st, StatFd(entry.get()));
+  Attributes attributes;
+  attributes.mode = S_ISLNK(st.st_mode) ? S_IFLNK | 0777 : st.st_mode;
+  attributes.uid = st.st_uid;
+  attributes.gid = st.st_gid;
+  if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) attributes.device = st.st_rdev;
+  TIERFS_ASSIGN(attributes.xattrs, XattrsOf(entry));
+  return attributes;
+}
+
 Result<Captured> Capture(int root, const std::string& path, std::uint64_t max_file) {
   Captured captured;
   auto entry = OpenBeneath(root, path, O_PATH | O_NOFOLLOW);
   if (!entry && IsGone(entry.error())) return captured;
   if (!entry) return tl::unexpected(entry.error());
-  TIERFS_ASSIGN(const struct stat st, StatFd(entry->get()));
   captured.present = true;
-  Attributes& attributes = captured.item.attributes;
-  attributes.mode = st.st_mode;
-  attributes.uid = st.st_uid;
-  attributes.gid = st.st_gid;
-  if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) attributes.device = st.st_rdev;
-  if (S_ISLNK(st.st_mode)) attributes.mode = S_IFLNK | 0777;
-  TIERFS_ASSIGN(attributes.xattrs, XattrsOf(*entry));
-  if (S_ISLNK(st.st_mode)) {
+  TIERFS_ASSIGN(captured.item.attributes, ReadAttributes(*entry));
+  const mode_t mode = captured.item.attributes.mode;
+  if (S_ISLNK(mode)) {
     TIERFS_ASSIGN(captured.content, ReadLinkEntry(entry->get(), ""));
-  } else if (S_ISREG(st.st_mode)) {
+  } else if (S_ISREG(mode)) {
     TIERFS_TRY(ReadContent(*entry, max_file, captured));
   }
   return captured;

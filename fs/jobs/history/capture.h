@@ -6,6 +6,7 @@
 
 #include "fs/jobs/history/items.h"
 #include "fs/os/result.h"
+#include "fs/os/unique_fd.h"
 
 namespace tierfs::history {
 
@@ -16,6 +17,9 @@ struct Captured {
   bool oversize = false;  // a file larger than the limit; its content was not read
   bool changing = false;  // the file changed while it was read
 };
+
+// The attributes of an open entry; O_PATH will do.
+[[nodiscard]] Result<Attributes> ReadAttributes(const UniqueFd& entry);
 
 // `root` is the tree, `path` is relative to it. No symlink is followed. A path beneath something
 // that is not a directory is absent.

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "fs/jobs/history/mtree.h"
+#include "fs/jobs/history/restore.h"
 #include "fs/os/fault.h"
 #include "fs/os/paths.h"
 
@@ -17,9 +18,12 @@ namespace {
 
 // Content in one run of git, and in one commit.
 constexpr std::uint64_t kMaxBytes = std::uint64_t{64} << 20;
-// With the gate off, the limit of what is read into memory.
+// Where the gate lets everything pass, the limit of what is read into memory.
 constexpr std::uint64_t kLargest = std::uint64_t{1} << 30;
+constexpr const char* kTooLarge = "larger than 1 GiB";
 constexpr std::int64_t kDay = 86400;
+// With more rules in gate.tiers than these, those of paths that are gone are removed.
+constexpr std::size_t kManyRules = 1000;
 
 std::int64_t Now() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
@@ -154,9 +158,9 @@ bool Committer::ExceedsGrowth(std::uint64_t bytes, const Run& run) {
 }
 
 std::string Committer::StoppedBy(const std::string& path, const Captured& captured, Run& run) {
-  if (config_.gate.on_finding == GateConfig::OnFinding::kOff) return captured.oversize ? "larger than 1 GiB" : "";
+  if (config_.gate.on_finding == GateConfig::OnFinding::kOff) return captured.oversize ? kTooLarge : "";
   const gate::Verdict verdict = judge_->Of({path, captured.content, captured.item.attributes.xattrs, captured.oversize});
-  if (verdict.Passes()) return "";
+  if (verdict.Passes()) return captured.oversize ? kTooLarge : "";
   // The root of the tree cannot be moved.
   if (config_.gate.on_finding == GateConfig::OnFinding::kMove && !path.empty() && GatedFor(path).empty())
     run.found.push_back({path, verdict.Reason()});
@@ -201,14 +205,16 @@ void Committer::Look(const std::string& path, Run& run, Draft& draft) {
   held_.erase(path);
   const auto hold = [&](const std::string& reason) { held_[path] = reason; };
   if (const char* why = path.empty() ? nullptr : WhyGitCannotHold(path)) return hold(why);
-  const std::uint64_t limit = config_.gate.on_finding == GateConfig::OnFinding::kOff ? kLargest : config_.gate.max_file;
+  const bool any_size = config_.gate.on_finding == GateConfig::OnFinding::kOff || judge_->Allows(path);
+  const std::uint64_t limit = any_size ? kLargest : config_.gate.max_file;
   auto captured = Capture(root_.get(), path, limit);
   if (!captured) {
-    run.done.again.insert(path);
+    run.done.later.insert(path);
     return hold(std::string("cannot be read: ") + std::strerror(captured.error().code));
   }
   const std::string gated = GatedFor(path);
   if (!captured->present) return Remove(path, gated, run, draft);
+  if (IsBeneathWorkplace(path)) return hold("is left from a restore that was killed: remove it");
   if (!gated.empty() && !captured->item.IsDir()) {
     if (IsInTier2(path)) return hold("is in tier 1 and in tier 2, where the gate puts it (" + gated + "): remove one of them");
     host_.settle(path);
@@ -228,7 +234,7 @@ void Committer::Look(const std::string& path, Run& run, Draft& draft) {
   const auto known = items_.find(path);
   const bool unchanged = known != items_.end() && known->second.blob == captured->item.blob;
   if (!unchanged && ExceedsGrowth(captured->content.size(), run)) {
-    run.done.again.insert(path);
+    run.done.later.insert(path);
     return hold("more new content in a day than gate.max_growth allows");
   }
   Take(path, std::move(*captured), run, draft);
@@ -274,9 +280,25 @@ void Committer::Close(Draft& draft, const Batch& batch, Run& run) {
   run.commits.push_back(std::move(draft.commit));
 }
 
+Outcome<void> Committer::ForgetGone() {
+  const auto is_gone = [&](const std::string& path) {
+    return std::none_of(config_.tiers.begin(), config_.tiers.end(), [&](const std::string& tier) {
+      struct stat st {};
+      return ::lstat((tier + "/" + path).c_str(), &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    });
+  };
+  const auto removed = gate_file_.RemoveIf(is_gone);
+  if (!removed) return tl::unexpected(removed.error());
+  for (const std::string& path : *removed) gated_.erase(path);
+  return {};
+}
+
 Outcome<void> Committer::MoveFound(Run& run) {
   if (run.found.empty()) return {};
   const auto found = std::exchange(run.found, {});
+  if (gated_.size() > kManyRules) {
+    if (auto forgotten = ForgetGone(); !forgotten) return forgotten;
+  }
   if (auto added = gate_file_.Add(found); !added) {
     for (const gate::Entry& entry : found) run.done.again.insert(entry.path);
     return added;
@@ -287,8 +309,8 @@ Outcome<void> Committer::MoveFound(Run& run) {
   }
   if (auto applied = host_.apply_gate_rules(); !applied) return applied;
   Fault::Here("gate.applied");
-  MoveWhatIsGated();
   for (const gate::Entry& entry : found) {
+    host_.settle(entry.path);
     held_[entry.path] = "waits to be moved to tier 2: " + entry.reason;
   }
   Fault::Here("gate.asked");
@@ -310,7 +332,7 @@ void Committer::Undo(Run& run) {
 
 Outcome<void> Committer::Append(const Tokens& tokens, bool last, Run& run) {
   if (run.commits.empty()) return {};
-  const bool complete = last && !tokens.others_wait && run.done.again.empty();
+  const bool complete = last && !tokens.others_wait && run.done.again.empty() && run.done.later.empty();
   for (NewCommit& commit : run.commits) {
     const std::string& token = complete && &commit == &run.commits.back() ? tokens.complete : tokens.before;
     if (!token.empty()) commit.message += TokenLine(token);
@@ -324,7 +346,6 @@ Outcome<void> Committer::Append(const Tokens& tokens, bool last, Run& run) {
   Fault::Here("history.appended");
   run.done.commits.insert(run.done.commits.end(), ids->begin(), ids->end());
   head_ = CommitInfo{ids->back(), "", run.commits.back().time};
-  grown_.emplace_back(Now(), run.grown);
   run.commits.clear();
   run.undo.clear();
   run.bytes = 0;

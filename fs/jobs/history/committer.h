@@ -58,7 +58,8 @@ class Committer {
   };
   struct Done {
     std::vector<std::string> commits;
-    std::set<std::string> again;  // paths that changed while they were read, or cannot be read now
+    std::set<std::string> again;  // paths that changed while they were read
+    std::set<std::string> later;  // paths that cannot be read now, or are too much for a day
     std::string trouble;          // why what the gate stopped could not be moved; "" if it could
   };
   // Makes a commit of each batch that changed anything. The commits are durable on return. A file
@@ -121,6 +122,8 @@ class Committer {
   // Adds the draft to the run, if it changes anything.
   void Close(Draft& draft, const Batch& batch, Run& run);
   [[nodiscard]] Outcome<void> MoveFound(Run& run);
+  // Removes the rules of the gate whose path is in no tier.
+  [[nodiscard]] Outcome<void> ForgetGone();
   // Brings the commits into the repository. The last of all may say that everything is committed.
   [[nodiscard]] Outcome<void> Append(const Tokens& tokens, bool last, Run& run);
   void Undo(Run& run);

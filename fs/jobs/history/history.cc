@@ -208,7 +208,8 @@ Outcome<std::vector<std::string>> History::Pass(Extent extent) {
   if (!done) return tl::unexpected(done.error());
   compare_ = false;
   unsettled.insert(done->again.begin(), done->again.end());
-  schedule_.Committed(unsettled, open, now);
+  unsettled.insert(done->later.begin(), done->later.end());
+  schedule_.Committed(unsettled, done->later, open, now);
   unsettled_ = std::move(unsettled);
   if (unsettled_.empty()) covered_ = listed_->Render();
   Fault::Here("history.noted");

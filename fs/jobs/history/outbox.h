@@ -20,7 +20,7 @@ namespace tierfs::history {
 // waiting. Thread-safe.
 class Outbox {
  public:
-  explicit Outbox(const Config& config) : config_(config), repository_(config.version->repo) {}
+  explicit Outbox(const Config& config) : config_(config), repository_(config.version->repo, &stopping_) {}
   ~Outbox() { Stop(); }
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;

@@ -48,10 +48,12 @@ Remote::Remote(const std::string& remote) : whole_(remote), address_(remote) {
 
 void Remote::LogIn(Command& command) const {
   if (!web_ || user_.empty()) return;
+  // For this host and protocol only: a server may redirect git to another.
+  const std::string key = "credential." + address_.substr(0, address_.find('/', address_.find("://") + 3)) + ".helper";
   const std::string helper = R"(!f() { test "$1" != get || printf 'username=%s\npassword=%s\n' "$TIERFS_USER" "$TIERFS_PASSWORD"; }; f)";
   command.environment.insert(command.environment.end(), {"TIERFS_USER=" + Unescaped(user_), "TIERFS_PASSWORD=" + Unescaped(password_),
-                                                         "GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=credential.helper", "GIT_CONFIG_VALUE_0=",
-                                                         "GIT_CONFIG_KEY_1=credential.helper", "GIT_CONFIG_VALUE_1=" + helper});
+                                                         "GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=credential.helper",
+                                                         "GIT_CONFIG_VALUE_0=", "GIT_CONFIG_KEY_1=" + key, "GIT_CONFIG_VALUE_1=" + helper});
 }
 
 std::string Remote::Hidden(std::string text) const {

@@ -16,7 +16,8 @@ class Remote {
   // The remote as a message and an argument may have it: without the password; without the user
   // too, if it is a web address.
   [[nodiscard]] const std::string& address() const { return address_; }
-  // Gives a git command the user and the password of a web address, through its environment.
+  // Gives a git command the user and the password of a web address, through its environment. Git
+  // sends them to no other host.
   void LogIn(Command& command) const;
   // The text without the remote's password.
   [[nodiscard]] std::string Hidden(std::string text) const;

@@ -1,6 +1,7 @@
 #include "fs/jobs/history/restore.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -162,7 +163,10 @@ class Planner {
     TIERFS_ASSIGN(const Captured now, Now(path));
     if (!now.present && IsWhiteoutItem(item)) return {};
     if (now.present && now.item.IsDir() && item.IsDir()) {
-      if (!only_present && now.item.attributes != item.attributes) attributes_.push_back(Step(What::kAttributes, path, item));
+      if (only_present || now.item.attributes == item.attributes) return {};
+      attributes_.push_back(Step(What::kAttributes, path, item));
+      attributes_.back().present = true;
+      attributes_.back().now = now.item;
       return {};
     }
     if (now.present && (now.item == item || Stays(path, now.item))) return {};
@@ -228,6 +232,8 @@ class Planner {
   RestorePlan plan_;
 };
 
+constexpr const char* kWorkplace = ".tierfs-restore-";
+
 // A private directory beside the place of a new entry. Another user may own the directory around
 // it, and rename it, but cannot enter it: what is made in it is not exchanged for another file.
 class Workplace {
@@ -251,7 +257,7 @@ class Workplace {
   [[nodiscard]] int directory() const { return directory_.get(); }
 
  private:
-  Workplace(int parent, const std::string& entry) : parent_(parent), name_(".tierfs-restore-" + RandomId(2)), entry_(entry) {}
+  Workplace(int parent, const std::string& entry) : parent_(parent), name_(kWorkplace + RandomId(2)), entry_(entry) {}
 
   const int parent_;
   const std::string name_;
@@ -266,7 +272,7 @@ class Restorer {
 
   Status Take(const RestoreStep& step, const std::string& content) {
     if (step.what == What::kAttributes) return FinishDirectory(step);
-    if (!step.directory) TIERFS_TRY(CheckUnchanged(step));
+    if (step.what == What::kRemove && !step.directory) TIERFS_TRY(CheckUnchanged(step));
     TIERFS_ASSIGN(const UniqueFd parent, OpenBeneath(mount_, ParentOf(step.path), O_PATH | O_DIRECTORY));
     const std::string name = NameOf(step.path);
     if (step.what == What::kWrite) return Write(parent.get(), name, step, content);
@@ -299,15 +305,23 @@ class Restorer {
       TIERFS_ASSIGN(const struct stat st, StatFd(made.get()));
       made_[step.path] = {st.st_dev, st.st_ino};
     }
-    TIERFS_TRY(RenameEntry(place->directory(), name.c_str(), parent, name.c_str(), 0));
+    // As late as can be: what is saved while the entry is made must stay.
+    TIERFS_TRY(CheckUnchanged(step));
+    TIERFS_TRY(RenameEntry(place->directory(), name.c_str(), parent, name.c_str(), step.present ? 0 : RENAME_NOREPLACE));
     return SyncDirectory(parent);
   }
 
   [[nodiscard]] Status FinishDirectory(const RestoreStep& step) const {
     TIERFS_ASSIGN(const UniqueFd entry, OpenBeneath(mount_, step.path, O_PATH | O_DIRECTORY));
-    TIERFS_ASSIGN(const struct stat st, StatFd(entry.get()));
-    const auto made = made_.find(step.path);
-    if (made != made_.end() && made->second != FileId{st.st_dev, st.st_ino}) return Fail(EPERM, "somebody replaced the new directory");
+    if (step.present) {
+      // Another user may have put another directory in its place.
+      TIERFS_ASSIGN(const Attributes now, ReadAttributes(entry));
+      if (now != step.now.attributes) return Fail(EBUSY, "it changed meanwhile");
+    } else {
+      TIERFS_ASSIGN(const struct stat st, StatFd(entry.get()));
+      const auto made = made_.find(step.path);
+      if (made == made_.end() || made->second != FileId{st.st_dev, st.st_ino}) return Fail(EPERM, "somebody replaced the new directory");
+    }
     return SetAttributes(entry.get(), step.item.attributes);
   }
 
@@ -316,6 +330,10 @@ class Restorer {
 };
 
 }  // namespace
+
+bool IsBeneathWorkplace(const std::string& path) {
+  return path.starts_with(kWorkplace) || path.find("/" + std::string(kWorkplace)) != std::string::npos;
+}
 
 std::string RestoreStep::Describe() const {
   const char* verb = what == What::kRemove ? "remove " : what == What::kWrite ? "write " : "set attributes of ";

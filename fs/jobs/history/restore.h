@@ -15,8 +15,9 @@ struct RestoreStep {
   std::string path;
   Item item;               // not of a removal
   bool directory = false;  // of a removal
-  // What stands there and is in the newest commit, if anything does. Neither a file that changes
-  // meanwhile is replaced or removed, nor a new one.
+  // What stands there and is in the newest commit, if anything does; of an attributes step, the
+  // directory if it is there already. A file that changes meanwhile is neither replaced nor removed,
+  // down to the instant between the last look at it and the rename, and no new one ever is.
   bool present = false;
   Item now;
 
@@ -36,6 +37,10 @@ struct RestoreInput {
   std::function<bool(const std::string& path)> in_lower;
   bool preview = false;  // a commit is made before the steps are taken, but has not been made yet
 };
+
+// Whether the path is that of a directory in which a restore makes a new entry, or is in one. A
+// restore removes it, unless it is killed.
+[[nodiscard]] bool IsBeneathWorkplace(const std::string& path);
 
 // What has to be done so that each of the paths (relative to the mount; "" is all of it) is what
 // the items hold. What tier 1 has beneath a path and the items do not have is removed; other tiers

@@ -29,7 +29,8 @@ bool Schedule::IsDue(const Noted& noted, bool open, Clock::time_point now) const
   const auto job = noted.actor ? jobs_.find(*noted.actor) : jobs_.end();
   if (job != jobs_.end()) {
     if (now - job->second.first >= kWholeJobLimit) return true;
-    return !open && !job->second.running && now - job->second.last >= version_.settle;
+    // A service that a package manager runs does not end.
+    return !open && now - job->second.last >= (job->second.running ? std::max(version_.at_most, version_.settle) : version_.settle);
   }
   return now - noted.first >= version_.at_most || (!open && now - noted.last >= version_.settle);
 }
@@ -38,13 +39,15 @@ bool Schedule::SomethingIsDue(const std::set<std::string>& open, Clock::time_poi
   return std::any_of(notes_.begin(), notes_.end(), [&](const auto& each) { return IsDue(each.second, open.contains(each.first), now); });
 }
 
-void Schedule::Committed(const std::set<std::string>& unsettled, const std::set<std::string>& open, Clock::time_point before) {
+void Schedule::Committed(const std::set<std::string>& unsettled, const std::set<std::string>& later, const std::set<std::string>& open,
+                         Clock::time_point before) {
   for (auto each = notes_.begin(); each != notes_.end();) {
     auto& [path, note] = *each;
     const bool waits = unsettled.contains(path);
     const bool is_open = open.contains(path);
     // The opener goes on changing it. A note without a change waits for the close.
     if (!waits && is_open && IsDue(note, true, before)) note.first = before;
+    if (later.contains(path)) note.first = note.last = before + std::max(version_.at_most, version_.settle) - version_.settle;
     each = waits || is_open || note.last > before ? std::next(each) : notes_.erase(each);
   }
   count_ = notes_.size();

@@ -14,8 +14,8 @@ namespace tierfs::history {
 
 // Owns the notes of changes that are not committed. A path is due when no program has it open for
 // writing and it was left alone for `settle`; at the latest after `at_most`. The changes of a
-// package manager are due together, after its end, or after kWholeJobLimit. One thread uses it; any
-// thread may call size.
+// package manager are due together: after its end, when it has changed nothing for `at_most`, or
+// after kWholeJobLimit. One thread uses it; any thread may call size.
 class Schedule {
  public:
   static constexpr auto kWholeJobLimit = std::chrono::minutes(10);
@@ -26,8 +26,10 @@ class Schedule {
   void Update();
   [[nodiscard]] bool IsDue(const Noted& noted, bool open, Clock::time_point now) const;
   [[nodiscard]] bool SomethingIsDue(const std::set<std::string>& open, Clock::time_point now) const;
-  // Everything that was noted before this time is committed, except of the unsettled paths.
-  void Committed(const std::set<std::string>& unsettled, const std::set<std::string>& open, Clock::time_point before);
+  // Everything that was noted before this time is committed, except of the unsettled paths. Those
+  // of them that are in `later` are due again after `at_most`, or when they have changed.
+  void Committed(const std::set<std::string>& unsettled, const std::set<std::string>& later, const std::set<std::string>& open,
+                 Clock::time_point before);
 
   [[nodiscard]] const std::map<std::string, Noted>& notes() const { return notes_; }
   // The number of paths with a note, those in the log included.
