@@ -16,8 +16,9 @@ struct RestoreStep {
   Item item;               // not of a removal
   bool directory = false;  // of a removal
   // What stands there and is in the newest commit, if anything does; of an attributes step, the
-  // directory if it is there already. A file that changes meanwhile is neither replaced nor removed,
-  // down to the instant between the last look at it and the rename, and no new one ever is.
+  // directory if it is there already. A file that changes meanwhile is neither replaced nor
+  // removed, down to the instant between the last look at it and the rename, and no new one ever
+  // is.
   bool present = false;
   Item now;
 
