@@ -23,9 +23,9 @@ struct Pipe {
   UniqueFd write;
 };
 
-Result<Pipe> MakePipe() {
+Result<Pipe> MakePipe(int flags = 0) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return FailErrno("pipe2");
+  if (::pipe2(ends, O_CLOEXEC | flags) != 0) return FailErrno("pipe2");
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
@@ -75,8 +75,8 @@ struct Streams {
   int error;
 };
 
-// Runs in the child of a vfork: it shares the memory of the caller, so it only makes system calls.
-// Returns the errno of the failed call.
+// Runs in the child of a vfork: it may share the memory of the caller, so it only makes system
+// calls. Returns the errno of the failed call.
 int Become(const Command& command, const Vectors& vectors, const Streams& streams) {
   ::prctl(PR_SET_PDEATHSIG, SIGINT);  // the signal after which programs clean up
   sigset_t none;
@@ -178,13 +178,14 @@ Result<int> RunProcess(const Command& command) {
   TIERFS_ASSIGN(Pipe error, MakePipe());
   const Vectors vectors(command);
   const Streams streams{spooled ? spooled.get() : command.input_file, output.write.get(), error.write.get()};
-  volatile int failure = 0;  // written by the child, which runs in this memory until it execs
+  TIERFS_ASSIGN(Pipe refusal, MakePipe(O_NONBLOCK));  // carries the errno of a failed start
   const pid_t child = ::vfork();
   if (child < 0) return FailErrno("vfork");
   if (child == 0) {
-    failure = Become(command, vectors, streams);
-    ::_exit(127);
+    const int failure = Become(command, vectors, streams);
+    ::_exit(::write(refusal.write.get(), &failure, sizeof failure) < 0 ? 126 : 127);
   }
+  refusal.write.Reset();
   output.write.Reset();
   error.write.Reset();
 
@@ -215,7 +216,8 @@ Result<int> RunProcess(const Command& command) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (failure != 0) return Fail(failure, "start of the program");
+  int failure = 0;
+  if (::read(refusal.read.get(), &failure, sizeof failure) == sizeof failure) return Fail(failure, "start of the program");
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
