@@ -25,6 +25,7 @@ TEST_F(Across, AClosedFileIsInItsTierWhenRenameReturns) {
   ASSERT_EQ(::truncate(Mnt("etc/conf.tmp").c_str(), 1 << 20), 0);
   const ino_t inode = Stat(Mnt("etc/conf.tmp")).st_ino;
   ASSERT_EQ(TreesWith("etc/conf.tmp"), std::set<int>{3});
+  WaitForHandles(0);
   ASSERT_EQ(::rename(Mnt("etc/conf.tmp").c_str(), Mnt("etc/conf").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(TreesWith("etc/conf"), std::set<int>{1});
   EXPECT_EQ(TreesWith("etc/conf.tmp"), std::set<int>{});
@@ -47,10 +48,7 @@ TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   ASSERT_NE(map, MAP_FAILED);
   ::close(fd);
   // Without passthrough, the mapping keeps the handle open.
-  const auto handles = [&](int count) {
-    for (int i = 0; i < 500 && Status()["daemon"]["open_handles"] != count; ++i) ::usleep(10'000);
-  };
-  handles(Passthrough() ? 0 : 1);
+  WaitForHandles(Passthrough() ? 0 : 1);
   ASSERT_EQ(::rename(Mnt("data.tmp").c_str(), Mnt("data").c_str()), 0) << std::strerror(errno);
   (void)Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()});
   map[0] = 'm';
@@ -59,7 +57,7 @@ TEST_F(Across, AMappingThatOutlivesItsDescriptorKeepsItsFile) {
   map[1] = 'n';
   ::munmap(map, kSize);
   ::close(::open(Mnt("data").c_str(), O_RDWR));
-  handles(0);
+  WaitForHandles(0);
   EXPECT_EQ(Execute({TIERCTL_BINARY, "settle", "--wait", ConfigFile()}).code, 0);
   EXPECT_EQ(ReadFile(Mnt("data")).substr(0, 3), "mn.");
   EXPECT_EQ(TreesWith("data"), std::set<int>{2});

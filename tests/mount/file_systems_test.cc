@@ -56,6 +56,7 @@ TEST_P(Between, ARenameMovesAFileToItsTierWithAllItsAttributes) {
   const timespec times[2] = {{1000, 1}, {2000, 2}};
   ASSERT_EQ(::utimensat(AT_FDCWD, Mnt("doc.tmp").c_str(), times, 0), 0);
   const Snapshot before = TakeSnapshot(Mnt());
+  WaitForHandles(0);
   ASSERT_EQ(::rename(Mnt("doc.tmp").c_str(), Mnt("doc").c_str()), 0) << std::strerror(errno);
   EXPECT_EQ(TreesWith("doc"), std::set<int>{2});
   EXPECT_EQ(TreesWith("doc.tmp"), std::set<int>{});
@@ -73,6 +74,7 @@ TEST_P(Between, EveryKindOfEntryCanBeRenamed) {
   ASSERT_EQ(::symlink("there", Mnt("link.tmp").c_str()), 0);
   ASSERT_EQ(::mknod(Mnt("fifo.tmp").c_str(), S_IFIFO | 0640, 0), 0);
   WriteFile(Mnt("empty.tmp"), "");
+  WaitForHandles(0);
   for (const char* name : {"link", "fifo", "empty"}) {
     ASSERT_EQ(::rename(Mnt(name + std::string(".tmp")).c_str(), Mnt(name).c_str()), 0) << name << ": " << std::strerror(errno);
     EXPECT_EQ(TreesWith(name), std::set<int>{2}) << name;
@@ -91,6 +93,7 @@ TEST_P(Between, NoreplaceAndExchangeWork) {
   EXPECT_EQ(ReadFile(Mnt("a")), "a");
   EXPECT_EQ(noreplace("b.tmp", "c"), 0);
   EXPECT_EQ(noreplace("c", "b.tmp"), 0);
+  Settled();
   EXPECT_EQ(TreesWith("b.tmp"), std::set<int>{3});
   EXPECT_EQ(Exchange("a", "b.tmp"), Across() ? EXDEV : 0);
   EXPECT_EQ(ReadFile(Mnt("a")), Across() ? "a" : "b");
@@ -157,7 +160,7 @@ TEST_P(Between, LinksShareOneInode) {
   EXPECT_EQ(ReadFile(Mnt("c.tmp")), "ab");
   ASSERT_EQ(::unlink(Mnt("a.tmp").c_str()), 0);
   EXPECT_EQ(Stat(Mnt("c.tmp")).st_nlink, 1U);
-  EXPECT_EQ(Execute({TIERCTL_BINARY, "settle", ConfigFile()}).code, 0);
+  Settled();
   EXPECT_EQ(TreesWith("c.tmp"), std::set<int>{3});
   // The first link of a lower file copies it up.
   ASSERT_EQ(::link(Mnt("low/l").c_str(), Mnt("low/m").c_str()), 0) << std::strerror(errno);

@@ -125,6 +125,10 @@ void OverlayTest::Settled() const {
   ASSERT_EQ(settled.code, 0) << settled.out << settled.err;
 }
 
+void OverlayTest::WaitForHandles(int count) const {
+  for (int i = 0; i < 500 && Status()["daemon"]["open_handles"] != count; ++i) ::usleep(10'000);
+}
+
 void OverlayTest::ExpectNoWorkFiles() const {
   EXPECT_EQ(Shell("find " + Base("state") + "/work " + Base() + "/.*.tierfs-work " + Base() + "/*/.*.tierfs-work -type f 2>/dev/null").out,
             "");

@@ -57,6 +57,9 @@ class OverlayTest : public MountTest {
   [[nodiscard]] nlohmann::json Status() const;
   // Waits for the background to settle all files.
   void Settled() const;
+  // Waits until the daemon has this number of open files. The kernel reports a close shortly after
+  // close(2) returns, and a rename that overtakes the report is that of an open file.
+  void WaitForHandles(int count) const;
   // Expects that the work directories are empty.
   void ExpectNoWorkFiles() const;
 
