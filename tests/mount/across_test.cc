@@ -262,6 +262,7 @@ TEST_F(Across, AFullTierLeavesTheSourceAndNoWorkFiles) {
   WriteFile(lower + "/etc/big", std::string(8 << 20, 'l'));
   ASSERT_TRUE(Mount()) << Refusal();
   WriteFile(Mnt("big.tmp"), std::string(8 << 20, 'x'));
+  WaitForHandles(0);
   EXPECT_EQ(Errno(::rename(Mnt("big.tmp").c_str(), Mnt("etc/conf").c_str())), ENOSPC);
   EXPECT_EQ(ReadFile(Mnt("big.tmp")), std::string(8 << 20, 'x'));
   EXPECT_FALSE(Exists(Mnt("etc/conf")));

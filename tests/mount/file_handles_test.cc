@@ -143,6 +143,7 @@ TEST_P(HandlesOn, AreStaleWhenTheFileIsGone) {
   WriteFile(Mnt("x"), "old");
   const Handle x = HandleOf(Mnt("x"));
   const Handle d = HandleOf(Mnt("d"));
+  WaitForHandles(0);
   ASSERT_EQ(::unlink(Mnt("x").c_str()), 0);
   ASSERT_EQ(::rmdir(Mnt("d").c_str()), 0);
   EXPECT_EQ(Open(x), ESTALE);

@@ -101,6 +101,7 @@ TEST_F(FreedSpace, OfAMappedFileStaysTaken) {
 TEST_F(FreedSpace, APathDescriptorShowsTheLastAttributes) {
   WriteFile(Mnt("file"), std::string(2 << 20, 'x'));
   const UniqueFd fd(::open(Mnt("file").c_str(), O_PATH));
+  WaitForHandles(0);
   ASSERT_EQ(::unlink(Mnt("file").c_str()), 0);
   struct stat st {};
   ASSERT_EQ(::fstat(fd.get(), &st), 0) << std::strerror(errno);
