@@ -422,9 +422,9 @@ TEST_F(Clone, SaysThatItsSpaceIsUsedUp) {
   EXPECT_FALSE(Run(request).ended.full);
   // Also if it is ended for its time, and does not end by itself.
   for (const char* trap : {"", "trap '' TERM; "}) {
-    request = For(std::string(trap) + "while :; do head -c 4M /dev/zero >file; sleep 0.05; done 2>/dev/null");
+    request = For(std::string(trap) + "head -c 4M /dev/zero >file 2>/dev/null; while :; do sleep 0.05; done");
     request.space = 1 << 20;
-    request.time_limit = milliseconds(500);
+    request.time_limit = milliseconds(1500);
     const Result timed_out = Run(request);
     EXPECT_EQ(timed_out.ended.how, Ended::How::kTimedOut);
     EXPECT_TRUE(timed_out.ended.full) << trap;
