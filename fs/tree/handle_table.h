@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 
-#include <atomic>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "fs/os/mutex.h"
 #include "fs/os/unique_fd.h"
 #include "fs/tree/node.h"
+#include "fs/tree/small_mutex.h"
 
 namespace tierfs {
 
@@ -35,9 +35,16 @@ struct OpenFile {
         data_(std::make_shared<const UniqueFd>(std::move(fd))) {}
 
   // The backing file. It stays open while the caller holds the pointer.
-  [[nodiscard]] std::shared_ptr<const UniqueFd> Data() const { return data_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::shared_ptr<const UniqueFd> Data() const {
+    const Lock lock(mutex_);
+    return data_;
+  }
   // Switches to another backing file. Reads that are under way end on the old one.
-  void Follow(UniqueFd fd) { data_.store(std::make_shared<const UniqueFd>(std::move(fd)), std::memory_order_release); }
+  void Follow(UniqueFd fd) {
+    auto data = std::make_shared<const UniqueFd>(std::move(fd));
+    const Lock lock(mutex_);
+    data_.swap(data);
+  }
 
   const NodePtr node;
   const int flags;
@@ -45,7 +52,9 @@ struct OpenFile {
   DataMode mode = DataMode::kCached;
 
  private:
-  std::atomic<std::shared_ptr<const UniqueFd>> data_;
+  // Not std::atomic<std::shared_ptr>: its load in GCC 12 orders nothing after itself.
+  mutable SmallMutex mutex_;
+  std::shared_ptr<const UniqueFd> data_ GUARDED_BY(mutex_);
 };
 
 // Owns the open files. Thread-safe; the mutex is a leaf.
