@@ -236,7 +236,8 @@ TEST_F(CopyUp, ReadersAndWritersAtOnceSeeNoError) {
     const auto look = [&](const char* data, const std::string& who) {
       std::size_t seen = 0;
       for (std::size_t at = 0; at < kSize; ++at) {
-        const char byte = static_cast<const volatile char*>(data)[at];  // a mapping changes meanwhile
+        // Read once: a mapping changes meanwhile.
+        const char byte = static_cast<const volatile char*>(data)[at];
         if (byte == 'N') {
           ++seen;
         } else {
