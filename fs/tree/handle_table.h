@@ -52,7 +52,8 @@ struct OpenFile {
   DataMode mode = DataMode::kCached;
 
  private:
-  // Not std::atomic<std::shared_ptr>: its load in GCC 12 orders nothing after itself.
+  // Not std::atomic<std::shared_ptr>: GCC 12 ends its load with relaxed order, so a store may
+  // overlap it.
   mutable SmallMutex mutex_;
   std::shared_ptr<const UniqueFd> data_ GUARDED_BY(mutex_);
 };
