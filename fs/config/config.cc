@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "fs/config/history.h"
+#include "fs/config/snapshot.h"
 
 namespace tierfs {
 namespace fs = std::filesystem;
@@ -55,7 +56,7 @@ class Reader {
     for (const auto& [key, value] : table_) config_.lines[std::string(key.str())] = value.source().begin.line;
     for (const auto& [key, value] : table_) {
       const std::string name(key.str());
-      const bool known = name == "tier" || name == "version" || name == "gate" ||
+      const bool known = name == "tier" || name == "version" || name == "gate" || name == "snapshot" ||
                          std::any_of(ConfigKeys().begin(), ConfigKeys().end(), [&](const ConfigKey& each) { return name == each.name; });
       if (!known) return Error(name, "unknown key '" + name + "'" + Suggestion(name));
     }
@@ -85,6 +86,7 @@ class Reader {
     Feed();
     Tiers();
     if (auto history = ReadHistory(table_, config_); !problem_ && !history) problem_ = history.error();
+    if (auto snapshot = ReadSnapshot(table_, config_); !problem_ && !snapshot) problem_ = snapshot.error();
     if (problem_) return tl::unexpected(*problem_);
     if (config_.name.empty()) return Error("name", "no name; add: name = \"myservice\"");
     if (config_.name.find('/') != std::string::npos || config_.name[0] == '.') {
@@ -212,6 +214,17 @@ const std::vector<ConfigKey>& ConfigKeys() {
       {"gate.allow", "FILE", "what the gate lets pass (NAME.allow beside this file)"},
       {"gate.max_file", "SIZE", "a larger file is not committed (\"1M\")"},
       {"gate.max_growth", "SIZE", "no more new content than this is committed in a day (\"64M\")"},
+      {"snapshot.path", "DIR", "where snapshots appear: tier1 and tier2 beneath it"},
+      {"snapshot.store", "DIR", "where a snapshot keeps its copies (on the tiers' own disks)"},
+      {"snapshot.store_limit", "SIZE", "a snapshot whose copies need more is dropped; no write fails (\"10G\")"},
+      {"snapshot.barrier_limit", "TIME", "writers are held up for this time at most (\"2s\")"},
+      {"snapshot.at_least", "barrier|per-file", "a snapshot that promises less is a failure (\"barrier\")"},
+      {"snapshot.may_be_mapped", "[NAME, ...]", "mapped files that a copy may have torn ([\"*-shm\", \"lock.mdb\"])"},
+      {"snapshot.hook.when", "pre|hold|post", "when the program runs; hold: it prints READY, and ends when its input closes (\"pre\")"},
+      {"snapshot.hook.run", "[PROGRAM, ...]", "prepares an application for a snapshot"},
+      {"snapshot.hook.container", "NAME", "run it in this container, by docker exec"},
+      {"snapshot.hook.timeout", "TIME", "the program is ended after this time (\"30s\")"},
+      {"snapshot.hook.on_error", "fail|warn", "whether a failed program prevents the snapshot (\"fail\")"},
       {"tier.1", "DIR", "the tree of tier 1, build"},
       {"tier.2", "DIR", "the tree of tier 2, data"},
       {"tier.3", "DIR", "the tree of tier 3, state"},

@@ -57,6 +57,36 @@ struct GateConfig {
   std::string allow;                       // absolute; need not exist
 };
 
+// What a snapshot promises; the greater one promises more.
+enum class SnapshotLevel : std::uint8_t {
+  kPerFile,  // "per-file": each file by itself
+  kBarrier,  // "barrier": all files as of one instant
+};
+
+// [[snapshot.hook]]: a program that prepares an application for a snapshot.
+struct SnapshotHook {
+  // Before the snapshot, from before its instant until after it, or once it is made.
+  enum class When : std::uint8_t { kPre, kHold, kPost };
+
+  When when = When::kPre;
+  std::vector<std::string> run;  // a program and its arguments
+  std::string container;         // run in this container, by `docker exec`; "" on the host
+  std::chrono::milliseconds timeout{std::chrono::seconds(30)};
+  bool must_succeed = true;  // on_error = "fail"; "warn" lets the snapshot go on
+};
+
+// [snapshot]: read-only views of tier 1 and tier 2 as they were.
+struct SnapshotConfig {
+  std::string path;                         // absolute; tier1 and tier2 appear beneath it
+  std::string store;                        // absolute; "" keeps copies on the tiers' own disks
+  std::uint64_t store_limit = 10ULL << 30;  // bytes
+  std::chrono::milliseconds barrier_limit{std::chrono::seconds(2)};
+  SnapshotLevel at_least = SnapshotLevel::kBarrier;
+  // Names, as fnmatch patterns, of mapped files that a copy may have torn.
+  std::vector<std::string> may_be_mapped{"*-shm", "lock.mdb"};
+  std::vector<SnapshotHook> hooks;  // in the order of the config
+};
+
 struct Config {
   std::string file;  // absolute
   std::string name;
@@ -74,6 +104,7 @@ struct Config {
   std::chrono::milliseconds cache_timeout{std::chrono::seconds(60)};
   std::optional<VersionConfig> version;
   GateConfig gate;
+  std::optional<SnapshotConfig> snapshot;
 
   // The file with the rules that the gate has made; read after all other rules.
   [[nodiscard]] std::string GateRules() const { return state + "/gate.tiers"; }
@@ -89,7 +120,8 @@ struct Config {
 [[nodiscard]] ConfigResult<Config> LoadConfig(const std::string& path);
 
 // Checks that no two directories of the config are the same or nested, and likewise the mountpoint
-// if one is given. Symlinks are resolved. A path that does not exist yet is taken as written.
+// if one is given. Only the store of the snapshots may be within the state. Symlinks are resolved. A
+// path that does not exist yet is taken as written.
 [[nodiscard]] ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoint);
 
 // Performs CheckApart and checks that each directory exists. Changes nothing.

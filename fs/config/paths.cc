@@ -76,6 +76,10 @@ ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoin
   if (!mountpoint.empty()) places.push_back({"mountpoint", "the mountpoint", mountpoint});
   places.push_back({"state", "the state directory", config.state});
   if (config.version) places.push_back({"version.repo", "the repository", config.version->repo});
+  if (config.snapshot) {
+    places.push_back({"snapshot.path", "the directory of the snapshots", config.snapshot->path});
+    if (!config.snapshot->store.empty()) places.push_back({"snapshot.store", "the store of the snapshots", config.snapshot->store});
+  }
   for (Named& place : places) place.path = fs::weakly_canonical(place.path, ignored).string();
 
   for (std::size_t i = 0; i < places.size(); ++i) {
@@ -85,7 +89,7 @@ ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoin
       const Named& outer = places[j];
       if (inner.path == outer.path) {
         if (i < j) return OneDirectory(config, inner, outer);
-      } else if (Within(inner.path, outer.path)) {
+      } else if (Within(inner.path, outer.path) && !(inner.key == "snapshot.store" && outer.key == "state")) {
         return KeyError(config, inner.key,
                         inner.what + " (" + inner.path + ") is within " + outer.what + " (" + outer.path + "); move one of them out");
       }

@@ -1,33 +1,23 @@
 #include "fs/os/process.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <csignal>
 
+#include "fs/os/start_program.h"
 #include "fs/os/unique_fd.h"
 
 namespace tierfs {
 namespace {
 
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-Result<Pipe> MakePipe(int flags = 0) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC | flags) != 0) return FailErrno("pipe2");
-  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
+// Of reads after the end of a program: what it left behind may print for ever, and this is as much
+// as a pipe can hold by default.
+constexpr int kLastRounds = 16;
 
 // Puts the input into a file, so that neither process waits for the other.
 Result<UniqueFd> InputFile(const std::string& input) {
@@ -40,56 +30,6 @@ Result<UniqueFd> InputFile(const std::string& input) {
   }
   ::lseek(file.get(), 0, SEEK_SET);
   return file;
-}
-
-// The arguments and the environment of a program, in the form that execvpe takes.
-class Vectors {
- public:
-  explicit Vectors(const Command& command) {
-    for (const std::string& each : command.arguments) arguments_.push_back(const_cast<char*>(each.c_str()));
-    arguments_.push_back(nullptr);
-    const auto replaced = [&](std::string_view old) {
-      const std::string_view name = old.substr(0, old.find('='));
-      return std::any_of(command.environment.begin(), command.environment.end(),
-                         [&](const std::string& each) { return std::string_view(each).substr(0, each.find('=')) == name; });
-    };
-    for (char** each = environ; *each != nullptr; ++each) {
-      if (!replaced(*each)) environment_.push_back(*each);
-    }
-    for (const std::string& each : command.environment) {
-      if (each.find('=') != std::string::npos) environment_.push_back(const_cast<char*>(each.c_str()));
-    }
-    environment_.push_back(nullptr);
-  }
-  [[nodiscard]] char* const* arguments() const { return arguments_.data(); }
-  [[nodiscard]] char* const* environment() const { return environment_.data(); }
-
- private:
-  std::vector<char*> arguments_;
-  std::vector<char*> environment_;
-};
-
-struct Streams {
-  int input;
-  int output;
-  int error;
-};
-
-// Runs in the child of a vfork: it may share the memory of the caller, so it only makes system
-// calls. Returns the errno of the failed call.
-int Become(const Command& command, const Vectors& vectors, const Streams& streams) {
-  ::prctl(PR_SET_PDEATHSIG, SIGINT);  // the signal after which programs clean up
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (const int signal : {SIGPIPE, SIGXFSZ, SIGIO}) ::signal(signal, SIG_DFL);
-  ::dup2(streams.input, STDIN_FILENO);
-  ::dup2(streams.output, STDOUT_FILENO);
-  ::dup2(streams.error, STDERR_FILENO);
-  if (command.umask) ::umask(*command.umask);
-  if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) return errno;
-  ::execvpe(vectors.arguments()[0], vectors.arguments(), vectors.environment());
-  return errno;
 }
 
 // Splits the data of a pipe into lines.
@@ -133,7 +73,10 @@ class Lines {
 // Ends a program that has run too long or is no longer wanted.
 class Ender {
  public:
-  Ender(const Command& command, pid_t child) : command_(command), child_(child), start_(Clock::now()) {}
+  Ender(const Command& command, pid_t child) : command_(command), target_(command.own_session ? -child : child), start_(Clock::now()) {}
+
+  // Whether the program was ended since its patience had run out.
+  [[nodiscard]] bool late() const { return late_; }
 
   // How long poll may wait, in milliseconds.
   [[nodiscard]] int Wait() const {
@@ -143,14 +86,19 @@ class Ender {
   void Look() {
     const auto now = Clock::now();
     if (told_) {
-      if (now - told_at_ > kGrace) ::kill(child_, SIGKILL);
+      if (now - told_at_ > kGrace) ::kill(target_, SIGKILL);
       return;
     }
-    const bool late = command_.patience.count() > 0 && now - start_ > command_.patience;
-    if (!late && !IsSet(command_.cancelled) && !IsSet(command_.enough)) return;
-    ::kill(child_, SIGTERM);
+    late_ = command_.patience.count() > 0 && now - start_ > command_.patience;
+    if (!late_ && !IsSet(command_.cancelled) && !IsSet(command_.enough)) return;
+    ::kill(target_, SIGTERM);
     told_ = true;
     told_at_ = now;
+  }
+  // The program has ended, but is not yet waited for, so that no other has its number. What it
+  // started must not outlive it if it had to be ended.
+  void Ended() const {
+    if (told_ && command_.own_session) ::kill(target_, SIGKILL);
   }
 
  private:
@@ -161,9 +109,10 @@ class Ender {
   static bool IsSet(const std::atomic<bool>* flag) { return flag != nullptr && *flag; }
 
   const Command& command_;
-  const pid_t child_;
+  const pid_t target_;  // of the signals: the program, or the group of its session
   const Clock::time_point start_;
   bool told_ = false;
+  bool late_ = false;
   Clock::time_point told_at_;
 };
 
@@ -176,32 +125,25 @@ Result<int> RunProcess(const Command& command) {
   }
   TIERFS_ASSIGN(Pipe output, MakePipe());
   TIERFS_ASSIGN(Pipe error, MakePipe());
-  const Vectors vectors(command);
   const Streams streams{spooled ? spooled.get() : command.input_file, output.write.get(), error.write.get()};
-  TIERFS_ASSIGN(Pipe refusal, MakePipe(O_NONBLOCK));  // carries the errno of a failed start
-  const pid_t child = ::vfork();
-  if (child < 0) return FailErrno("vfork");
-  if (child == 0) {
-    const int failure = Become(command, vectors, streams);
-    ::_exit(::write(refusal.write.get(), &failure, sizeof failure) < 0 ? 126 : 127);
-  }
-  refusal.write.Reset();
+  TIERFS_ASSIGN(const pid_t child, StartProgram(command, streams, SIGINT));  // after SIGINT programs clean up
   output.write.Reset();
   error.write.Reset();
 
   Lines output_lines(command.output, command.raw_output);
-  Lines error_lines(command.error);
+  Lines error_lines(command.error, command.raw_error);
   Ender ender(command, child);
   // A process left behind by the program, such as an ssh connection master, may hold the pipes for
   // ever. The end of the program itself therefore ends the wait.
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   std::array<pollfd, 3> ends{{{output.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}, {process.get(), POLLIN, 0}}};
   bool ended = false;
+  int rounds = kLastRounds;
   while (ends[0].fd >= 0 || ends[1].fd >= 0 || (process && !ended)) {
     const int ready = ::poll(ends.data(), ends.size(), ended ? 0 : ender.Wait());
     if (ready < 0 && errno != EINTR) break;
-    if (ready == 0 && ended) break;  // the program has ended and all of its output is read
-    ender.Look();
+    if (ended && (ready == 0 || --rounds < 0)) break;  // the program has ended and all of its output is read
+    if (!ended) ender.Look();
     if (ready <= 0) continue;
     if (ends[0].revents != 0 && !output_lines.ReadFrom(ends[0].fd)) ends[0].fd = -1;
     if (ends[1].revents != 0 && !error_lines.ReadFrom(ends[1].fd)) ends[1].fd = -1;
@@ -214,10 +156,10 @@ Result<int> RunProcess(const Command& command) {
   output_lines.End();
   error_lines.End();
   int status = 0;
+  ender.Ended();
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  int failure = 0;
-  if (::read(refusal.read.get(), &failure, sizeof failure) == sizeof failure) return Fail(failure, "start of the program");
+  if (ender.late()) return Fail(ETIME, "wait for the end of the program");
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

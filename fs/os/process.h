@@ -27,16 +27,20 @@ struct Command {
   std::function<void(const std::string& line)> error;
   // If set, called with the bytes of the output as they come, instead of `output`.
   std::function<void(std::string_view bytes)> raw_output = {};
-  std::vector<std::string> environment = {};  // NAME=VALUE, added to the caller's; NAME removes
-  std::optional<mode_t> umask = {};           // the caller's own if not set
+  std::function<void(std::string_view bytes)> raw_error = {};  // the same, instead of `error`
+  std::vector<std::string> environment = {};                   // NAME=VALUE, added to the caller's; NAME removes
+  std::optional<mode_t> umask = {};                            // the caller's own if not set
   // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
   const std::atomic<bool>* cancelled = nullptr;
   const std::atomic<bool>* enough = nullptr;  // the same, for one who reads the output
   std::chrono::milliseconds patience = {};    // 0: without end
+  // The program leads a session of its own. If it has to be ended, so is everything that it started
+  // and that has not made a session for itself.
+  bool own_session = false;
 };
 
 // Runs the program to its end, even if it leaves processes behind. Returns its exit code, or 128 +
-// the signal that ended it; ENOENT if there is no such program. If the caller dies, the program
+// the signal that ended it; ENOENT if there is no such program, ETIME if its patience ran out. If the caller dies, the program
 // gets SIGINT. The caller's memory is not copied (vfork), however large it is.
 [[nodiscard]] Result<int> RunProcess(const Command& command);
 

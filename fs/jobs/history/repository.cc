@@ -78,17 +78,16 @@ struct Answer {
 Outcome<Answer> RunGit(Command command, std::chrono::milliseconds patience) {
   Answer answer;
   command.patience = patience;
-  const auto begun = std::chrono::steady_clock::now();
   if (!command.raw_output) command.raw_output = [&](std::string_view bytes) { answer.output += bytes; };
   command.error = [&](const std::string& line) { answer.complaints.Add(line); };
   const auto code = RunProcess(command);
   if (!code && code.error().code == ENOENT) return tl::unexpected(std::string(kNoGit));
-  if (!code) return tl::unexpected("git cannot be run: " + std::string(code.error().step) + ": " + Trouble(code.error().code));
-  answer.code = *code;
-  if (answer.code != 0 && patience.count() > 0 && std::chrono::steady_clock::now() - begun > patience) {
+  if (!code && code.error().code == ETIME) {
     const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(patience).count();
     return tl::unexpected("git did not end within " + std::to_string(minutes) + (minutes == 1 ? " minute" : " minutes"));
   }
+  if (!code) return tl::unexpected("git cannot be run: " + std::string(code.error().step) + ": " + Trouble(code.error().code));
+  answer.code = *code;
   return answer;
 }
 
