@@ -120,8 +120,8 @@ struct Config {
 [[nodiscard]] ConfigResult<Config> LoadConfig(const std::string& path);
 
 // Checks that no two directories of the config are the same or nested, and likewise the mountpoint
-// if one is given. Only the store of the snapshots may be within the state. Symlinks are resolved. A
-// path that does not exist yet is taken as written.
+// if one is given. Only the store of the snapshots may be within the state. Symlinks are resolved.
+// A path that does not exist yet is taken as written.
 [[nodiscard]] ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoint);
 
 // Performs CheckApart and checks that each directory exists. Changes nothing.

@@ -19,9 +19,9 @@
 
 namespace tierfs {
 
-// The program leads a session of its own. Its standard input is a pipe with nothing in it, whose end
-// it reads when the caller closes it or dies. No death signal is set: the kernel would send it at
-// the end of the thread that started the program. A thread reads all that the program prints, so
+// The program leads a session of its own. Its standard input is an empty pipe, which ends when the
+// caller closes it or dies. No death signal is set: the kernel would send it at the end of the
+// thread that started the program. A thread reads all that the program prints, so
 // that it never waits for a reader. One thread uses the object.
 class Child {
  public:
@@ -44,8 +44,8 @@ class Child {
   // Returns whether the program has ended, after `patience` at the latest. All that it printed is
   // read by then.
   [[nodiscard]] bool AwaitEnd(std::chrono::milliseconds patience);
-  // Ends the program and everything in its session: SIGTERM, and SIGKILL two seconds later. One that
-  // the kernel holds up may be there a little longer.
+  // Ends the program and everything in its process group: SIGTERM, and SIGKILL two seconds later at
+  // the latest. One that the kernel holds up may be there a little longer.
   void Kill();
   // The exit code, or 128 + the signal that ended it. Nothing while the program runs.
   [[nodiscard]] std::optional<int> ExitCode() const;

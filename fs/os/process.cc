@@ -126,7 +126,8 @@ Result<int> RunProcess(const Command& command) {
   TIERFS_ASSIGN(Pipe output, MakePipe());
   TIERFS_ASSIGN(Pipe error, MakePipe());
   const Streams streams{spooled ? spooled.get() : command.input_file, output.write.get(), error.write.get()};
-  TIERFS_ASSIGN(const pid_t child, StartProgram(command, streams, SIGINT));  // after SIGINT programs clean up
+  // After SIGINT programs clean up.
+  TIERFS_ASSIGN(const pid_t child, StartProgram(command, streams, SIGINT));
   output.write.Reset();
   error.write.Reset();
 
@@ -142,7 +143,7 @@ Result<int> RunProcess(const Command& command) {
   while (ends[0].fd >= 0 || ends[1].fd >= 0 || (process && !ended)) {
     const int ready = ::poll(ends.data(), ends.size(), ended ? 0 : ender.Wait());
     if (ready < 0 && errno != EINTR) break;
-    if (ended && (ready == 0 || --rounds < 0)) break;  // the program has ended and all of its output is read
+    if (ended && (ready == 0 || --rounds < 0)) break;  // all of the program's output is read
     if (!ended) ender.Look();
     if (ready <= 0) continue;
     if (ends[0].revents != 0 && !output_lines.ReadFrom(ends[0].fd)) ends[0].fd = -1;

@@ -27,9 +27,10 @@ struct Command {
   std::function<void(const std::string& line)> error;
   // If set, called with the bytes of the output as they come, instead of `output`.
   std::function<void(std::string_view bytes)> raw_output = {};
-  std::function<void(std::string_view bytes)> raw_error = {};  // the same, instead of `error`
-  std::vector<std::string> environment = {};                   // NAME=VALUE, added to the caller's; NAME removes
-  std::optional<mode_t> umask = {};                            // the caller's own if not set
+  // The same for the standard error, instead of `error`.
+  std::function<void(std::string_view bytes)> raw_error = {};
+  std::vector<std::string> environment = {};  // NAME=VALUE, added to the caller's; NAME removes
+  std::optional<mode_t> umask = {};           // the caller's own if not set
   // The program is ended (SIGTERM, then SIGKILL) when this is set or this much time has passed.
   const std::atomic<bool>* cancelled = nullptr;
   const std::atomic<bool>* enough = nullptr;  // the same, for one who reads the output
@@ -40,8 +41,9 @@ struct Command {
 };
 
 // Runs the program to its end, even if it leaves processes behind. Returns its exit code, or 128 +
-// the signal that ended it; ENOENT if there is no such program, ETIME if its patience ran out. If the caller dies, the program
-// gets SIGINT. The caller's memory is not copied (vfork), however large it is.
+// the signal that ended it; ENOENT if there is no such program, ETIME if its
+// patience ran out. If the caller dies, the program gets SIGINT. The caller's memory is not copied
+// (vfork), however large it is.
 [[nodiscard]] Result<int> RunProcess(const Command& command);
 
 }  // namespace tierfs

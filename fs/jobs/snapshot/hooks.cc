@@ -20,7 +20,8 @@ using std::chrono::milliseconds;
 constexpr std::array<const char*, 3> kNames{"pre", "hold", "post"};
 constexpr const char* kSign = "READY";
 constexpr mode_t kUmask = 077;
-constexpr auto kLastWords = std::chrono::seconds(1);  // until the output of a program that has ended is read
+// Until the output of a program that has ended is read.
+constexpr auto kLastWords = std::chrono::seconds(1);
 
 const char* NameOf(When when) { return kNames[static_cast<std::size_t>(when)]; }
 
