@@ -11,6 +11,7 @@
 
 #include "fs/os/beneath.h"
 #include "fs/os/caller.h"
+#include "fs/os/change_observer.h"
 
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
@@ -19,6 +20,7 @@
 namespace tierfs {
 
 Status ChmodEntry(int dir, const char* name, mode_t mode) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(dir, name);
   const KeepSetgid keep((mode & S_ISGID) != 0);
   if (::syscall(SYS_fchmodat2, dir, name, mode, AT_SYMLINK_NOFOLLOW) == 0) return {};
   if (errno != ENOSYS) return FailErrno("fchmodat2");
@@ -73,6 +75,7 @@ Status CloneXattrs(const std::string& source, const std::string& target) {
 }  // namespace
 
 Status CloneAttributes(int from, const struct stat& from_stat, int to) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(to, "");
   const std::string target = ProcPath(to);
   if (::fchownat(to, "", from_stat.st_uid, from_stat.st_gid, AT_EMPTY_PATH) != 0) return FailErrno("fchownat");
   const timespec times[2] = {from_stat.st_atim, from_stat.st_mtim};
@@ -100,6 +103,7 @@ DirectoryFlags FlagsOfDirectory(int directory) {
 }
 
 Status CloneDirectoryFlags(int from, int to) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(to, "");
   TIERFS_ASSIGN(const UniqueFd source, OpenEntry(from, ".", O_RDONLY | O_DIRECTORY));
   TIERFS_ASSIGN(const UniqueFd target, OpenEntry(to, ".", O_RDONLY | O_DIRECTORY));
   int wanted = 0;
@@ -135,6 +139,7 @@ Result<int> CloneFileFlags(int from, int to) {
 Status AddFlags(int file, int flags) {
   int now = 0;
   if (flags == 0) return {};
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(file, "");
   if (::ioctl(file, FS_IOC_GETFLAGS, &now) != 0) return FailErrno("FS_IOC_GETFLAGS");
   now |= flags;
   if (::ioctl(file, FS_IOC_SETFLAGS, &now) != 0) return FailErrno("FS_IOC_SETFLAGS");
@@ -142,6 +147,7 @@ Status AddFlags(int file, int flags) {
 }
 
 void DropProtection(int dir, const char* name) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(dir, name);
   int flags = 0;
   const auto file = OpenEntry(dir, name, O_RDONLY | O_NONBLOCK);
   if (!file || ::ioctl(file->get(), FS_IOC_GETFLAGS, &flags) != 0) return;

@@ -7,6 +7,7 @@
 
 #include <climits>
 
+#include "fs/os/change_observer.h"
 #include "fs/os/entries.h"
 #include "fs/os/fault.h"
 
@@ -27,6 +28,26 @@ Result<UniqueFd> OpenAt2(int dir, const char* path, int flags, mode_t mode) {
   }
 }
 
+// Makes a file and tells the observer of it. An existing file is opened, and emptied with O_TRUNC,
+// as open(2) does.
+Result<UniqueFd> MakeFile(ChangeObserver& observer, int dir, const char* name, int flags, mode_t mode) {
+  const auto open = [&](int more) { return UniqueFd(::openat(dir, name, (flags & ~O_TRUNC) | more | O_NOFOLLOW | O_CLOEXEC, mode)); };
+  const bool named = (flags & O_CREAT) != 0;
+  if (named) observer.BeforeEntry(dir, name, ChangeObserver::Fate::kStays);
+  UniqueFd file = open(named ? O_EXCL : 0);
+  if (file) {
+    observer.Made(file.get(), "");
+    return file;
+  }
+  if (!named || errno != EEXIST || (flags & O_EXCL) != 0) return FailErrno("openat");
+  file = open(0);
+  if (!file) return FailErrno("openat");
+  if ((flags & O_TRUNC) == 0) return file;
+  TIERFS_ASSIGN(const UniqueFd writer, Reopen(file.get(), O_WRONLY));
+  TIERFS_TRY(Truncate(writer.get(), 0));
+  return file;
+}
+
 }  // namespace
 
 Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_t mode) {
@@ -44,6 +65,9 @@ Result<UniqueFd> OpenBeneath(int root, const std::string& path, int flags, mode_
 
 Result<UniqueFd> OpenEntry(int dir, const char* name, int flags, mode_t mode) {
   if (const int planned = Fault::Planned("openat")) return Fail(planned, "openat");
+  constexpr int kTemporary = O_TMPFILE & ~O_DIRECTORY;
+  ChangeObserver* const observer = (flags & (O_CREAT | kTemporary)) != 0 ? ChangeObserver::Now() : nullptr;
+  if (observer != nullptr) return MakeFile(*observer, dir, name, flags, mode);
   const int fd = ::openat(dir, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
   if (fd < 0) return FailErrno("openat");
   return UniqueFd(fd);

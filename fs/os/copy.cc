@@ -9,6 +9,8 @@
 #include <cstring>
 #include <vector>
 
+#include "fs/os/transfer.h"
+
 namespace tierfs {
 namespace {
 
@@ -32,23 +34,12 @@ constexpr off_t kBlock = 4096;
 
 bool IsZero(const char* data, std::size_t size) { return *data == 0 && std::memcmp(data, data + 1, size - 1) == 0; }
 
-Status Write(int to, const char* data, off_t size, off_t at) {
-  while (size > 0) {
-    const ssize_t put = ::pwrite(to, data, static_cast<std::size_t>(size), at);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return FailErrno("pwrite while copying");
-    data += put;
-    size -= put;
-    at += put;
-  }
-  return {};
-}
-
 // Leaves blocks of zeros as holes.
 Status WriteWithHoles(int to, const char* data, off_t size, off_t at) {
   for (off_t begin = 0; begin < size;) {
     const off_t length = std::min(kBlock - (at + begin) % kBlock, size - begin);
-    if (!IsZero(data + begin, static_cast<std::size_t>(length))) TIERFS_TRY(Write(to, data + begin, length, at + begin));
+    if (!IsZero(data + begin, static_cast<std::size_t>(length)))
+      TIERFS_TRY(WriteAt(to, data + begin, static_cast<std::size_t>(length), at + begin));
     begin += length;
   }
   return {};
@@ -61,7 +52,8 @@ Status CopyByHand(const Pair& files, off_t at, off_t end) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FailErrno("pread while copying");
     if (got == 0) return {};
-    TIERFS_TRY(files.holes ? WriteWithHoles(files.to, buffer.data(), got, at) : Write(files.to, buffer.data(), got, at));
+    TIERFS_TRY(files.holes ? WriteWithHoles(files.to, buffer.data(), got, at)
+                           : WriteAt(files.to, buffer.data(), static_cast<std::size_t>(got), at));
     at += got;
   }
   return {};

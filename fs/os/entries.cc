@@ -8,6 +8,7 @@
 #include <climits>
 
 #include "fs/os/beneath.h"
+#include "fs/os/change_observer.h"
 #include "fs/os/fault.h"
 
 namespace tierfs {
@@ -31,43 +32,72 @@ Result<UniqueFd> TryOpen(const char* step, Open open) {
   return fd;
 }
 
+using Fate = ChangeObserver::Fate;
+
+// Makes the call, which makes a new file at the name.
+template <typename Call>
+Status TryMake(const char* step, int dir, const char* name, Call call) {
+  ChangeObserver* const observer = ChangeObserver::Now();
+  if (observer != nullptr) observer->BeforeEntry(dir, name, Fate::kStays);
+  TIERFS_TRY(Try(step, call));
+  if (observer != nullptr) observer->Made(dir, name);
+  return {};
+}
+
+// Makes the call, which changes attributes of the entry.
+template <typename Call>
+Status TryChange(const char* step, int dir, const char* name, Call call) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(dir, name);
+  return Try(step, call);
+}
+
 }  // namespace
 
 Status MakeDirectoryEntry(int dir, const char* name, mode_t mode) {
-  return Try("mkdirat", [&] { return ::mkdirat(dir, name, mode); });
+  return TryMake("mkdirat", dir, name, [&] { return ::mkdirat(dir, name, mode); });
 }
 
 Status MakeNodeEntry(int dir, const char* name, mode_t mode, dev_t device) {
-  return Try("mknodat", [&] { return ::mknodat(dir, name, mode, device); });
+  return TryMake("mknodat", dir, name, [&] { return ::mknodat(dir, name, mode, device); });
 }
 
 Status MakeSymlinkEntry(const char* target, int dir, const char* name) {
-  return Try("symlinkat", [&] { return ::symlinkat(target, dir, name); });
+  return TryMake("symlinkat", dir, name, [&] { return ::symlinkat(target, dir, name); });
 }
 
 Status LinkEntry(int from_dir, const char* from_name, int dir, const char* name) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) {
+    observer->BeforeAttributes(from_dir, from_name);
+    observer->BeforeEntry(dir, name, Fate::kStays);
+  }
   return Try("linkat", [&] { return ::linkat(from_dir, from_name, dir, name, EmptyPath(from_name)); });
 }
 
 Status RenameEntry(int from_dir, const char* from_name, int dir, const char* name, unsigned flags) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) {
+    observer->BeforeEntry(from_dir, from_name, Fate::kStays);
+    observer->BeforeEntry(dir, name, (flags & RENAME_EXCHANGE) != 0 ? Fate::kStays : Fate::kMayLoseItsLastName);
+  }
   return Try("renameat2", [&] { return ::renameat2(from_dir, from_name, dir, name, flags); });
 }
 
 Status RemoveEntry(int dir, const char* name) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeEntry(dir, name, Fate::kMayLoseItsLastName);
   return Try("unlinkat", [&] { return ::unlinkat(dir, name, 0); });
 }
 
 Status RemoveDirectoryEntry(int dir, const char* name) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeEntry(dir, name, Fate::kMayLoseItsLastName);
   return Try("rmdir", [&] { return ::unlinkat(dir, name, AT_REMOVEDIR); });
 }
 
 Status ChangeEntryOwner(int dir, const char* name, uid_t uid, gid_t gid) {
-  return Try("fchownat", [&] { return ::fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
+  return TryChange("fchownat", dir, name, [&] { return ::fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
 }
 
 Status ChangeEntryTimes(int dir, const char* name, const timespec& atime, const timespec& mtime) {
   const timespec times[2] = {atime, mtime};
-  return Try("utimensat", [&] { return ::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
+  return TryChange("utimensat", dir, name, [&] { return ::utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW | EmptyPath(name)); });
 }
 
 Result<std::string> ReadXattrEntry(int dir, const char* name, const char* xattr, std::size_t limit) {
@@ -105,6 +135,7 @@ Result<UniqueFd> Reopen(int fd, int flags) {
 }
 
 Status Truncate(int file, off_t size) {
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeContent(file, size, kToTheEnd);
   return Try("ftruncate", [&] { return ::ftruncate(file, size); });
 }
 
@@ -117,7 +148,7 @@ Status SyncData(int file) {
 }
 
 Status ChangeMode(int fd, mode_t mode) {
-  return Try("chmod", [&] { return ::chmod(ProcPath(fd).c_str(), mode); });
+  return TryChange("chmod", fd, "", [&] { return ::chmod(ProcPath(fd).c_str(), mode); });
 }
 
 Status Rewind(int directory) {
