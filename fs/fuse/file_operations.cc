@@ -8,6 +8,7 @@
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/reply.h"
+#include "fs/os/change_observer.h"
 
 namespace tierfs {
 namespace {
@@ -86,11 +87,12 @@ void WriteBuf(fuse_req_t request, fuse_ino_t, fuse_bufvec* data, off_t offset, f
   target.buf[0].pos = offset;
   ssize_t written = 0;
   const auto caller = info->writepage != 0 ? std::nullopt : std::optional(CallerOf(request));
-  const Status done = TreeOf(request).ChangeContent(caller, HandleOf(info), [&](int fd) -> Status {
-    target.buf[0].fd = fd;
-    written = fuse_buf_copy(&target, data, static_cast<fuse_buf_copy_flags>(0));
-    return written < 0 ? Status(tierfs::Fail(static_cast<int>(-written), "write")) : Status{};
-  });
+  const Status done =
+      TreeOf(request).ChangeContent(caller, HandleOf(info), offset, static_cast<off_t>(fuse_buf_size(data)), [&](int fd) -> Status {
+        target.buf[0].fd = fd;
+        written = fuse_buf_copy(&target, data, static_cast<fuse_buf_copy_flags>(0));
+        return written < 0 ? Status(tierfs::Fail(static_cast<int>(-written), "write")) : Status{};
+      });
   if (!done) return reply.Fail(done.error());
   reply.WithWritten(static_cast<std::size_t>(written));
 }
@@ -106,7 +108,9 @@ void Fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) 
 }
 
 void Fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* info) {
-  Reply(request, "fallocate").With(TreeOf(request).ChangeContent(CallerOf(request), HandleOf(info), [&](int fd) -> Status {
+  // Some modes move all that follows.
+  const off_t changed = (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) != 0 ? kToTheEnd : length;
+  Reply(request, "fallocate").With(TreeOf(request).ChangeContent(CallerOf(request), HandleOf(info), offset, changed, [&](int fd) -> Status {
     if (::fallocate(fd, mode, offset, length) != 0) return FailErrno("fallocate");
     return {};
   }));
@@ -127,11 +131,12 @@ void CopyFileRange(fuse_req_t request, fuse_ino_t, off_t from_offset, fuse_file_
   const File source = FileOf(request, from);
   if (!source) return reply.Fail(kBadHandle);
   ssize_t copied = 0;
-  const Status done = TreeOf(request).ChangeContent(CallerOf(request), HandleOf(to), [&](int fd) -> Status {
-    copied = ::copy_file_range(source.fd(), &from_offset, fd, &to_offset, length, static_cast<unsigned>(flags));
-    if (copied < 0) return FailErrno("copy_file_range");
-    return {};
-  });
+  const Status done =
+      TreeOf(request).ChangeContent(CallerOf(request), HandleOf(to), to_offset, static_cast<off_t>(length), [&](int fd) -> Status {
+        copied = ::copy_file_range(source.fd(), &from_offset, fd, &to_offset, length, static_cast<unsigned>(flags));
+        if (copied < 0) return FailErrno("copy_file_range");
+        return {};
+      });
   if (!done) return reply.Fail(done.error());
   reply.WithWritten(static_cast<std::size_t>(copied));
 }

@@ -20,6 +20,7 @@ namespace {
 Result<UniqueFd> CloneWith(int root, std::uint64_t set, std::uint64_t clear) {
   UniqueFd copy(static_cast<int>(::syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)));
   if (!copy) return FailErrno("open_tree");
+  if (set == 0 && clear == 0) return copy;
   mount_attr attr{};
   attr.attr_set = set;
   attr.attr_clr = clear;
@@ -31,7 +32,9 @@ Result<UniqueFd> CloneWith(int root, std::uint64_t set, std::uint64_t clear) {
 
 }  // namespace
 
-Result<UniqueFd> CloneNoatime(int root) { return CloneWith(root, MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME); }
+Result<UniqueFd> ClonePrivate(int root, bool noatime) {
+  return noatime ? CloneWith(root, MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME) : CloneWith(root, 0, 0);
+}
 
 Result<UniqueFd> CloneReadOnly(int directory) { return CloneWith(directory, MOUNT_ATTR_RDONLY, 0); }
 

@@ -11,10 +11,10 @@ namespace tierfs {
 // Returns the number of the mount that the file is on. Two binds of one file system are two mounts.
 [[nodiscard]] Result<std::uint64_t> MountOf(int fd);
 
-// Returns a private copy of the mount of `root` that does not update access times. The mount option
-// noatime promises this also for reads that the kernel passes straight to the backing file. Needs
-// CAP_SYS_ADMIN.
-[[nodiscard]] Result<UniqueFd> CloneNoatime(int root);
+// Returns a private copy of the mount of `root`. With `noatime` it does not update access times;
+// the mount option promises this also for reads that the kernel passes straight to the backing
+// file. Needs CAP_SYS_ADMIN.
+[[nodiscard]] Result<UniqueFd> ClonePrivate(int root, bool noatime);
 
 // Returns a private copy of the mount of the directory, and of all mounts beneath it, that cannot
 // be written through. Needs CAP_SYS_ADMIN.

@@ -63,16 +63,17 @@ class SCOPED_CAPABILITY Lock {
   bool held_ = true;
 };
 
-// Holds a SharedMutex in shared mode, together with other readers.
+// Holds a shared mutex of any kind in shared mode, together with other readers.
+template <typename AnyMutex>
 class SCOPED_CAPABILITY ReadLock {
  public:
-  explicit ReadLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) { mutex_.lock_shared(); }
+  explicit ReadLock(AnyMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) { mutex_.lock_shared(); }
   ~ReadLock() RELEASE_ANY() { mutex_.unlock_shared(); }
   ReadLock(const ReadLock&) = delete;
   ReadLock& operator=(const ReadLock&) = delete;
 
  private:
-  SharedMutex& mutex_;
+  AnyMutex& mutex_;
 };
 
 // A condition variable for Lock. The analysis does not look into predicates, so write the wait as a

@@ -22,12 +22,15 @@ Result<UniqueFd> OpenOrMake(int parent, const char* name) {
 
 }  // namespace
 
-Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over, bool noatime) {
+Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over, Aside aside) {
   LayerSet set;
-  const auto add = [&set, noatime](const std::string& path, UniqueFd root) -> Status {
-    UniqueFd quiet;
-    if (noatime) {
-      TIERFS_ASSIGN(quiet, CloneNoatime(root.get()));
+  const auto add = [&set, aside](const std::string& path, UniqueFd root) -> Status {
+    UniqueFd clone;
+    if (aside.noatime || (aside.if_possible && set.layers_.size() < kTierCount)) {
+      auto made = ClonePrivate(root.get(), aside.noatime);
+      // Without it a snapshot cannot hold writes, and says so.
+      if (!made && aside.noatime) return tl::unexpected(made.error());
+      if (made) clone = std::move(*made);
     }
     TIERFS_ASSIGN(const struct stat st, StatFd(root.get()));
     TIERFS_ASSIGN(const std::uint64_t mount, MountOf(root.get()));
@@ -35,7 +38,7 @@ Result<LayerSet> LayerSet::Open(const std::vector<std::string>& tiers, const std
     for (const Layer& other : set.layers_) {
       if (other.device == st.st_dev) file_system = std::min(file_system, other.file_system);
     }
-    set.layers_.push_back(Layer{path, std::move(root), st.st_dev, mount, file_system, {}, std::move(quiet)});
+    set.layers_.push_back(Layer{path, std::move(root), st.st_dev, mount, file_system, {}, std::move(clone), aside.noatime});
     return {};
   };
   for (const auto* paths : {&tiers, &lower}) {

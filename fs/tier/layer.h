@@ -96,18 +96,25 @@ struct Layer {
   std::uint32_t file_system = 0;
   // The directory outside the tree where copies for this tier are made; empty when none are made.
   UniqueFd work;
-  // `root` again, on a mount that does not update access times; empty unless requested.
-  UniqueFd noatime;
+  // `root` again, on a private mount, through which the kernel reads and writes past the daemon;
+  // empty unless requested.
+  UniqueFd aside;
+  bool noatime = false;  // that mount updates no access times
+};
+
+// Which layers get a private mount (Layer::aside), which needs CAP_SYS_ADMIN.
+struct Aside {
+  bool noatime = false;      // all, without access times
+  bool if_possible = false;  // the tiers, or those for which it can be made
 };
 
 // Owns the descriptors of all layers of a mount. Immutable after Open and PrepareWork.
 class LayerSet {
  public:
   // Opens the four tier directories and the lower layers, uppermost first. `over` may be an open
-  // descriptor of the directory that is mounted over; it becomes the last lower layer. `noatime`
-  // needs CAP_SYS_ADMIN.
+  // descriptor of the directory that is mounted over; it becomes the last lower layer.
   [[nodiscard]] static Result<LayerSet> Open(const std::vector<std::string>& tiers, const std::vector<std::string>& lower, UniqueFd over,
-                                             bool noatime);
+                                             Aside aside = {});
 
   [[nodiscard]] const Layer& operator[](LayerIndex layer) const { return layers_[layer]; }
   [[nodiscard]] LayerIndex size() const { return static_cast<LayerIndex>(layers_.size()); }

@@ -8,6 +8,7 @@
 #include "fs/os/at_end.h"
 #include "fs/os/attributes.h"
 #include "fs/os/beneath.h"
+#include "fs/os/change_observer.h"
 #include "fs/os/entries.h"
 #include "fs/os/keep_time.h"
 
@@ -86,7 +87,7 @@ Status ChangeSize(const Location& at, const Caller& caller, off_t size, int open
     if (at.name.empty()) {
       TIERFS_ASSIGN(opened, Reopen(at.DirOrFile(), O_WRONLY));
     } else {
-      TIERFS_ASSIGN(opened, OpenEntry(at.DirOrFile(), at.name.c_str(), O_WRONLY | O_NONBLOCK));
+      TIERFS_ASSIGN(opened, OpenEntry(at.DirOrFile(), at.name.c_str(), O_WRONLY));
     }
     open_fd = opened.get();
   }
@@ -112,11 +113,15 @@ Status Inodes::ChangeParts(NodeId id, Feed::Change change, const Apply& apply) {
   const ReadLock topology(topology_);
   // The report always comes: a part that fails does not undo the changes of the parts before it.
   const AtEnd report([&] { reporter_.ReportNode(*node, change); });
-  if (node->IsDir()) return directories_.ChangeTierParts(node, [&](const Location& at) { return apply(node, at); });
+  const auto announce = [&](const Location& at) {
+    if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeAttributes(at.DirOrFile(), at.name.c_str());
+    return apply(node, at);
+  };
+  if (node->IsDir()) return directories_.ChangeTierParts(node, announce);
   const Lock lock(node->mutex);
   ++node->changes;
   TIERFS_ASSIGN(const Location at, directories_.LocateLocked(node, node->Placement()));
-  return apply(node, at);
+  return announce(at);
 }
 
 Status Inodes::AskThroughFile(NodeId id, const std::function<Status(int fd)>& ask) {

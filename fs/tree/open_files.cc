@@ -10,7 +10,9 @@
 
 #include "fs/os/at_end.h"
 #include "fs/os/beneath.h"
+#include "fs/os/change_observer.h"
 #include "fs/os/entries.h"
+#include "fs/os/inode_handle.h"
 #include "fs/os/writers.h"
 
 namespace tierfs {
@@ -64,17 +66,25 @@ Status OpenFiles::Empty(const Caller& caller, const NodePtr& node, const Backing
   return {};
 }
 
-std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, int fd) {
+std::int32_t OpenFiles::RegisterBacking(const NodePtr& node, const Backing& backing) {
   const Layer& layer = layers_[node->Placement()];
-  if (!layer.noatime) return kernel_->OpenBacking(fd);
-  // The kernel reads through the mount that this descriptor is on.
-  const auto path = nodes_.PathOf(*node);
-  if (!path) return kernel_->OpenBacking(fd);
-  const int flags = AccessModeOf(fd);
-  const auto quiet = OpenBeneath(layer.noatime.get(), *path, flags);
-  const auto st = quiet ? StatFd(quiet->get()) : tl::unexpected(quiet.error());
-  if (!st || !(layers_.KeyOf(node->Placement(), *st) == nodes_.KeyOf(*node))) return kernel_->OpenBacking(fd);
-  return kernel_->OpenBacking(quiet->get());
+  if (!layer.aside) return kernel_->OpenBacking(backing.fd.get());
+  // The kernel reads and writes through the mount that this descriptor is on.
+  const auto aside = OpenAside(node, backing);
+  return aside ? kernel_->OpenBacking(aside->get()) : 0;
+}
+
+Result<UniqueFd> OpenFiles::OpenAside(const NodePtr& node, const Backing& backing) {
+  const Layer& layer = layers_[node->Placement()];
+  const int flags = AccessModeOf(backing.fd.get());
+  if (const auto path = nodes_.PathOf(*node)) {
+    auto file = OpenBeneath(layer.aside.get(), *path, flags);
+    const auto st = file ? StatFd(file->get()) : tl::unexpected(file.error());
+    if (st && st->st_dev == backing.st.st_dev && st->st_ino == backing.st.st_ino) return file;
+  }
+  // It has no name, or another file has it now.
+  TIERFS_ASSIGN(const UniqueFd inode, OpenInode(layer.aside.get(), backing.st.st_ino));
+  return Reopen(inode.get(), flags);
 }
 
 DataMode OpenFiles::ModeFor(const NodePtr& node, const Backing& backing, int flags) {
@@ -88,7 +98,7 @@ DataMode OpenFiles::ModeFor(const NodePtr& node, const Backing& backing, int fla
   // A copy-up gives a lower file another backing file, which the kernel does not allow while a
   // passthrough handle is open.
   if (open.cached + open.direct == 0 && passthrough_ && IsTier(node->Placement()) && !keeps_bits) {
-    open.backing_id = RegisterBacking(node, backing.fd.get());
+    open.backing_id = RegisterBacking(node, backing);
     if (open.backing_id > 0) return DataMode::kPassthrough;
   }
   return (flags & O_DIRECT) != 0 ? DataMode::kDirect : DataMode::kCached;
@@ -96,6 +106,9 @@ DataMode OpenFiles::ModeFor(const NodePtr& node, const Backing& backing, int fla
 
 Result<Opened> OpenFiles::Add(const NodePtr& node, Backing backing, int flags) {
   OpenState& open = node->open;
+  if (ChangeObserver* const observer = ChangeObserver::Now(); observer != nullptr && (flags & O_ACCMODE) != O_RDONLY) {
+    observer->OpenedForWriting(backing.fd.get());
+  }
   const DataMode mode = ModeFor(node, backing, flags);
   auto file = std::make_shared<OpenFile>(node, std::move(backing.fd), flags);
   file->mode = mode;
@@ -148,7 +161,7 @@ Result<std::shared_ptr<OpenFile>> OpenFiles::WriterAnywhere(const std::shared_pt
   return Fail(EIO, "a page of an append-only file");
 }
 
-Status OpenFiles::ChangeContent(const std::optional<Caller>& caller, HandleId handle, const Change& change) {
+Status OpenFiles::ChangeContent(const std::optional<Caller>& caller, HandleId handle, off_t offset, off_t length, const Change& change) {
   auto file = handles_.Get(handle);
   if (!file) return Fail(EBADF, "unknown handle");
   if (!caller) {
@@ -157,6 +170,7 @@ Status OpenFiles::ChangeContent(const std::optional<Caller>& caller, HandleId ha
   const auto data = file->Data();
   TIERFS_ASSIGN(const struct stat st, StatFd(data->get()));
   const SetidOf bits(caller.value_or(Caller{}), st);
+  if (ChangeObserver* const observer = ChangeObserver::Now()) observer->BeforeContent(data->get(), offset, length);
   TIERFS_TRY(change(data->get()));
   // The kernel would run the file with the bits that it has cached.
   if (bits.Drops()) kernel_->InvalidateAttributes(file->node->id);
@@ -224,6 +238,10 @@ std::set<std::string> OpenFiles::WrittenIn(LayerIndex layer) {
     if (auto path = nodes_.PathOf(*file->node)) paths.insert(std::move(*path));
   }
   return paths;
+}
+
+void OpenFiles::ForEachWriter(const std::function<void(int file)>& visit) {
+  for (const auto& file : handles_.Writers()) visit(file->Data()->get());
 }
 
 void OpenFiles::ReportWriters() {

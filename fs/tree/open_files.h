@@ -51,11 +51,13 @@ class OpenFiles {
   [[nodiscard]] Status Empty(const Caller& caller, const NodePtr& node, const Backing& backing, int flags);
   // Makes a handle for the open backing file.
   [[nodiscard]] Result<Opened> Add(const NodePtr& node, Backing backing, int flags) REQUIRES(node->mutex);
-  // Runs `change` on the file of the handle. It changes the content, so the file loses the setuid
+  // Runs `change` on the file of the handle. It changes the content in this range (bytes; kToTheEnd
+  // for all that follows), so the file loses the setuid
   // and setgid bits that a local disk would take from it. Without a caller the kernel writes pages
   // of a mapping back, and no bits are lost.
   using Change = std::function<Status(int fd)>;
-  [[nodiscard]] Status ChangeContent(const std::optional<Caller>& caller, HandleId handle, const Change& change);
+  [[nodiscard]] Status ChangeContent(const std::optional<Caller>& caller, HandleId handle, off_t offset, off_t length,
+                                     const Change& change);
   // Must be called after the file got another backing file. Switches the handles that the daemon
   // serves to it.
   void FollowContent(const NodePtr& node) REQUIRES(node->mutex);
@@ -74,6 +76,8 @@ class OpenFiles {
   // Reports every file that is open for writing, so that the feed sees everything written up to
   // now.
   void ReportWriters();
+  // Calls `visit` with the descriptor of each file that is open for writing.
+  void ForEachWriter(const std::function<void(int file)>& visit);
   // The paths of the files in the layer that are open for writing.
   [[nodiscard]] std::set<std::string> WrittenIn(LayerIndex layer);
   // Has the kernel write out the dirty pages of files that may be mapped for writing, and waits for
@@ -94,7 +98,10 @@ class OpenFiles {
   // any handle of the file, also through one that only appends.
   [[nodiscard]] Result<std::shared_ptr<OpenFile>> WriterAnywhere(const std::shared_ptr<OpenFile>& file);
   [[nodiscard]] static Result<Backing> OpenAt(const Location& at, int flags, int quiet);
-  [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, int fd);
+  // Registers the backing file for passthrough; 0 if that is not possible.
+  [[nodiscard]] std::int32_t RegisterBacking(const NodePtr& node, const Backing& backing);
+  // Opens the backing file once more, on the private mount of its layer.
+  [[nodiscard]] Result<UniqueFd> OpenAside(const NodePtr& node, const Backing& backing);
   [[nodiscard]] static bool MayMapForWriting(const OpenFile& file);
   // Must be called before a handle leaves the table. Returns a reader if the file may stay mapped
   // for writing; the caller passes it to ReportMapped once the file is closed.

@@ -73,6 +73,13 @@ Result<Opened> Tree::Open(const Caller& caller, NodeId id, int flags) {
   return open_files_.Add(node, std::move(backing), flags);
 }
 
+bool Tree::AtAnInstant(std::chrono::milliseconds limit, const std::function<void()>& moment) {
+  if (!topology_.TryCloseFor(limit)) return false;
+  moment();
+  topology_.Open();
+  return true;
+}
+
 std::size_t Tree::DropCaches() {
   directories_.ForgetAll();
   copies_.ForgetLowerLinks();

@@ -66,15 +66,21 @@ class Tree {
   // Open files.
   [[nodiscard]] Result<Opened> Open(const Caller& caller, NodeId node, int flags);
   void Release(HandleId handle) { open_files_.Release(handle); }
-  [[nodiscard]] Status ChangeContent(const std::optional<Caller>& caller, HandleId handle, const OpenFiles::Change& change) {
-    return open_files_.ChangeContent(caller, handle, change);
+  [[nodiscard]] Status ChangeContent(const std::optional<Caller>& caller, HandleId handle, off_t offset, off_t length,
+                                     const OpenFiles::Change& change) {
+    return open_files_.ChangeContent(caller, handle, offset, length, change);
   }
   [[nodiscard]] std::shared_ptr<OpenFile> FileOf(HandleId handle) { return open_files_.Get(handle); }
   [[nodiscard]] bool WantsPassthrough() const { return open_files_.WantsPassthrough(); }
   void ReportWriters() { open_files_.ReportWriters(); }
+  void ForEachWriter(const std::function<void(int file)>& visit) { open_files_.ForEachWriter(visit); }
   [[nodiscard]] std::set<std::string> WrittenIn(LayerIndex layer) { return open_files_.WrittenIn(layer); }
   // See OpenFiles::WriteBackMapped.
   std::size_t WriteBackMapped() { return open_files_.WriteBackMapped(); }
+
+  // Runs `moment` while no other operation runs; new ones wait. Returns false, and does not run it,
+  // if the operations that run do not end within `limit`. Reads and writes of open files go on.
+  [[nodiscard]] bool AtAnInstant(std::chrono::milliseconds limit, const std::function<void()>& moment);
 
   // For the operator.
   [[nodiscard]] Classifier& classifier() { return classifier_; }
@@ -89,6 +95,11 @@ class Tree {
   };
   [[nodiscard]] Counters Count() const { return {nodes_.size(), open_files_.CountHandles()}; }
   [[nodiscard]] const LayerSet& layers() const { return layers_; }
+  // The first layer that holds the node; kNoLayer if the kernel knows no such node.
+  [[nodiscard]] LayerIndex LayerOfNode(NodeId id) const {
+    const NodePtr node = nodes_.Get(id);
+    return node ? node->Parts().First() : kNoLayer;
+  }
 
  private:
   const LayerSet layers_;

@@ -84,7 +84,7 @@ void TreeTest::PutLink(const std::string& place, const std::string& other) {
 void TreeTest::Open() {
   Close();
   fs::create_directory(TierPath(3));
-  auto layers = LayerSet::Open({TierPath(1), TierPath(2), TierPath(3), TierPath(4)}, {Base("lower")}, {}, false);
+  auto layers = LayerSet::Open({TierPath(1), TierPath(2), TierPath(3), TierPath(4)}, {Base("lower")}, {});
   ASSERT_TRUE(layers) << std::strerror(layers.error().code);
   HealTrees(*layers);
   ASSERT_TRUE(PrepareWorkDirectories(*layers, Base("state")));

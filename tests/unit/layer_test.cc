@@ -86,7 +86,7 @@ TEST(LayerSet, KeysDifferByFileSystemNotByLayer) {
     tiers.push_back(dir / ("tier" + std::to_string(tier)));
     test::MakeDirs(tiers.back());
   }
-  const auto set = LayerSet::Open(tiers, {"/proc"}, UniqueFd(), false);
+  const auto set = LayerSet::Open(tiers, {"/proc"}, UniqueFd());
   ASSERT_TRUE(set);
   EXPECT_EQ(set->size(), 5);
   EXPECT_TRUE(set->SameMount(0, 3));
@@ -98,7 +98,7 @@ TEST(LayerSet, KeysDifferByFileSystemNotByLayer) {
   EXPECT_FALSE(set->KeyOf(4, other) == set->KeyOf(2, st));
   other.st_dev = st.st_dev + 77777;
   EXPECT_GE(set->KeyOf(0, other).file_system, 0x10000U) << "a mount beneath the tier has its own key space";
-  EXPECT_FALSE(LayerSet::Open({dir / "none"}, {}, UniqueFd(), false));
+  EXPECT_FALSE(LayerSet::Open({dir / "none"}, {}, UniqueFd()));
 }
 
 }  // namespace
