@@ -58,7 +58,7 @@ nlohmann::json StatusOf(const Config& config, Outcome& outcome) {
       status["problems"].push_back(layer.Line());
       outcome.code = std::max(outcome.code, kFindings);
     }
-    if ((*daemon)["history"]["trouble"] != "") outcome.code = std::max(outcome.code, kFindings);
+    if ((*daemon)["history"]["trouble"] != "" || (*daemon)["snapshot"]["lost"] != "") outcome.code = std::max(outcome.code, kFindings);
   } else if (status["mounted"]) {
     status["problems"].push_back(daemon.error());
     outcome.code = kCannot;
@@ -99,6 +99,12 @@ std::string TimeText(std::int64_t seconds) {
   ::localtime_r(&time, &parts);
   std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M", &parts);
   return text.data();
+}
+
+void PrintSnapshot(const protocol::SnapshotState& snapshot) {
+  if (!snapshot.standing) return;
+  std::cout << "  snapshot     at " << Printable(snapshot.path) << ", level " << snapshot.level
+            << (snapshot.lost.empty() ? "" : "; LOST: " + Printable(snapshot.lost)) << "\n";
 }
 
 void PrintHistory(const protocol::HistoryStatus& history, const std::string& name) {
@@ -146,6 +152,7 @@ void Print(const nlohmann::json& status) {
     for (const auto& note : catalogue["notes"]) std::cout << "  catalogue    " << Printable(note.get<std::string>()) << "\n";
     for (const auto& intent : catalogue["open_intents"]) std::cout << "  under way    " << Printable(intent.get<std::string>()) << "\n";
     PrintHistory(daemon["history"].get<protocol::HistoryStatus>(), status["name"]);
+    PrintSnapshot(daemon["snapshot"].get<protocol::SnapshotState>());
     if (daemon["settling"] != 0) std::cout << "  settling     " << daemon["settling"] << " places\n";
     for (const auto& path : daemon["waiting_for_close"]) {
       std::cout << "  open, moves to its tier when closed: " << Printable(path.get<std::string>()) << "\n";

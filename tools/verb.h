@@ -27,7 +27,7 @@ struct Outcome {
 #define TIERCTL_VERBS(Add)                                                                                                                \
   Add(Status) Add(Where) Add(Explain) Add(Config) Add(Init) Add(Reload) Add(Rescan) Add(Settle) Add(Sync) Add(Changes) Add(Backup)        \
       Add(Verify) Add(Check) Add(Retier) Add(Policy) Add(Log) Add(Show) Add(Diff) Add(Restore) Add(Commit) Add(Push) Add(Git) Add(Bisect) \
-          Add(Gate)
+          Add(Gate) Add(Snapshot)
 #define TIERCTL_DECLARE(Name) void Add##Name(Verb app, Outcome& outcome);
 TIERCTL_VERBS(TIERCTL_DECLARE)
 #undef TIERCTL_DECLARE

@@ -80,7 +80,13 @@ ConfigResult<void> CheckApart(const Config& config, const std::string& mountpoin
     places.push_back({"snapshot.path", "the directory of the snapshots", config.snapshot->path});
     if (!config.snapshot->store.empty()) places.push_back({"snapshot.store", "the store of the snapshots", config.snapshot->store});
   }
-  for (Named& place : places) place.path = fs::weakly_canonical(place.path, ignored).string();
+  for (Named& place : places) {
+    // A mount whose daemon has died does not answer; what leads to it does.
+    const fs::path given(place.path);
+    fs::path resolved = fs::weakly_canonical(given, ignored);
+    if (resolved.empty()) resolved = fs::weakly_canonical(given.parent_path(), ignored) / given.filename();
+    place.path = resolved.string();
+  }
 
   for (std::size_t i = 0; i < places.size(); ++i) {
     for (std::size_t j = 0; j < places.size(); ++j) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fs/control/history_protocol.h"
+#include "fs/control/snapshot_protocol.h"
 
 namespace tierfs::protocol {
 
@@ -61,10 +62,11 @@ struct DaemonStatus {
   std::vector<ServedLayer> layers;             // without the directory that is mounted over
   CatalogueStatus catalogue;
   HistoryStatus history;
+  SnapshotState snapshot;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DaemonStatus, name, config, mountpoint, pid, version, libfuse, transport, transport_reason,
                                                 passthrough, passthrough_reason, nodes, open_handles, passthrough_handles, settling,
-                                                requests, waiting_for_close, rules, layers, catalogue, history)
+                                                requests, waiting_for_close, rules, layers, catalogue, history, snapshot)
 
 // A number of files and the sum of their sizes.
 struct Tally {

@@ -166,7 +166,8 @@ Service::Outcome Service::LockState() {
   RaiseFileLimit();
   LiftSizeLimit();
   if (const Status ready = PrepareIdentitySwitching(); !ready) return Say(Describe(ready.error()));
-  auto layers = LayerSet::Open({config_->tiers.begin(), config_->tiers.end()}, config_->lower, std::move(over), options_.noatime);
+  auto layers = LayerSet::Open({config_->tiers.begin(), config_->tiers.end()}, config_->lower, std::move(over),
+                               {options_.noatime, config_->snapshot.has_value() && ::geteuid() == 0});
   if (!layers) return Say(Describe(layers.error()));
   layers_ = std::move(*layers);
   return {};
@@ -199,6 +200,10 @@ Service::Outcome Service::Recover() {
   options.passthrough = options_.passthrough && ::geteuid() == 0;
   tree_ = std::make_unique<Tree>(std::move(*layers_), policy_, options);
   layers_.reset();
+  if (config_->snapshot) {
+    snapshots_ = std::make_unique<Snapshots>(*config_);
+    if (options.passthrough) snapshots_->WatchTiers(tree_->layers());
+  }
   if (ChangeFeed* feed = catalog_->feed()) feed->AskForOpenFiles([this] { tree_->ReportWriters(); });
   catalog_->Start();
   return {};
@@ -237,7 +242,8 @@ Service::Outcome Service::Serve() {
   settle_job_ = std::make_unique<SettleJob>(tree_->settlement());
   live_policy_.emplace(*config_, tree_->classifier());
   if (actor_feed_) StartHistory();
-  const Served served{*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_, *live_policy_, history_.get()};
+  if (snapshots_) snapshots_->Start({*tree_, *catalog_, *mount_, mountpoint_});
+  const Served served{*config_, mountpoint_, *catalog_, *tree_, *mount_, *settle_job_, *live_policy_, history_.get(), snapshots_.get()};
   auto control = ControlServer::Start(config_->state, VerbsOf(served));
   if (control) {
     control_ = std::move(*control);
@@ -265,12 +271,14 @@ void Service::StartHistory() {
 void Service::Drain() {
   if (history_) history_->EndWaiting();  // an operator may wait for a push that hangs
   control_.reset();                      // no more requests from operators
+  if (snapshots_) snapshots_->Stop();
   hangup_.Stop();
   settle_job_.reset();
   if (tree_) tree_->settle_queue().Stop();  // its thread tells the kernel of moves
   mount_.reset();                           // no more requests from the kernel
   history_.reset();                         // commits the last changes
   tree_.reset();
+  snapshots_.reset();
   catalog_.reset();
   running_.reset();
   tier_locks_.clear();

@@ -16,6 +16,7 @@
 #include "fs/daemon/live_policy.h"
 #include "fs/daemon/options.h"
 #include "fs/daemon/settle_job.h"
+#include "fs/daemon/snapshots.h"
 #include "fs/fuse/mount.h"
 #include "fs/jobs/history/history.h"
 #include "fs/recovery/recovery.h"
@@ -86,6 +87,7 @@ class Service {
   std::unique_ptr<Catalog> catalog_;
   history::ActorLog actor_log_;
   std::optional<history::ActorFeed> actor_feed_;  // set if this mount keeps a history
+  std::unique_ptr<Snapshots> snapshots_;          // set if the config has [snapshot]
   std::unique_ptr<Tree> tree_;
   std::vector<SettleTask> interrupted_;
   std::unique_ptr<Mount> mount_;

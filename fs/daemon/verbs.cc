@@ -72,6 +72,10 @@ tl::unexpected<std::string> NoHistory(const Served& served) {
                         (served.config.version ? "it is mounted read-only" : "its config " + served.config.file + " has no [version]"));
 }
 
+tl::unexpected<std::string> NoSnapshots(const Served& served) {
+  return tl::unexpected("this mount makes no snapshots: its config " + served.config.file + " has no [snapshot]");
+}
+
 protocol::DaemonStatus StatusOf(const Served& served) {
   const MountFacts facts = served.mount.Facts();
   const Tree::Counters counters = served.tree.Count();
@@ -96,6 +100,7 @@ protocol::DaemonStatus StatusOf(const Served& served) {
   status.layers = LayersOf(served.tree.layers());
   status.catalogue = CatalogueStatusOf(served.catalog);
   if (served.history != nullptr) status.history = served.history->Now();
+  if (served.snapshots != nullptr) status.snapshot = served.snapshots->Now();
   return status;
 }
 
@@ -125,6 +130,18 @@ ControlHandlers VerbsOf(const Served& served) {
   verbs.On<protocol::ReloadGate>([served](const protocol::ReloadGate& request) -> Answer<protocol::ReloadGate> {
     if (served.history == nullptr) return NoHistory(served);
     return served.history->ReloadGate(request.paths);
+  });
+  verbs.On<protocol::CreateSnapshot>([served](const protocol::CreateSnapshot& request) -> Answer<protocol::CreateSnapshot> {
+    if (served.snapshots == nullptr) return NoSnapshots(served);
+    return served.snapshots->Create(request);
+  });
+  verbs.On<protocol::DeleteSnapshot>([served](const protocol::DeleteSnapshot&) -> Answer<protocol::DeleteSnapshot> {
+    if (served.snapshots == nullptr) return NoSnapshots(served);
+    return served.snapshots->Delete();
+  });
+  verbs.On<protocol::ShowSnapshot>([served](const protocol::ShowSnapshot&) -> Answer<protocol::ShowSnapshot> {
+    if (served.snapshots == nullptr) return NoSnapshots(served);
+    return served.snapshots->Now();
   });
   return verbs;
 }

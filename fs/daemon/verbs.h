@@ -8,6 +8,7 @@
 #include "fs/control/control.h"
 #include "fs/daemon/live_policy.h"
 #include "fs/daemon/settle_job.h"
+#include "fs/daemon/snapshots.h"
 #include "fs/fuse/mount.h"
 #include "fs/jobs/history/history.h"
 #include "fs/tree/tree.h"
@@ -24,6 +25,7 @@ struct Served {
   SettleJob& settle_job;
   LivePolicy& policy;
   history::History* history;  // null if the mount keeps none
+  Snapshots* snapshots;       // null if the config has no [snapshot]
 };
 
 [[nodiscard]] ControlHandlers VerbsOf(const Served& served);

@@ -12,7 +12,7 @@ namespace tierfs {
 // functions.
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 inline constexpr bool kHasPassthrough = true;
-inline constexpr std::uint64_t kPassthrough = FUSE_CAP_PASSTHROUGH;
+inline constexpr std::uint64_t kPassthroughFeature = FUSE_CAP_PASSTHROUGH;
 
 inline bool WantFeature(fuse_conn_info& connection, std::uint64_t feature) { return fuse_set_feature_flag(&connection, feature); }
 inline void RefuseFeature(fuse_conn_info& connection, std::uint64_t feature) { fuse_unset_feature_flag(&connection, feature); }
@@ -24,7 +24,7 @@ inline void SetTmpFile(fuse_lowlevel_ops& table, void (*callback)(fuse_req_t, fu
 }
 #else
 inline constexpr bool kHasPassthrough = false;
-inline constexpr std::uint64_t kPassthrough = 0;
+inline constexpr std::uint64_t kPassthroughFeature = 0;
 
 inline bool WantFeature(fuse_conn_info& connection, std::uint64_t feature) {
   const auto flag = static_cast<unsigned>(feature);

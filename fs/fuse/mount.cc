@@ -176,7 +176,7 @@ void Mount::Initialise(fuse_conn_info* connection) {
     } else if (!kHasPassthrough) {
       facts_.passthrough_reason = "built with a libfuse older than 3.17";
     } else {
-      facts_.passthrough = passthrough_ = want(kPassthrough);
+      facts_.passthrough = passthrough_ = want(kPassthroughFeature);
       SetStackDepth(*connection, kStackDepth);
       if (!facts_.passthrough) facts_.passthrough_reason = "this kernel has none (Linux 6.9 and later do)";
     }

@@ -45,6 +45,8 @@ class Reply {
     const fuse_entry_param param = Param(*entry);
     return fuse_reply_entry(Take(), &param) == 0;
   }
+  // For an entry whose lookups are not counted.
+  void WithEntry(const fuse_entry_param& param) { fuse_reply_entry(Take(), &param); }
   [[nodiscard]] bool WithFile(const Entry& entry, const fuse_file_info& info) {
     const fuse_entry_param param = Param(entry);
     return fuse_reply_create(Take(), &param, &info) == 0;
