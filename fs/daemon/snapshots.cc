@@ -261,7 +261,7 @@ Snapshots::Outcome Snapshots::TakeInstant(const std::shared_ptr<snapshot::Image>
       if (const Status holds = guard->Hold(); !holds) held = holds;
     }
     state.created = NanosecondsNow();
-    host_->tree.ForEachWriter([&](int file) { image->OpenedForWriting(file); });
+    host_->tree.ForEachWriter([&](int file) { image->NoteWriter(file); });
   });
   state.pause = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
   if (!quiet) {
@@ -269,6 +269,7 @@ Snapshots::Outcome Snapshots::TakeInstant(const std::shared_ptr<snapshot::Image>
                           " ms (barrier_limit); is a disk stuck?");
   }
   if (!held) return Because("cannot hold writes", held.error());
+  host_->tree.ForEachWriter([&](int file) { image->ForgetIfElsewhere(file); });
   return {};
 }
 

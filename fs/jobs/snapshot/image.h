@@ -54,6 +54,10 @@ class Image final : public FrozenView, public ChangeObserver {
   void BeforeContent(int file, off_t offset, off_t length) override;
   void Made(int dir, const char* name) override;
   void OpenedForWriting(int file) override;
+  // The same for a file that is open at the instant. It takes no time to find out whether the file
+  // is in one of the trees; ForgetIfElsewhere does so afterwards.
+  void NoteWriter(int file);
+  void ForgetIfElsewhere(int file);
   // An access past the daemon. `in_trees`: the file was opened in one of the trees, by that name.
   [[nodiscard]] AccessGuard::Next OnAccess(const AccessGuard::Access& access, bool in_trees);
 
@@ -114,7 +118,6 @@ class Image final : public FrozenView, public ChangeObserver {
   // The same by the number alone, for an inode that is open on a private mount: its path there does
   // not tell. When in doubt, it belongs.
   [[nodiscard]] bool MayBelong(const Inode& inode) const;
-  [[nodiscard]] bool IsNew(const Inode& inode) const;
   [[nodiscard]] bool IsOnADevice(dev_t device) const;
   [[nodiscard]] Record* Find(const Inode& inode) const;
   // Returns null, and loses the image, if there are too many.

@@ -100,11 +100,6 @@ Image::Record* Image::RecordOf(const Inode& inode) {
   return record.get();
 }
 
-bool Image::IsNew(const Inode& inode) const {
-  const ReadLock lock(records_mutex_);
-  return made_.contains(inode);
-}
-
 std::size_t Image::CountRecords() const {
   const ReadLock lock(records_mutex_);
   return records_.size();
@@ -270,9 +265,25 @@ void Image::OpenedForWriting(int file) {
   const ReadLock life(life_);
   if (lost_) return;
   const auto st = StatFd(file);
+  if (!st || BelongsTo(file, *st) != Belongs::kYes) return;
+  const Lock lock(records_mutex_);
+  writers_.try_emplace({st->st_dev, st->st_ino}, st->st_ctim);
+}
+
+void Image::NoteWriter(int file) {
+  const ReadLock life(life_);
+  const auto st = StatFd(file);
   if (!st || !IsOnADevice(st->st_dev)) return;
   const Lock lock(records_mutex_);
   writers_.try_emplace({st->st_dev, st->st_ino}, st->st_ctim);
+}
+
+void Image::ForgetIfElsewhere(int file) {
+  const ReadLock life(life_);
+  const auto st = StatFd(file);
+  if (!st || BelongsTo(file, *st) == Belongs::kYes) return;
+  const Lock lock(records_mutex_);
+  writers_.erase({st->st_dev, st->st_ino});
 }
 
 AccessGuard::Next Image::OnAccess(const AccessGuard::Access& access, bool in_trees) {
@@ -323,9 +334,7 @@ std::vector<std::string> Image::ChangedUnannounced() const {
     const auto now = file ? StatFd(file->get()) : tl::unexpected(file.error());
     if (!now || (now->st_ctim.tv_sec == ctime.tv_sec && now->st_ctim.tv_nsec == ctime.tv_nsec)) continue;
     // The look comes after the announcement, if there was one.
-    if (Find(inode) == nullptr && !IsNew(inode) && MayBelong(inode)) {
-      changed.push_back(PathOf(file->get()).value_or("a very long path"));
-    }
+    if (Find(inode) == nullptr) changed.push_back(PathOf(file->get()).value_or("a very long path"));
   }
   std::sort(changed.begin(), changed.end());
   return changed;
