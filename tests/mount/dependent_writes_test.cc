@@ -23,8 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-// With all file systems and both modes some 100 snapshots. Under a sanitizer a round takes ten times
-// as long.
+// With all file systems and both modes some 100 snapshots. Under a sanitizer a round takes ten
+// times as long.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr Number kRounds = 4;
 #else
