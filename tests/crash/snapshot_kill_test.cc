@@ -1,5 +1,5 @@
-// The daemon is killed while a snapshot is made, stands, or keeps what a write destroys. No write is
-// lost or hangs, and the next daemon makes snapshots again.
+// The daemon is killed while a snapshot is made, stands, or keeps what a write destroys. No write
+// is lost or hangs, and the next daemon makes snapshots again.
 #ifdef TIERFS_FAULTS
 
 #include <fcntl.h>
