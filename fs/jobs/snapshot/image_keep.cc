@@ -281,7 +281,8 @@ void Image::NoteWriter(int file) {
 void Image::ForgetIfElsewhere(int file) {
   const ReadLock life(life_);
   const auto st = StatFd(file);
-  if (!st || BelongsTo(file, *st) == Belongs::kYes) return;
+  // One that had no name at the instant is in no tree, and its number is soon that of another file.
+  if (!st || (st->st_nlink != 0 && BelongsTo(file, *st) == Belongs::kYes)) return;
   const Lock lock(records_mutex_);
   writers_.erase({st->st_dev, st->st_ino});
 }
@@ -321,7 +322,8 @@ std::vector<std::string> Image::ChangedUnannounced() const {
   std::vector<std::pair<Inode, timespec>> writers;
   {
     const ReadLock lock(records_mutex_);
-    writers.assign(writers_.begin(), writers_.end());
+    std::copy_if(writers_.begin(), writers_.end(), std::back_inserter(writers),
+                 [this](const auto& writer) REQUIRES_SHARED(records_mutex_) { return !made_.contains(writer.first); });
   }
   std::vector<std::string> changed;
   for (const auto& [inode, ctime] : writers) {
