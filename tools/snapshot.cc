@@ -37,7 +37,7 @@ std::string TimeOf(std::int64_t nanoseconds) {
 
 bool IsFlawed(const SnapshotState& state) { return !state.lost.empty() || !state.mapped.empty() || !state.torn.empty(); }
 
-// What a backup of the snapshot may lack, one line each.
+// The flaws of a backup of the snapshot, one line each.
 void PrintFlaws(const SnapshotState& state, std::ostream& out) {
   if (!state.lost.empty()) out << "LOST: " << state.lost << "\n";
   for (const protocol::MappedFile& file : state.mapped) {
@@ -66,12 +66,16 @@ void Print(const SnapshotState& state) {
   PrintFlaws(state, std::cout);
 }
 
+// Says why there is no reply, and sets the exit code.
+bool IsRefused(const tl::expected<SnapshotState, std::string>& reply, Outcome& outcome) {
+  if (reply) return false;
+  std::cerr << reply.error() << "\n";
+  outcome.code = kCannot;
+  return true;
+}
+
 void Report(const Request& request, const tl::expected<SnapshotState, std::string>& reply, Outcome& outcome) {
-  if (!reply) {
-    std::cerr << reply.error() << "\n";
-    outcome.code = kCannot;
-    return;
-  }
+  if (IsRefused(reply, outcome)) return;
   if (request.json) {
     PrintJson(*reply);
   } else {
@@ -93,10 +97,8 @@ void List(const Request& request, Outcome& outcome) {
   const auto config = ConfigFor(request.mount, outcome);
   if (!config) return;
   const auto state = Ask(*config, protocol::ShowSnapshot{});
-  if (!state) {
-    std::cerr << state.error() << "\n";
-    outcome.code = kCannot;
-  } else if (request.json) {
+  if (IsRefused(state, outcome)) return;
+  if (request.json) {
     PrintJson(state->standing ? nlohmann::json::array({*state}) : nlohmann::json::array());
   } else if (state->standing) {
     std::cout << TimeOf(state->created) << "  " << state->level << "  " << HumanSize(state->kept_bytes) << "  " << state->path
@@ -108,11 +110,7 @@ void Delete(const Request& request, Outcome& outcome) {
   const auto config = ConfigFor(request.mount, outcome);
   if (!config) return;
   const auto last = Ask(*config, protocol::DeleteSnapshot{});
-  if (!last) {
-    std::cerr << last.error() << "\n";
-    outcome.code = kCannot;
-    return;
-  }
+  if (IsRefused(last, outcome)) return;
   if (request.json) {
     PrintJson(*last);
   } else {
@@ -164,11 +162,7 @@ void Run(const Request& request, Outcome& outcome) {
   if (!config) return;
   const SignalsHeld held;
   const auto made = Ask(*config, protocol::CreateSnapshot{false, ::getpid()});
-  if (!made) {
-    std::cerr << made.error() << "\n";
-    outcome.code = kCannot;
-    return;
-  }
+  if (IsRefused(made, outcome)) return;
   const int code = RunCommand(request.command, made->path);
   const auto last = Ask(*config, protocol::DeleteSnapshot{});
   outcome.code = code;

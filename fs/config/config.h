@@ -57,7 +57,7 @@ struct GateConfig {
   std::string allow;                       // absolute; need not exist
 };
 
-// What a snapshot promises; the greater one promises more.
+// The promise of a snapshot; the greater one promises more.
 enum class SnapshotLevel : std::uint8_t {
   kPerFile,  // "per-file": each file by itself
   kBarrier,  // "barrier": all files as of one instant

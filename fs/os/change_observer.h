@@ -20,7 +20,7 @@ class ChangeObserver {
  public:
   virtual ~ChangeObserver() = default;
 
-  // What becomes of the file that has a name.
+  // Whether the change may take the last name from the file that has this one.
   enum class Fate { kStays, kMayLoseItsLastName };
   // The entry `name` in the directory `dir` is about to appear, to vanish, or to become another
   // file.

@@ -1,5 +1,5 @@
-// What the kernel's pre-access events hold, and what they do not: the facts that the levels of a
-// snapshot rest on. No tierfs is mounted here.
+// The accesses that the kernel's pre-access events hold, and those that they do not. The levels of
+// a snapshot rest on these facts. No tierfs is mounted here.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>

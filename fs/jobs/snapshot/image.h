@@ -93,14 +93,14 @@ class Image final : public FrozenView, public ChangeObserver {
   struct InodeHash {
     std::size_t operator()(const Inode& inode) const noexcept { return (inode.number ^ (inode.device << 40)) * 0x9E3779B97F4A7C15ULL >> 7; }
   };
-  // What a name led to at the instant; number 0: nothing. An inode of another file system, which is
+  // The file at a name as of the instant; number 0: none. An inode of another file system, which is
   // mounted there, is not part of the view.
   struct Child {
     std::uint64_t number = 0;
     unsigned char type = 0;  // DT_*
     bool foreign = false;
   };
-  // What is kept of one inode.
+  // The kept parts of one inode.
   struct Record {
     mutable Mutex mutex;
     std::optional<struct stat> attributes GUARDED_BY(mutex);

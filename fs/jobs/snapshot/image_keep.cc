@@ -1,4 +1,4 @@
-// What an image keeps, before it changes.
+// Keeps the state of the instant, before it changes.
 #include <dirent.h>
 #include <fcntl.h>
 #include <spdlog/spdlog.h>

@@ -1,4 +1,4 @@
-// What an image shows.
+// Answers the questions of the view.
 #include <fcntl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
